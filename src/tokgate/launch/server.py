@@ -1,0 +1,58 @@
+"""Server: a running server as everything above this floor sees it, and the Protocol launchers meet."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from tokgate.spec.server import ServerSpec
+
+
+class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What was read from the live server, never from its spec; None where it cannot be known.
+
+    base_url: without `/v1`. model: the id it lists. shm_bytes: size of /dev/shm as seen inside.
+    args, env: the effective command line and environment. pids: its processes on this host.
+    settings: what the engine says of itself (llama.cpp /props, vLLM's logged engine config).
+    """
+
+    name: str
+    engine: str
+    base_url: str
+    model: str
+    startup_s: float
+    engine_version: str | None = None
+    image: str | None = None
+    image_id: str | None = None
+    image_digest: str | None = None
+    shm_bytes: int | None = None
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = {}
+    settings: dict[str, str] = {}
+    pids: tuple[int, ...] = ()
+    log_path: str | None = None
+
+
+class Server(Protocol):
+    """A live server. It ends when the context that gave it ends, whatever happens inside."""
+
+    @property
+    def spec(self) -> ServerSpec: ...
+
+    @property
+    def facts(self) -> ServerFacts: ...
+
+    def check_alive(self) -> None:
+        """Raise ServerExited, with exit code and root cause, if it has ended."""
+        ...
+
+
+class Launcher(Protocol):
+    """Starts one kind of server. A new engine is one more of these, or a YAML file."""
+
+    def __call__(self, spec: ServerSpec, *, log_dir: Path) -> AbstractContextManager[Server]:
+        """Start `spec`, wait until it is ready, write its log below log_dir. Raises LaunchError."""
+        ...

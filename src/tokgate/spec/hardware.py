@@ -1,0 +1,29 @@
+"""Hardware: what a chip can do at best, as declared in `fixtures/hardware/NAME.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from tokgate.spec.base import Spec
+
+Positive = Annotated[float, Meta(gt=0)]
+
+
+class Hardware(Spec):
+    """Limits of a chip.
+
+    gfx_target_version: as the KFD topology states it (110501 is gfx1151).
+    bandwidth_GBps: theoretical memory bandwidth; bandwidth_measured_GBps: what a copy reaches.
+    fp16_tflops, fp16_measured_tflops: matrix peak on paper and as measured.
+    """
+
+    name: str = ""
+    description: str
+    source: str
+    gfx_target_version: int | None = None
+    bandwidth_GBps: Positive
+    bandwidth_measured_GBps: Positive | None = None
+    fp16_tflops: Positive | None = None
+    fp16_measured_tflops: Positive | None = None

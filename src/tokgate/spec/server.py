@@ -1,0 +1,96 @@
+"""ServerSpec: one server configuration, as declared in `fixtures/servers/NAME.yaml`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from tokgate.spec.base import Spec
+from tokgate.spec.units import Duration, Size
+
+Engine = Literal["vllm", "llama.cpp", "openai"]
+
+
+class Model(Spec):
+    """The model a server holds, with the facts the roofline needs.
+
+    id: the name requests use; it must be one the server lists.
+    source: Hugging Face repository, `package:MODULE/FILE` or a path; revision and file pick inside it.
+    bytes_per_token: weights read from memory for one decoded token (all but the input embedding).
+    kv_bytes_per_token: KV cache written for each token of context.
+    """
+
+    id: str
+    source: str | None = None
+    revision: str | None = None
+    file: str | None = None
+    sha256: str | None = None
+    quantisation: str | None = None
+    parameters: float | None = None
+    bytes_per_token: Size | None = None
+    kv_bytes_per_token: Size | None = None
+
+
+class DockerLaunch(Spec, tag_field="kind", tag="docker"):
+    """A container. `{port}` and `{model}` in args stand for the port and the model's path or id.
+
+    device_groups: join the numeric groups that own the device nodes (names resolve inside the image).
+    ipc: Docker's ipc mode; shm_size has an effect only when it is not `host`.
+    """
+
+    image: str
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    args: tuple[str, ...] = ()
+    entrypoint: str | None = None
+    env: dict[str, str] = {}
+    volumes: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
+    device_groups: bool = False
+    groups: tuple[str, ...] = ()
+    cap_add: tuple[str, ...] = ()
+    security_opt: tuple[str, ...] = ()
+    ipc: Literal["private", "host", "shareable", "none"] = "private"
+    shm_size: Size | None = None
+    network: str = "host"
+    cpus: Annotated[float, Meta(gt=0)] | None = None
+    memory: Size | None = None
+
+
+class EmbeddedLaunch(Spec, tag_field="kind", tag="embedded"):
+    """llama.cpp's own server, from the xllamacpp wheel, in a subprocess.
+
+    gguf: a path, or `package:MODULE/FILE.gguf` for a file inside an installed package.
+    context: tokens for each slot; parallel: slots; threads: None for the physical cores it may use.
+    """
+
+    gguf: str
+    context: Annotated[int, Meta(ge=64)] = 4096
+    parallel: Annotated[int, Meta(ge=1)] = 1
+    threads: Annotated[int, Meta(ge=1)] | None = None
+
+
+class AttachLaunch(Spec, tag_field="kind", tag="attach"):
+    """A server somebody else started; tokgate only talks to it. url: up to but without `/v1`."""
+
+    url: str
+
+
+Launch = DockerLaunch | EmbeddedLaunch | AttachLaunch
+
+
+class ServerSpec(Spec):
+    """One server configuration.
+
+    name: the file's stem, set by the loader.
+    start_timeout: how long it may take until it is ready.
+    request: extra body fields of every request, beside those tokgate sets for the engine.
+    """
+
+    name: str = ""
+    description: str
+    engine: Engine
+    launch: Launch
+    model: Model
+    start_timeout: Duration = Duration(120)
+    request: dict[str, object] = {}
