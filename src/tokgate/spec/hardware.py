@@ -11,7 +11,7 @@ from tokgate.spec.base import Spec
 Positive = Annotated[float, Meta(gt=0)]
 
 
-class Hardware(Spec):
+class Hardware(Spec, frozen=True, kw_only=True):
     """Limits of a chip.
 
     gfx_target_version: as the KFD topology states it (110501 is gfx1151).

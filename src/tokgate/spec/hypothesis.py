@@ -8,14 +8,14 @@ from typing import Literal
 from tokgate.spec.base import Spec
 
 
-class Arm(Spec):
+class Arm(Spec, frozen=True, kw_only=True):
     """A server, by name, with what is changed in it for this experiment (merged over its YAML)."""
 
     server: str
     override: dict[str, object] = {}
 
 
-class Claim(Spec):
+class Claim(Spec, frozen=True, kw_only=True):
     """What is claimed of `metric`: the ratio B / A lies above and/or below these bounds.
 
     fails: instead of a ratio, the claim that this arm does not start, for a cause containing `cause`.
@@ -28,7 +28,7 @@ class Claim(Spec):
     cause: str | None = None
 
 
-class Evidence(Spec):
+class Evidence(Spec, frozen=True, kw_only=True):
     """One settled experiment: when, by which run, and what it said."""
 
     date: date
@@ -40,7 +40,7 @@ class Evidence(Spec):
     blocks: int | None = None
 
 
-class Hypothesis(Spec):
+class Hypothesis(Spec, frozen=True, kw_only=True):
     """A claim, where it was made, how it is tested, and what is known so far.
 
     claim is B over A; rival: what a refutation supports instead, in words.

@@ -9,14 +9,14 @@ from msgspec import Meta
 from tokgate.spec.base import Spec
 
 
-class Cells(Spec):
+class Cells(Spec, frozen=True, kw_only=True):
     """Each of these servers under each of these workloads."""
 
     servers: tuple[str, ...]
     workloads: tuple[str, ...]
 
 
-class Profile(Spec):
+class Profile(Spec, frozen=True, kw_only=True):
     """A list of servers x workloads, and the hypotheses tested on the same machine.
 
     hardware: the chip its baselines belong to; None for whatever machine it runs on.

@@ -12,7 +12,7 @@ from tokgate.spec.units import Duration, Size
 Engine = Literal["vllm", "llama.cpp", "openai"]
 
 
-class Model(Spec):
+class Model(Spec, frozen=True, kw_only=True):
     """The model a server holds, with the facts the roofline needs.
 
     id: the name requests use; it must be one the server lists.
@@ -32,7 +32,7 @@ class Model(Spec):
     kv_bytes_per_token: Size | None = None
 
 
-class DockerLaunch(Spec, tag_field="kind", tag="docker"):
+class DockerLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="docker"):
     """A container. `{port}` and `{model}` in args stand for the port and the model's path or id.
 
     device_groups: join the numeric groups that own the device nodes (names resolve inside the image).
@@ -57,7 +57,7 @@ class DockerLaunch(Spec, tag_field="kind", tag="docker"):
     memory: Size | None = None
 
 
-class EmbeddedLaunch(Spec, tag_field="kind", tag="embedded"):
+class EmbeddedLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="embedded"):
     """llama.cpp's own server, from the xllamacpp wheel, in a subprocess.
 
     gguf: a path, or `package:MODULE/FILE.gguf` for a file inside an installed package.
@@ -70,7 +70,7 @@ class EmbeddedLaunch(Spec, tag_field="kind", tag="embedded"):
     threads: Annotated[int, Meta(ge=1)] | None = None
 
 
-class AttachLaunch(Spec, tag_field="kind", tag="attach"):
+class AttachLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="attach"):
     """A server somebody else started; tokgate only talks to it. url: up to but without `/v1`."""
 
     url: str
@@ -79,7 +79,7 @@ class AttachLaunch(Spec, tag_field="kind", tag="attach"):
 Launch = DockerLaunch | EmbeddedLaunch | AttachLaunch
 
 
-class ServerSpec(Spec):
+class ServerSpec(Spec, frozen=True, kw_only=True):
     """One server configuration.
 
     name: the file's stem, set by the loader.

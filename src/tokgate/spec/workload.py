@@ -13,19 +13,19 @@ Metric = str
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 
 
-class Closed(Spec, tag_field="kind", tag="closed"):
+class Closed(Spec, frozen=True, kw_only=True, tag_field="kind", tag="closed"):
     """So many users, each sending the next request when the last has ended."""
 
     concurrency: Annotated[int, Meta(ge=1, le=4096)] = 1
 
 
-class Constant(Spec, tag_field="kind", tag="constant"):
+class Constant(Spec, frozen=True, kw_only=True, tag_field="kind", tag="constant"):
     """Requests leave at a fixed rate, whether or not earlier ones have ended (open loop)."""
 
     rate_per_s: Annotated[float, Meta(gt=0)]
 
 
-class Poisson(Spec, tag_field="kind", tag="poisson"):
+class Poisson(Spec, frozen=True, kw_only=True, tag_field="kind", tag="poisson"):
     """Requests leave at random, seeded, exponential gaps of mean 1/rate (open loop)."""
 
     rate_per_s: Annotated[float, Meta(gt=0)]
@@ -34,14 +34,14 @@ class Poisson(Spec, tag_field="kind", tag="poisson"):
 Load = Closed | Constant | Poisson
 
 
-class Limits(Spec):
+class Limits(Spec, frozen=True, kw_only=True):
     """What a request must meet to count as goodput."""
 
     ttft: Duration | None = None
     tpot: Duration | None = None
 
 
-class Workload(Spec):
+class Workload(Spec, frozen=True, kw_only=True):
     """A prompt set driven in one load shape.
 
     requests: how many are timed in each launch; max_tokens: asked of each, exactly.
@@ -68,7 +68,7 @@ class Workload(Spec):
         return self.load.concurrency if isinstance(self.load, Closed) else self.requests
 
 
-class Prompt(Spec):
+class Prompt(Spec, frozen=True, kw_only=True):
     """One line of a prompt set: what is sent, and for canaries the answer it must contain."""
 
     id: str
@@ -76,7 +76,7 @@ class Prompt(Spec):
     answer: str | None = None
 
 
-class PromptSet(Spec):
+class PromptSet(Spec, frozen=True, kw_only=True):
     """`fixtures/prompts/NAME.jsonl`, whose hash is stated in `SHA256SUMS` beside it."""
 
     name: str
