@@ -6,6 +6,7 @@ from datetime import date
 from typing import Literal
 
 from tokgate.spec.base import Spec
+from tokgate.spec.metric import Metric
 
 
 class Arm(Spec, frozen=True, kw_only=True):
@@ -21,7 +22,7 @@ class Claim(Spec, frozen=True, kw_only=True):
     fails: instead of a ratio, the claim that this arm does not start, for a cause containing `cause`.
     """
 
-    metric: str | None = None
+    metric: Metric | None = None
     above: float | None = None
     below: float | None = None
     fails: Literal["a", "b"] | None = None

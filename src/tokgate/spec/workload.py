@@ -7,9 +7,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from tokgate.spec.base import Spec
+from tokgate.spec.metric import Metric
 from tokgate.spec.units import Duration
 
-Metric = str
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 
 

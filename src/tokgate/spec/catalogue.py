@@ -1,0 +1,130 @@
+"""Catalogue: everything declared under `fixtures/`, by name, with its references checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import msgspec
+
+from tokgate._exceptions import SpecError
+from tokgate.spec.hardware import Hardware
+from tokgate.spec.hypothesis import Hypothesis
+from tokgate.spec.load import Document, KeyPath, nearest
+from tokgate.spec.profile import Profile
+from tokgate.spec.prompts import read_prompts
+from tokgate.spec.server import ServerSpec
+from tokgate.spec.workload import PromptSet, Workload
+
+T = TypeVar("T", ServerSpec, Workload, Hardware, Profile, Hypothesis)
+
+
+class Catalogue:
+    """The declared servers, workloads, prompt sets, hardware, hypotheses and profiles of one folder.
+
+    Files are read when asked for, so a broken one spoils only what refers to it; `check` reads all.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def names(self, kind: str) -> list[str]:
+        """What is declared of `kind`: servers, workloads, prompts, hardware, hypotheses, profiles."""
+        suffix = "jsonl" if kind == "prompts" else "yaml"
+        return sorted(path.stem for path in (self.root / kind).glob(f"*.{suffix}"))
+
+    def server(self, name: str, override: Mapping[str, object] | None = None) -> ServerSpec:
+        """One server, with `override` merged over its YAML. Raises SpecError."""
+        document = self._document("servers", name)
+        if override:
+            path = self._path("servers", name)
+            document = document.merged(Document(override, {(): (path, 1)}))
+        return self._named(document, ServerSpec, name)
+
+    def workload(self, name: str) -> Workload:
+        """One workload; its prompt set exists. Raises SpecError."""
+        document = self._document("workloads", name)
+        workload = self._named(document, Workload, name)
+        self._refer(document, ("prompts",), "prompts", workload.prompts)
+        return workload
+
+    def prompts(self, name: str) -> PromptSet:
+        """One prompt set, its hash checked. Raises SpecError."""
+        return read_prompts(self._path("prompts", name))
+
+    def hardware(self, name: str) -> Hardware:
+        """One chip. Raises SpecError."""
+        return self._named(self._document("hardware", name), Hardware, name)
+
+    def hypothesis(self, name: str) -> Hypothesis:
+        """One hypothesis; its arms and its workload exist. Raises SpecError."""
+        document = self._document("hypotheses", name)
+        hypothesis = self._named(document, Hypothesis, name)
+        for key, arm in (("a", hypothesis.a), ("b", hypothesis.b)):
+            self._refer(document, (key, "server"), "servers", arm.server)
+        self._refer(document, ("workload",), "workloads", hypothesis.workload)
+        return hypothesis
+
+    def profile(self, name: str) -> Profile:
+        """A profile by name, or by the path of a YAML file; all it lists exists. Raises SpecError."""
+        if name.endswith((".yaml", ".yml")) or "/" in name:
+            path = Path(name)
+            document, name = Document.read(path), path.stem
+        else:
+            document = self._document("profiles", name)
+        profile = self._named(document, Profile, name)
+        for index, cells in enumerate(profile.cells):
+            for key in ("servers", "workloads"):
+                for place, entry in enumerate(getattr(cells, key)):
+                    self._refer(document, ("cells", index, key, place), key, entry)
+        for place, entry in enumerate(profile.hypotheses):
+            self._refer(document, ("hypotheses", place), "hypotheses", entry)
+        if profile.hardware is not None:
+            self._refer(document, ("hardware",), "hardware", profile.hardware)
+        return profile
+
+    def check(self) -> Iterator[tuple[str, str, SpecError | None]]:
+        """Read everything: (kind, name, what is wrong or None) for each file."""
+        readers: dict[str, Callable[[str], Any]] = {
+            "hardware": self.hardware,
+            "prompts": self.prompts,
+            "servers": self.server,
+            "workloads": self.workload,
+            "hypotheses": self.hypothesis,
+            "profiles": self.profile,
+        }
+        for kind, read in readers.items():
+            for name in self.names(kind):
+                try:
+                    read(name)
+                except SpecError as error:
+                    yield kind, name, error
+                else:
+                    yield kind, name, None
+
+    def _path(self, kind: str, name: str) -> Path:
+        return self.root / kind / f"{name}.{'jsonl' if kind == 'prompts' else 'yaml'}"
+
+    def _document(self, kind: str, name: str, seen: tuple[str, ...] = ()) -> Document:
+        """The file of `name`, laid over the one it `extends`, if it does."""
+        path = self._path(kind, name)
+        if not path.is_file():
+            raise SpecError(f"no such {kind[:-1]}: `{name}`; {nearest(name, self.names(kind))}", file=path)
+        document = Document.read(path)
+        base = document.data.pop("extends", None)
+        if base is None:
+            return document
+        self._refer(document, ("extends",), kind, base)
+        if base in (*seen, name):
+            raise document.error(f"`{base}` extends itself", ("extends",))
+        return self._document(kind, base, (*seen, name)).merged(document)
+
+    def _named(self, document: Document, kind: type[T], name: str) -> T:
+        if "name" in document.data:
+            raise document.error("is the file's name; remove the key", ("name",))
+        return msgspec.structs.replace(document.decode(kind), name=name)
+
+    def _refer(self, document: Document, at: KeyPath, kind: str, name: str) -> None:
+        if name not in self.names(kind):
+            raise document.error(f"no such entry in {kind}/: `{name}`; {nearest(name, self.names(kind))}", at)

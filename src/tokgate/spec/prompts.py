@@ -1,0 +1,70 @@
+"""Prompt sets: JSONL files whose hashes are stated in `SHA256SUMS` beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import msgspec
+
+from tokgate._exceptions import SpecError
+from tokgate.spec.workload import Prompt, PromptSet
+
+SUMS = "SHA256SUMS"
+
+
+def read_prompts(path: Path, *, stated: bool = True) -> PromptSet:
+    """The prompt set of one JSONL file.
+
+    stated: the file's hash must stand in SHA256SUMS beside it (`sha256sum *.jsonl > SHA256SUMS`), so
+    that prompts cannot change under a baseline. Raises SpecError with file and line.
+    """
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise SpecError(f"cannot be read: {error.strerror}", file=path) from error
+    digest = hashlib.sha256(raw).hexdigest()
+    if stated:
+        _check_hash(path, digest)
+    prompts = tuple(
+        _prompt(line, path, number) for number, line in enumerate(raw.splitlines(), start=1) if line.strip()
+    )
+    if not prompts:
+        raise SpecError("has no prompts; expected one JSON object a line", file=path)
+    ids = [prompt.id for prompt in prompts]
+    for number, name in enumerate(ids, start=1):
+        if name in ids[: number - 1]:
+            raise SpecError(f"the id {name!r} stands twice", file=path, line=number, key="id")
+    return PromptSet(name=path.stem, sha256=digest, prompts=prompts)
+
+
+def _prompt(line: bytes, path: Path, number: int) -> Prompt:
+    try:
+        prompt = msgspec.json.decode(line, type=Prompt)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise SpecError(
+            f'{error}; expected {{"id": …, "messages": [{{"role": …, "content": …}}]}}',
+            file=path,
+            line=number,
+        ) from error
+    if not prompt.messages or any(set(message) != {"role", "content"} for message in prompt.messages):
+        raise SpecError(
+            "each message has `role` and `content` and nothing else", file=path, line=number, key="messages"
+        )
+    return prompt
+
+
+def _check_hash(path: Path, digest: str) -> None:
+    sums = path.with_name(SUMS)
+    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
+    stated = {
+        name.lstrip("*"): hash_ for hash_, name in (line.split(maxsplit=1) for line in lines if line.strip())
+    }
+    if stated.get(path.name) == digest:
+        return
+    said = "states no hash for it" if path.name not in stated else f"states {stated[path.name][:12]}…"
+    raise SpecError(
+        f"has hash {digest[:12]}… but {SUMS} {said}. If the change is meant, baselines of these prompts end: "
+        f"run `sha256sum *.jsonl > {SUMS}` in {path.parent} and accept new baselines",
+        file=path,
+    )
