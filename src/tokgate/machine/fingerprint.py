@@ -1,0 +1,273 @@
+"""Fingerprint: what this box is, as facts by key, and how two boxes differ.
+
+Each fact carries its weight. What must match decides whether two measurements may be compared at all;
+what may differ is a suspect when they are and disagree: a driver update must show as a regression,
+not hide as another machine. Facts of a server are added by the floors that know it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+
+import msgspec
+
+from tokgate.machine.devices import ROOT, Gpu, find_gpus, gpu_memory
+from tokgate.machine.packages import package_versions
+from tokgate.machine.sysfs import read_fields, read_int, read_text
+
+Value = str | int | float | bool | None
+
+# Boot options that change speed; the rest of the command line may even name disks or people.
+_BOOT_OPTIONS = re.compile(r"(iommu|amd_iommu|ttm\.|amdttm\.|amdgpu\.|mitigations|amd_pstate|isolcpus)")
+_PACKAGES = {
+    "linux_firmware": (
+        "linux-firmware",
+        "amd-gpu-firmware",
+        "linux-firmware-amdgpu",
+        "firmware-amd-graphics",
+    ),
+    "mesa": ("mesa-vulkan-drivers", "vulkan-radeon", "mesa"),
+    "rocm": ("rocm-core", "rocm-runtime", "hsa-rocr"),
+}
+
+
+class Weight(StrEnum):
+    """How much a difference in a fact means."""
+
+    MUST_MATCH = "must_match"
+    MAY_DIFFER = "may_differ"
+    TOLD = "told"
+
+
+class Fact(msgspec.Struct, frozen=True):
+    """One fact; value is None where it could not be read."""
+
+    value: Value
+    weight: Weight
+
+
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """A fact in which two fingerprints differ; None is unknown there, or not recorded at all."""
+
+    key: str
+    a: Value
+    b: Value
+    weight: Weight
+
+    def __str__(self) -> str:
+        a, b = ("unknown" if value is None else value for value in (self.a, self.b))
+        return f"{self.key}: {a} → {b}"
+
+
+class Fingerprint(msgspec.Struct, frozen=True):
+    """Facts by key, in the order they are shown."""
+
+    facts: dict[str, Fact]
+
+    def merged(self, extra: Mapping[str, Fact]) -> Fingerprint:
+        """This one with more facts (of a server, say); a key of both takes the value in `extra`."""
+        return Fingerprint({**self.facts, **extra})
+
+
+def fingerprint_id(fingerprint: Fingerprint) -> str:
+    """Twelve hexadecimal digits of the facts that must match, the same for equal facts in any order.
+
+    Unknown facts do not count, so that a key added later leaves the old ones as they are.
+    """
+    decisive = {
+        key: fact.value
+        for key, fact in fingerprint.facts.items()
+        if fact.weight is Weight.MUST_MATCH and fact.value is not None
+    }
+    return hashlib.sha256(msgspec.json.encode(decisive, order="sorted")).hexdigest()[:12]
+
+
+def differences(a: Fingerprint, b: Fingerprint) -> tuple[Difference, ...]:
+    """Every fact in which a and b differ, the weightiest first.
+
+    The weight is b's where b has the key: an older a may have judged otherwise.
+    """
+    unknown = Fact(None, Weight.TOLD)
+    found = []
+    for key in {**a.facts, **b.facts}:
+        ours, theirs = a.facts.get(key, unknown), b.facts.get(key, unknown)
+        if ours.value != theirs.value:
+            weight = theirs.weight if key in b.facts else ours.weight
+            found.append(Difference(key=key, a=ours.value, b=theirs.value, weight=weight))
+    return tuple(sorted(found, key=lambda difference: list(Weight).index(difference.weight)))
+
+
+def read_fingerprint(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Fingerprint:
+    """What the box below `root` is; what cannot be read is None. Starts no process but, on rpm systems, rpm."""
+    gpus = find_gpus(root)
+    must_match: dict[str, Value] = {
+        "gpu": "+".join(gpu.gfx for gpu in gpus) or None,
+        "cpu_model": _cpu_model(root),
+        "cpus_usable": _cpus_usable(root),
+        "memory_GiB": _installed_memory(root, gpus),
+        "virtual_machine": _virtual_machine(root),
+    }
+    may_differ: dict[str, Value] = {
+        **_gpu_facts(gpus),
+        **_settings(root),
+        **_versions(root),
+        "HSA_OVERRIDE_GFX_VERSION": environ.get("HSA_OVERRIDE_GFX_VERSION", "unset"),
+        "ROCBLAS_USE_HIPBLASLT": environ.get("ROCBLAS_USE_HIPBLASLT", "unset"),
+    }
+    dmi = root / "sys/class/dmi/id"
+    told: dict[str, Value] = {
+        "system": _words(dmi / "sys_vendor", dmi / "product_name"),
+        "os": read_fields(root / "etc/os-release", "=").get("PRETTY_NAME", "").strip('"') or None,
+        "python": platform.python_version(),
+    }
+    return Fingerprint(
+        {
+            key: Fact(value, weight)
+            for weight, values in zip(Weight, (must_match, may_differ, told), strict=True)
+            for key, value in values.items()
+        }
+    )
+
+
+def _gpu_facts(gpus: tuple[Gpu, ...]) -> dict[str, Value]:
+    """Driver settings of each GPU, joined where there are several.
+
+    On an APU the totals are the BIOS carve-out and ttm's limit: engines size their scheduler by them.
+    """
+    memories = [gpu_memory(gpu) for gpu in gpus]
+    devices = [gpu.device for gpu in gpus if gpu.device is not None]
+    return {
+        "vram_total_bytes": _joined([memory.vram_total for memory in memories]),
+        "gtt_total_bytes": _joined([memory.gtt_total for memory in memories]),
+        "gpu_performance_level": _joined(
+            [read_text(device / "power_dpm_force_performance_level") for device in devices]
+        ),
+        "gpu_firmware": _joined([_loaded_firmware(device) for device in devices]),
+    }
+
+
+def _loaded_firmware(device: Path) -> str | None:
+    """What the GPU really runs, `mec=0x20 smc=0x64…`, whatever package is installed."""
+    versions = {
+        path.name.removesuffix("_fw_version"): read_int(path)
+        for path in sorted((device / "fw_version").glob("*_fw_version"))
+    }
+    return " ".join(f"{name}={version:#x}" for name, version in versions.items() if version) or None
+
+
+def _settings(root: Path) -> dict[str, Value]:
+    cpus = root / "sys/devices/system/cpu"
+    cmdline = read_text(root / "proc/cmdline")
+    return {
+        "kernel": read_text(root / "proc/sys/kernel/osrelease"),
+        "cmdline": None
+        if cmdline is None
+        else " ".join(sorted(option for option in cmdline.split() if _BOOT_OPTIONS.match(option))),
+        "ttm_pages_limit": read_int(root / "sys/module/ttm/parameters/pages_limit"),
+        "iommu": iommu(root),
+        "platform_profile": read_text(root / "sys/firmware/acpi/platform_profile"),
+        "cpu_governor": _every(cpus, "cpufreq/scaling_governor"),
+        "cpu_energy_preference": _every(cpus, "cpufreq/energy_performance_preference"),
+        "container": _container(root),
+    }
+
+
+def _versions(root: Path) -> dict[str, Value]:
+    """Of the host only: what is inside an image goes with the image's digest."""
+    dmi = root / "sys/class/dmi/id"
+    packages = package_versions([name for names in _PACKAGES.values() for name in names], root)
+    versions: dict[str, Value] = {
+        key: next((packages[name] for name in names if name in packages), None)
+        for key, names in _PACKAGES.items()
+    }
+    versions["rocm"] = read_text(root / "opt/rocm/.info/version") or versions["rocm"]
+    return {
+        **versions,
+        "board": _words(dmi / "board_vendor", dmi / "board_name"),
+        "bios": read_text(dmi / "bios_version"),
+    }
+
+
+def iommu(root: Path = ROOT) -> str | None:
+    """`on` when the kernel has sorted devices into IOMMU groups, `off` when it has none, None if unknown."""
+    try:
+        return "on" if any((root / "sys/kernel/iommu_groups").iterdir()) else "off"
+    except OSError:
+        return None
+
+
+def _cpu_model(root: Path) -> str | None:
+    fields = read_fields(root / "proc/cpuinfo", ":")
+    arm = " ".join(fields[key] for key in ("CPU implementer", "CPU part") if key in fields)
+    return fields.get("model name") or arm or None
+
+
+def _cpus_usable(root: Path) -> float | None:
+    """CPUs this process may run on, or what its cgroup's quota allows if that is less."""
+    allowed = read_fields(root / "proc/self/status", ":").get("Cpus_allowed_list")
+    if allowed is None:
+        return None
+    ends = [part.split("-") for part in allowed.split(",") if part]
+    cpus = sum(int(span[-1]) - int(span[0]) + 1 for span in ends)
+    return min([float(cpus), *_cpu_quotas(root)])
+
+
+def _cpu_quotas(root: Path) -> list[float]:
+    """Limits of this process's cgroup (v2) and of each above it, in CPUs."""
+    lines = (read_text(root / "proc/self/cgroup") or "").splitlines()
+    path = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
+    if path is None:
+        return []
+    folder = Path("sys/fs/cgroup") / path
+    quotas = []
+    for group in (folder, *folder.parents):
+        quota, _, period = (read_text(root / group / "cpu.max") or "").partition(" ")
+        if quota.isdigit() and period.isdigit():
+            quotas.append(int(quota) / int(period))
+    return quotas
+
+
+def _installed_memory(root: Path, gpus: tuple[Gpu, ...]) -> int | None:
+    """GiB of memory that is built in, to the next 4: the kernel keeps some of it for itself.
+
+    VRAM counts too: an APU's is taken from the same memory, and the BIOS moves the border.
+    """
+    total_kB = read_fields(root / "proc/meminfo", ":").get("MemTotal", "").removesuffix(" kB")
+    if not total_kB.isdigit():
+        return None
+    total = int(total_kB) * 1024 + sum(gpu_memory(gpu).vram_total or 0 for gpu in gpus)
+    return -(-total // 2**32) * 4
+
+
+def _virtual_machine(root: Path) -> bool | None:
+    flags = read_fields(root / "proc/cpuinfo", ":").get("flags")
+    return None if flags is None else "hypervisor" in flags.split()
+
+
+def _container(root: Path) -> str:
+    if (root / ".dockerenv").exists():
+        return "docker"
+    return "podman" if (root / "run/.containerenv").exists() else "none seen"
+
+
+def _every(cpus: Path, name: str) -> str | None:
+    """What the CPUs' files say, each different value once."""
+    values = {read_text(path) for path in cpus.glob(f"cpu[0-9]*/{name}")} - {None}
+    return " ".join(sorted(value for value in values if value)) or None
+
+
+def _words(*paths: Path) -> str | None:
+    return " ".join(text for text in map(read_text, paths) if text) or None
+
+
+def _joined(values: list[str | None] | list[int | None]) -> Value:
+    """The value of one GPU as it is, of several as text; None when none of them says anything."""
+    if len(values) == 1:
+        return values[0]
+    return " + ".join("unknown" if value is None else str(value) for value in values) if any(values) else None

@@ -1,0 +1,49 @@
+"""Versions of installed system packages, from what each package manager keeps on disk."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
+
+from tokgate.machine.sysfs import read_text
+
+
+def package_versions(names: Iterable[str], root: Path = Path("/")) -> dict[str, str]:
+    """Version of each of `names` that dpkg, pacman or rpm has installed; absent means not seen."""
+    wanted = tuple(names)
+    return _dpkg(wanted, root) | _pacman(wanted, root) | _rpm(wanted, root)
+
+
+def _dpkg(names: tuple[str, ...], root: Path) -> dict[str, str]:
+    versions = {}
+    status = "\n" + (read_text(root / "var/lib/dpkg/status") or "")
+    for name in names:
+        # Searched, not parsed: the file has megabytes.
+        _, found, entry = status.partition(f"\nPackage: {name}\n")
+        fields = dict(line.split(": ", 1) for line in entry.split("\n\n", 1)[0].splitlines() if ": " in line)
+        if found and "installed" in fields.get("Status", "").split() and "Version" in fields:
+            versions[name] = fields["Version"]
+    return versions
+
+
+def _pacman(names: tuple[str, ...], root: Path) -> dict[str, str]:
+    versions = {}
+    for folder in (root / "var/lib/pacman/local").glob("*-*-*"):
+        name, version, release = folder.name.rsplit("-", 2)
+        if name in names:
+            versions[name] = f"{version}-{release}"
+    return versions
+
+
+def _rpm(names: tuple[str, ...], root: Path) -> dict[str, str]:
+    # Its data base has no format to rely on, so its own command is asked, and only where there is one.
+    if not any((root / folder).exists() for folder in ("var/lib/rpm", "usr/lib/sysimage/rpm")):
+        return {}
+    command = ["rpm", "--root", str(root), "-q", "--qf", "%{NAME} %{VERSION}-%{RELEASE}\\n", *names]
+    try:
+        output = subprocess.run(command, capture_output=True, text=True, timeout=2, check=False).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    pairs = (line.split() for line in output.splitlines())
+    return {pair[0]: pair[1] for pair in pairs if len(pair) == 2 and pair[0] in names}
