@@ -1,0 +1,133 @@
+"""RunRecord: everything of one run, in `runs/<UTC time>-<id>/run.json`, rewritten whole as each cell ends."""
+
+from __future__ import annotations
+
+import secrets
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from tokgate._exceptions import RecordError
+from tokgate.judge.verdict import Verdict
+from tokgate.machine.fingerprint import Fingerprint
+from tokgate.measure.measurement import Measurement
+from tokgate.spec.workload import Workload
+from tokgate.store.files import write_atomically
+
+SCHEMA = 1
+RECORD = "run.json"
+
+
+class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One run. Append-only while it lasts, immutable once `ended` is set.
+
+    started, ended: UTC, ISO 8601; ended is None while it runs, or when it was cut off.
+    baselines: where this run's baselines live, below `baselines/`.
+    conditions: by workload, what a baseline must share with it to be compared.
+    not_checked: what this run could not check, each with its reason.
+    """
+
+    schema: int = SCHEMA
+    run_id: str
+    started: str
+    ended: str | None = None
+    tokgate: str
+    command: tuple[str, ...]
+    profile: str
+    baselines: str
+    fingerprint: Fingerprint
+    conditions: dict[str, dict[str, str]]
+    not_checked: tuple[str, ...] = ()
+    measurements: tuple[Measurement, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+
+
+class RunWriter:
+    """The one writer of a run's folder. Every change is on disk when the method returns."""
+
+    def __init__(self, folder: Path, record: RunRecord) -> None:
+        self.folder, self.record = folder, record
+        self._write(record)
+
+    def add_measurement(self, measurement: Measurement) -> None:
+        """Append one cell's measurement. Raises RecordError, and keeps it for the next write."""
+        self._write(
+            msgspec.structs.replace(self.record, measurements=(*self.record.measurements, measurement))
+        )
+
+    def set_verdicts(self, verdicts: tuple[Verdict, ...]) -> None:
+        """Replace the verdicts. Raises RecordError."""
+        self._write(msgspec.structs.replace(self.record, verdicts=verdicts))
+
+    def end(self) -> None:
+        """State that the run is complete. Raises RecordError."""
+        self._write(msgspec.structs.replace(self.record, ended=now()))
+
+    def _write(self, record: RunRecord) -> None:
+        self.record = record
+        write_atomically(self.folder / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
+
+
+def new_run_folder(out: Path) -> tuple[str, Path]:
+    """A run id that sorts by time, and its folder below `out`, made. Raises RecordError."""
+    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    folder = out / run_id
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise RecordError(
+            f"cannot be made: {error.strerror}; choose another place with --tokgate-out", path=folder
+        ) from error
+    return run_id, folder
+
+
+def read_run(path: Path) -> RunRecord:
+    """The record of a run's folder, or of its run.json. Raises RecordError: absent, damaged, of a newer schema."""
+    file = path / RECORD if path.is_dir() else path
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise RecordError(f"cannot be read: {error.strerror}", path=file) from error
+    if not raw:
+        raise RecordError("is empty: the run was cut off before its first record", path=file)
+    try:
+        schema = msgspec.json.decode(raw, type=_Schema).schema
+        if schema > SCHEMA:
+            raise RecordError(
+                f"has schema {schema}, this tokgate reads up to {SCHEMA}; update tokgate", path=file
+            )
+        return msgspec.json.decode(raw, type=RunRecord)
+    except msgspec.DecodeError as error:
+        raise RecordError(f"is not a run record: {error}", path=file) from error
+
+
+def find_run(out: Path, name: str) -> Path:
+    """The folder of a run by path, by id, by the start of its id, or `latest`. Raises RecordError."""
+    if Path(name).exists():
+        return Path(name)
+    runs = sorted(path.parent for path in out.glob(f"*/{RECORD}"))
+    if name == "latest" and runs:
+        return runs[-1]
+    found = [run for run in runs if run.name.startswith(name)]
+    if len(found) != 1:
+        seen = (
+            f"{len(found)} runs start with it" if found else f"there are {len(runs)} runs, none of that name"
+        )
+        raise RecordError(f"which run is {name!r}? {seen}; give a folder, a run id or `latest`", path=out)
+    return found[0]
+
+
+def now() -> str:
+    """UTC, ISO 8601, to the millisecond."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+class _Schema(msgspec.Struct):
+    schema: int
+
+
+def conditions_of(workload: Workload, prompts_sha256: str) -> dict[str, str]:
+    """What makes two measurements of a workload comparable, as text by key."""
+    shape = {"load": msgspec.json.encode(workload.load).decode(), "prompts_sha256": prompts_sha256}
+    return shape | {key: str(getattr(workload, key)) for key in ("requests", "max_tokens", "seed")}
