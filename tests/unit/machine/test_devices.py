@@ -1,0 +1,75 @@
+"""GPUs are found by architecture, whatever their card number, and with whatever links KFD gives."""
+
+from __future__ import annotations
+
+import pytest
+
+from tokgate.machine.devices import GFX1151, find_gpu, find_gpus, gpu_memory
+
+
+@pytest.mark.parametrize(
+    ("version", "name"),
+    [(110501, "gfx1151"), (90402, "gfx942"), (90010, "gfx90a"), (100300, "gfx1030"), (120001, "gfx1201")],
+)
+def test_version_is_named_as_compilers_name_it(box, version, name):
+    box.add_gpu(1, gfx_target_version=version, pci_address="0000:03:00.0", card="card0", minor=128)
+    assert find_gpus(box.root)[0].gfx == name
+
+
+def test_strix_halo_is_found_as_card1(strix_halo):
+    gpu = find_gpu(GFX1151, strix_halo.root)
+    assert gpu is not None
+    assert (gpu.gfx, gpu.node, gpu.card, gpu.pci_address) == ("gfx1151", 1, "card1", "0000:c5:00.0")
+    assert gpu.render_node == strix_halo.root / "dev/dri/renderD128"
+    assert gpu.device is not None
+    assert gpu.device.name == "0000:c5:00.0"
+    memory = gpu_memory(gpu)
+    assert (memory.vram_total, memory.gtt_total) == (536870912, 128849018880)
+    assert (memory.vram_used, memory.gtt_used) == (208154624, 31457280)
+
+
+@pytest.mark.parametrize("states", [("domain", "location_id"), ("location_id",), ("drm_render_minor",)])
+def test_any_one_link_is_enough(box, states):
+    box.add_gpu(
+        1, gfx_target_version=110501, pci_address="0000:c5:00.0", card="card3", minor=130, states=states
+    )
+    gpu = find_gpu(GFX1151, box.root)
+    assert gpu is not None
+    assert gpu.card == "card3"
+    assert gpu.render_node == box.root / "dev/dri/renderD130"
+
+
+def test_no_link_leaves_the_device_unknown(box):
+    box.add_gpu(1, gfx_target_version=110501, pci_address="0000:c5:00.0", card="card0", minor=128, states=())
+    gpu = find_gpu(GFX1151, box.root)
+    assert gpu is not None
+    assert (gpu.render_node, gpu.card, gpu.device, gpu.pci_address) == (None, None, None, None)
+    assert gpu_memory(gpu).gtt_total is None
+
+
+def test_missing_files_are_unknown(strix_halo):
+    gpu = find_gpu(GFX1151, strix_halo.root)
+    assert gpu is not None
+    assert gpu.device is not None
+    (gpu.device / "mem_info_gtt_total").unlink()
+    (gpu.device / "mem_info_vram_used").write_text("N/A\n")
+    assert gpu_memory(gpu).gtt_total is None
+    assert gpu_memory(gpu).vram_used is None
+
+
+def test_second_gpu_is_told_apart_by_architecture(strix_halo):
+    strix_halo.add_gpu(2, gfx_target_version=120001, pci_address="0001:03:1f.7", card="card0", minor=129)
+    assert [gpu.gfx for gpu in find_gpus(strix_halo.root)] == ["gfx1151", "gfx1201"]
+    other = find_gpu(120001, strix_halo.root)
+    assert other is not None
+    assert (other.card, other.pci_address) == ("card0", "0001:03:1f.7")
+    strix = find_gpu(GFX1151, strix_halo.root)
+    assert strix is not None
+    assert strix.card == "card1"
+
+
+def test_no_gpu_and_no_kfd(box):
+    assert find_gpus(box.root) == ()
+    box.add_cpu_node(0)
+    assert find_gpus(box.root) == ()
+    assert find_gpu(GFX1151, box.root) is None
