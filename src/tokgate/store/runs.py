@@ -69,17 +69,16 @@ class RunWriter:
         write_atomically(self.folder / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
 
 
-def new_run_folder(out: Path) -> tuple[str, Path]:
-    """A run id that sorts by time, and its folder below `out`, made. Raises RecordError."""
-    run_id = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
-    folder = out / run_id
+def new_run_folder(out: Path) -> Path:
+    """A folder below `out`, made, whose name is a run id that sorts by time. Raises RecordError."""
+    folder = out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     try:
         folder.mkdir(parents=True)
     except OSError as error:
         raise RecordError(
             f"cannot be made: {error.strerror}; choose another place with --tokgate-out", path=folder
         ) from error
-    return run_id, folder
+    return folder
 
 
 def read_run(path: Path) -> RunRecord:

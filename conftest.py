@@ -1,0 +1,67 @@
+"""How the suite hangs together, in one page. Each mechanism is in the package, `src/tokgate/`.
+
+    pytest -m perf
+      └─ profile   which servers × workloads this machine can run      (fixtures/profiles/)
+          └─ server    one launch of one of them, alone on the machine (fixtures/servers/)
+              └─ test_measure   a fixed prompt set, driven and timed    (fixtures/workloads/, prompts/)
+      └─ test_verdict  all launches of a cell against its baseline      (baselines/)
+
+Everything measured is in `runs/<time>-<id>/run.json` the moment it is measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tokgate.launch.server import Server
+from tokgate.plugin import PLAN, runs_suite
+from tokgate.suite.session import Session
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """`-m perf` is the suite alone and plain `pytest` is all but it: import only what will run."""
+    is_suite = collection_path == config.rootpath / "tests" / "perf"
+    is_other = collection_path.parent == config.rootpath / "tests" and not is_suite
+    return True if (is_other if runs_suite(config) else is_suite) else None
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A measuring test for each launch × workload, a verdict test for each server × workload × metric."""
+    plan = metafunc.config.stash.get(PLAN, None)
+    if plan is None:
+        return
+    if "server" in metafunc.fixturenames:
+        # One object a launch: pytest keeps a session fixture while its parameter is the same object.
+        launches = {name: [(name, n + 1) for n in range(plan.launches)] for name in plan.servers}
+        cells = [
+            (key, cell) for name in plan.servers for key in launches[name] for cell in plan.cells_of(name)
+        ]
+        metafunc.parametrize(
+            ("server", "workload"),
+            [(key, cell.workload.name) for key, cell in cells],
+            ids=[f"{key[0]}-{key[1]}-{cell.workload.name}" for key, cell in cells],
+            indirect=["server"],
+            scope="session",
+        )
+    if "judged" in metafunc.fixturenames:
+        keys = [(c.server.name, c.workload.name, metric) for c in plan.cells for metric in c.metrics]
+        metafunc.parametrize("judged", keys, ids=["-".join(key) for key in keys])
+
+
+@pytest.fixture(scope="session")
+def server(request: pytest.FixtureRequest, tokgate: Session) -> Iterator[Server]:
+    """One launch of one server. Only one lives at a time, and it has ended when the next one starts."""
+    name, launch = request.param
+    yield tokgate.launched(name, launch)
+    tokgate.stop_server()
+
+
+@pytest.fixture
+def family(request: pytest.FixtureRequest) -> list[tuple[str, str, str]]:
+    """Every verdict this run will give: its error rate is that of the family, not of one cell."""
+    chosen = [item for item in request.session.items if isinstance(item, pytest.Function)]
+    calls = [item.callspec.params for item in chosen if hasattr(item, "callspec")]
+    return [params["judged"] for params in calls if "judged" in params]

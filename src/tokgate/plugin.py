@@ -1,0 +1,283 @@
+"""The pytest plugin: options, hooks and the session fixture. How anything is done is below.
+
+Everything heavy is imported when the suite runs, so that projects that only have tokgate installed
+pay nothing for it.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import pytest
+
+from tokgate._exceptions import TokgateError
+
+if TYPE_CHECKING:
+    from tokgate.store.runs import RunWriter
+    from tokgate.suite.cell import Watch
+    from tokgate.suite.plan import Plan
+    from tokgate.suite.session import Session
+
+EXIT_BROKEN = 6
+"""Tests failed, but none for speed: invalid measurements, servers that do not start."""
+
+PLAN: pytest.StashKey[Plan] = pytest.StashKey()
+_FOLDER: pytest.StashKey[Path] = pytest.StashKey()
+_WRITER: pytest.StashKey[RunWriter] = pytest.StashKey()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """All of tokgate's options, in one group of `pytest --help`."""
+    group = parser.getgroup("tokgate", "tokgate: speed of LLM servers (-m perf)")
+    option = group.addoption
+    option(
+        "--tokgate-profile",
+        default="auto",
+        metavar="auto|NAME|PATH",
+        help="servers × workloads to run: a profile of fixtures/profiles, a YAML file, or auto: gfx1151 when "
+        "the KFD topology shows 110501 and Docker answers, else embedded (default: auto)",
+    )
+    option(
+        "--tokgate-server",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this server of the profile; may be given again",
+    )
+    option(
+        "--tokgate-url",
+        metavar="URL",
+        help="measure the server that is already up there, under the profile's workloads; with --tokgate-model",
+    )
+    option("--tokgate-model", metavar="ID", help="the model to ask the server at --tokgate-url for")
+    option(
+        "--tokgate-launches",
+        type=_launches,
+        metavar="N",
+        help="launches (replicates) of each server; below 2 nothing can be decided (default: the profile's)",
+    )
+    option(
+        "--tokgate-require",
+        action="store_true",
+        help="what could not be checked fails instead of being skipped",
+    )
+    option(
+        "--tokgate-out",
+        default="runs",
+        metavar="DIR",
+        help="where run records go, a folder each (default: runs)",
+    )
+    option(
+        "--tokgate-no-wait",
+        action="store_true",
+        help="fail at once when another run measures on this machine, instead of waiting for it",
+    )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker; when the suite is asked for, plan it and give the run its folder.
+
+    First of all plugins, because junitxml and pytest-benchmark ask in this hook where to write.
+    """
+    config.addinivalue_line("markers", "perf: the performance suite itself, run with -m perf")
+    if not runs_suite(config):
+        return
+    if config.getoption("numprocesses", None) or config.getoption("dist", "no") != "no":
+        raise pytest.UsageError(
+            "-n with -m perf: two servers at once would share this machine's memory bandwidth and neither "
+            "figure would be true. Leave out -n; the suite runs one server at a time."
+        )
+    with _usage_errors():
+        config.stash[PLAN] = _plan(config)
+    if not config.option.collectonly:
+        _prepare(config)
+
+
+def _prepare(config: pytest.Config) -> None:
+    from tokgate.store.runs import new_run_folder
+
+    with _usage_errors():
+        folder = new_run_folder(Path(config.option.tokgate_out))
+    config.stash[_FOLDER] = folder
+    option = config.option
+    option.xmlpath = option.xmlpath or str(folder / "junit.xml")
+    option.benchmark_json = option.benchmark_json or (folder / "benchmark.json").open("wb")
+    option.benchmark_quiet = True  # its table times whole cells; the verdict table is what people want
+    # Runners cancel with SIGTERM: it must end servers as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(signum: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt("SIGTERM")
+
+
+def runs_suite(config: pytest.Config) -> bool:
+    """Whether this pytest was asked for the suite (`-m perf`) rather than for other tests."""
+    return "perf" in config.option.markexpr.replace("not perf", "")
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    """What is run and why, and what is therefore not checked."""
+    plan = config.stash.get(PLAN, None)
+    if plan is None:
+        return []
+    chosen = f"tokgate: profile {plan.profile.name} ({plan.why}), {plan.launches} launches of each server"
+    return [chosen, *(f"tokgate: NOT CHECKED: {what}" for what in plan.not_checked)]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the suite: server by server, launch by launch, then the verdicts; skip what cannot run."""
+    plan = config.stash.get(PLAN, None)
+    if plan is None:
+        return
+    items.sort(key=lambda item: _order(item, plan))
+    if plan.unable is None:
+        return
+    reason = f"not checked: {plan.unable}"
+    mark = pytest.mark.usefixtures("_unable") if config.option.tokgate_require else pytest.mark.skip(reason)
+    for item in items:
+        item.add_marker(mark)
+
+
+def _order(item: pytest.Item, plan: Plan) -> tuple[int, int, int]:
+    """Measuring tests first, as (0, server, launch); all else keeps its place after them."""
+    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if "server" in params:
+        name, launch = params["server"]
+        return 0, plan.servers.index(name), launch
+    return 1, 0, 0
+
+
+@pytest.fixture(scope="session")
+def _unable(request: pytest.FixtureRequest) -> None:
+    """--tokgate-require: what cannot be checked fails, with the same reason."""
+    pytest.fail(f"not checked: {request.config.stash[PLAN].unable}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
+    """The run: its record, its one live server, its verdicts. Holds this machine's lease."""
+    from tokgate.launch.sweep import sweep
+    from tokgate.machine.lease import lease
+    from tokgate.suite.record import open_run
+    from tokgate.suite.session import Session
+
+    config = request.config
+    command = ("pytest", *config.invocation_params.args)
+    try:
+        with lease(
+            wait=not config.option.tokgate_no_wait,
+            describe=" ".join(command),
+            on_wait=lambda text: _say(config, text),
+        ):
+            for removed in sweep():
+                _say(config, f"removed what a killed run left: {removed}")
+            config.stash[_WRITER] = writer = open_run(
+                config.stash[PLAN], config.stash[_FOLDER], command=command
+            )
+            with Session(
+                config.stash[PLAN],
+                writer,
+                config.rootpath / "baselines" / writer.record.baselines,
+                around=lambda title: _shown(config, title),
+            ) as session:
+                yield session
+    except TokgateError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Close the record, and let the exit code tell a regression from a broken run from nothing measured."""
+    config = session.config
+    if PLAN not in config.stash or config.option.collectonly:
+        return
+    writer = config.stash.get(_WRITER, None)
+    if writer is None or not writer.record.measurements:
+        if exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        return
+    if exitstatus == pytest.ExitCode.TESTS_FAILED and not any(map(_slower, writer.record.verdicts)):
+        session.exitstatus = EXIT_BROKEN
+    if exitstatus != pytest.ExitCode.INTERRUPTED:
+        writer.end()
+
+
+def _slower(verdict: Any) -> bool:
+    return bool(verdict.outcome == "regressed" or verdict.kind == "hypothesis")
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """The verdict table, and where the record is."""
+    writer = config.stash.get(_WRITER, None)
+    if writer is None:
+        return
+    from tokgate.report.terminal import counts, summary
+
+    terminal = terminalreporter
+    terminal.section("tokgate")
+    terminal.write_line(
+        summary(writer.record, width=max(terminal._tw.fullwidth, 100), colour=terminal.hasmarkup)
+    )
+    terminal.write_line("")
+    terminal.write_line(f"{counts(writer.record.verdicts)}. Record: {writer.folder / 'run.json'}")
+
+
+def _plan(config: pytest.Config) -> Plan:
+    from tokgate.spec.catalogue import Catalogue
+    from tokgate.suite.plan import Target, plan_run
+
+    option = config.option
+    if bool(option.tokgate_url) != bool(option.tokgate_model):
+        raise pytest.UsageError("--tokgate-url and --tokgate-model go together: where, and which model")
+    return plan_run(
+        Catalogue(config.rootpath / "fixtures"),
+        profile=option.tokgate_profile,
+        servers=option.tokgate_server,
+        attach=Target(url=option.tokgate_url, model=option.tokgate_model) if option.tokgate_url else None,
+        launches=option.tokgate_launches,
+    )
+
+
+@contextmanager
+def _usage_errors() -> Iterator[None]:
+    """What a person asked for and cannot have, as pytest says it: one message, exit code 4."""
+    try:
+        yield
+    except TokgateError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def _say(config: pytest.Config, text: str) -> None:
+    """One line on the real terminal, past pytest's capture."""
+    with _uncaptured(config):
+        print(f"\ntokgate: {text}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def _shown(config: pytest.Config, title: str) -> Iterator[Watch]:
+    """The progress line of what runs now."""
+    from rich.console import Console
+
+    from tokgate.report.progress import live
+
+    with _uncaptured(config), live(title, Console(stderr=True)) as watch:
+        yield watch
+
+
+def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
+    manager: Any = config.pluginmanager.getplugin("capturemanager")
+    disabled: AbstractContextManager[None] = manager.global_and_fixture_disabled()
+    return disabled
+
+
+def _launches(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise pytest.UsageError(f"--tokgate-launches {text}: expected a whole number of launches, 1 or more")
+    return int(text)

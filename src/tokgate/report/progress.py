@@ -1,0 +1,40 @@
+"""What runs now, as one live line; nothing at all when the output is not a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from tokgate.drive.load import Progress
+
+
+@contextmanager
+def live(title: str, console: Console) -> Iterator[Callable[[str, Progress], None]]:
+    """A bar under `title` while the context lasts; gives the function that moves it."""
+    if not console.is_terminal:
+        yield lambda stage, progress: None
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=None, rate="")
+
+        def moved(stage: str, progress: Progress) -> None:
+            bar.update(
+                task,
+                description=f"{title} · {stage}",
+                completed=progress.completed,
+                total=progress.total,
+                rate=f"{progress.tokens_per_s:.1f} tok/s",
+            )
+
+        yield moved

@@ -1,0 +1,104 @@
+"""A run as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections import Counter
+from io import StringIO
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.store.runs import RunRecord
+
+_STYLE = {
+    Outcome.PASS: "green",
+    Outcome.IMPROVED: "cyan",
+    Outcome.CONFIRMED: "green",
+    Outcome.REFUTED: "magenta",
+    Outcome.REGRESSED: "bold red",
+    Outcome.INVALID: "bold yellow",
+    Outcome.ARM_FAILED: "bold yellow",
+    Outcome.INCONCLUSIVE: "yellow",
+    Outcome.NO_BASELINE: "dim",
+}
+_UNITS = {"tps": "tok/s", "s": "s", "rps": "req/s", "GBps": "GB/s"}
+
+
+def summary(record: RunRecord, *, width: int, colour: bool) -> str:
+    """The verdict table and what needs a sentence beside it, as text `width` columns wide."""
+    console = Console(
+        file=StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
+    )
+    with console.capture() as captured:
+        console.print(Group(_gates(record), *_sentences(record)))
+    return captured.get().rstrip()
+
+
+def figure(metric: str, value: float | None) -> str:
+    """A metric's value with its unit; seconds below one as milliseconds."""
+    if value is None:
+        return "–"
+    unit = _UNITS[metric.rsplit("_", 1)[-1]]
+    if unit == "s" and value < 1:
+        return f"{value * 1e3:.1f} ms"
+    return f"{value:.4g} {unit}"
+
+
+def counts(verdicts: tuple[Verdict, ...]) -> str:
+    """`3 pass, 1 regressed`: how often each outcome was given, in the order outcomes are declared."""
+    seen = Counter(verdict.outcome for verdict in verdicts)
+    return ", ".join(f"{seen[outcome]} {outcome}" for outcome in Outcome if seen[outcome]) or "no verdict"
+
+
+def _gates(record: RunRecord) -> Table:
+    table = Table(title=f"run {record.run_id} · profile {record.profile}", title_justify="left", box=None)
+    table.add_column("server", overflow="fold")
+    table.add_column("workload", overflow="fold")
+    table.add_column("metric")
+    for name in ("now", "baseline", "ratio", "interval", "sees"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for verdict in record.verdicts:
+        table.add_row(
+            verdict.server,
+            verdict.workload,
+            verdict.metric,
+            figure(verdict.metric, verdict.current),
+            figure(verdict.metric, verdict.baseline),
+            "–" if verdict.ratio is None else f"{verdict.ratio:.3f}",
+            _interval(verdict),
+            _drop(verdict),
+            Text(verdict.outcome, style=_STYLE[verdict.outcome]),
+        )
+    return table
+
+
+def _interval(verdict: Verdict) -> str:
+    if verdict.ci_low is None or verdict.ci_high is None:
+        return "–"
+    return f"{verdict.ci_low:.3f}–{verdict.ci_high:.3f}"
+
+
+def _drop(verdict: Verdict) -> str:
+    drop = verdict.min_detectable_drop
+    return "–" if drop is None else f"{drop:.1%}"
+
+
+def _sentences(record: RunRecord) -> list[Text]:
+    """One line for each verdict that is more than its row says, and for what was not checked."""
+    quiet = (Outcome.PASS, Outcome.IMPROVED, Outcome.CONFIRMED, Outcome.NO_BASELINE)
+    lines = [
+        Text(f"{one.outcome}: {one.server} × {one.workload} {one.metric}: {one.reason}", _STYLE[one.outcome])
+        for one in record.verdicts
+        if one.outcome not in quiet
+    ]
+    lines += [
+        Text(f"no_baseline: {reason}", _STYLE[Outcome.NO_BASELINE])
+        for reason in dict.fromkeys(
+            one.reason for one in record.verdicts if one.outcome is Outcome.NO_BASELINE
+        )
+    ]
+    lines += [Text(f"not checked: {what}", "yellow") for what in record.not_checked]
+    return lines

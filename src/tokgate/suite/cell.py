@@ -1,0 +1,115 @@
+"""One cell on one launch: warm up, drive, measure, validate."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import count
+
+from tokgate._exceptions import ServerExited
+from tokgate.drive.client import Target
+from tokgate.drive.load import DriveResult, Progress, drive
+from tokgate.drive.prompts import requests_for
+from tokgate.launch.server import Server
+from tokgate.machine.monitor import Monitor
+from tokgate.measure.measurement import Measurement, Problem
+from tokgate.measure.metrics import gated, metrics, output_tps
+from tokgate.measure.quiet import host_problems
+from tokgate.measure.reconcile import timing_problems
+from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
+from tokgate.store.runs import now
+from tokgate.suite.plan import Cell
+
+WARMUP_AGREEMENT = 0.05
+"""Two warm-up passes agree when their output rates differ by less than this fraction."""
+
+WARMUP_CAP = 6
+"""Passes after which a server that never settles is measured all the same."""
+
+Watch = Callable[[str, Progress], None]
+"""Told what runs now (`warm-up 1`, `timed`) and how far it is."""
+
+
+def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Measurement:
+    """Measure `cell` on a live server; launch numbers the replicate from 1.
+
+    What goes wrong with requests, host or client makes the measurement invalid; it is never raised.
+    Raises ServerExited when the server died, after which there is nothing left to measure.
+    """
+    passes = _warm_up(server, cell, launch, watch)
+    started = now()
+    with Monitor(server_pids=server.facts.pids) as monitor:
+        result = _drive(
+            server, cell, seed=_seed(cell, launch, 0), requests=cell.workload.requests, watch=watch
+        )
+    found = metrics(result.samples, cell.workload, cell.server.model.bytes_per_token)
+    statistics = gated(result.samples, cell.workload)
+    problems = (
+        *_died(server),
+        *sample_problems(result.samples),
+        *missing_metrics(statistics, cell.workload, cell.metrics),
+        *timing_problems(result.samples),
+        *client_problems(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
+        *host_problems(monitor.report),
+    )
+    return Measurement(
+        server=cell.server.name,
+        workload=cell.workload.name,
+        launch=launch,
+        started=started,
+        valid=not problems,
+        problems=problems,
+        metrics=found,
+        gated=statistics,
+        facts=server.facts,
+        warmup_passes=passes,
+        samples=result.samples,
+    )
+
+
+def _warm_up(server: Server, cell: Cell, launch: int, watch: Watch) -> int:
+    """Passes of the timed shape until two agree; gives how many it took.
+
+    A pass is one request for each stream: prompt length, output length and concurrency are the cell's.
+    """
+    before: float | None = None
+    for number in count(1):
+        result = _drive(
+            server,
+            cell,
+            seed=_seed(cell, launch, number),
+            requests=cell.workload.concurrency,
+            watch=lambda _, progress, n=number: watch(f"warm-up {n}", progress),
+        )
+        rate = output_tps(result.samples)
+        if rate is None or number == WARMUP_CAP:  # the timed pass will say what is wrong
+            return number
+        if before is not None and abs(rate / before - 1) < WARMUP_AGREEMENT:
+            return number
+        before = rate
+    raise AssertionError("unreachable")
+
+
+def _drive(server: Server, cell: Cell, *, seed: int, requests: int, watch: Watch) -> DriveResult:
+    workload, facts = cell.workload, server.facts
+    return drive(
+        Target(base_url=facts.base_url, model=facts.model, engine=facts.engine, extra=cell.server.request),
+        requests_for(cell.prompts, requests, seed=seed, max_tokens=workload.max_tokens),
+        workload.load,
+        seed=seed,
+        request_timeout_s=workload.request_timeout,
+        stall_timeout_s=workload.stall_timeout,
+        on_progress=lambda progress: watch("timed", progress),
+    )
+
+
+def _seed(cell: Cell, launch: int, warm_up: int) -> int:
+    """A seed of its own for each pass of each launch, so that no two share a prompt prefix."""
+    return (cell.workload.seed * 1000 + launch) * 100 + warm_up
+
+
+def _died(server: Server) -> tuple[Problem, ...]:
+    try:
+        server.check_alive()
+    except ServerExited as error:
+        return (Problem(rule="server_exited", detail=str(error)),)
+    return ()

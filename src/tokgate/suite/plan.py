@@ -1,0 +1,176 @@
+"""Plan: what one run covers on this machine, and what it therefore does not check."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import msgspec
+
+from tokgate._exceptions import UsageError
+from tokgate.machine.devices import find_gpus
+from tokgate.measure.metrics import gated_metrics
+from tokgate.spec.catalogue import Catalogue
+from tokgate.spec.load import nearest
+from tokgate.spec.profile import Profile
+from tokgate.spec.server import AttachLaunch, Model, ServerSpec
+from tokgate.spec.workload import PromptSet, Workload
+
+AUTO = "auto"
+ATTACHED = "attached"
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One server under one workload, with the prompts it is driven with."""
+
+    server: ServerSpec
+    workload: Workload
+    prompts: PromptSet
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """The gated metrics of this cell: each gets a verdict."""
+        return gated_metrics(self.workload)
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run covers.
+
+    why: how the profile was chosen; unable: why nothing of it can run here, None when it can;
+    not_checked: what is left out, each with its reason.
+    """
+
+    profile: Profile
+    cells: tuple[Cell, ...]
+    launches: int
+    why: str
+    unable: str | None = None
+    not_checked: tuple[str, ...] = ()
+
+    @property
+    def servers(self) -> tuple[str, ...]:
+        """Server names in the order they are started."""
+        return tuple(dict.fromkeys(cell.server.name for cell in self.cells))
+
+    def cells_of(self, server: str) -> tuple[Cell, ...]:
+        """The cells one launch of `server` serves."""
+        return tuple(cell for cell in self.cells if cell.server.name == server)
+
+    def cell(self, server: str, workload: str) -> Cell:
+        """The cell of these names; KeyError when the plan has none."""
+        for cell in self.cells_of(server):
+            if cell.workload.name == workload:
+                return cell
+        raise KeyError((server, workload))
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """A server somebody else started: its URL, and the model to ask for."""
+
+    url: str
+    model: str
+
+
+def plan_run(
+    catalogue: Catalogue,
+    *,
+    profile: str = AUTO,
+    servers: Sequence[str] = (),
+    attach: Target | None = None,
+    launches: int | None = None,
+) -> Plan:
+    """What to run: a profile, narrowed to `servers`, or its workloads on an attached server.
+
+    profile: a name, the path of a YAML file, or `auto`. Raises SpecError, UsageError.
+    """
+    declared, why, unable = _choose(catalogue, profile)
+    if attach is not None:
+        if servers:
+            raise UsageError(
+                "--tokgate-url measures one server that is already up; leave out --tokgate-server"
+            )
+        cells, why, unable = _attached_cells(catalogue, declared, attach), f"--tokgate-url {attach.url}", None
+    else:
+        cells = _declared_cells(catalogue, declared, servers)
+    return Plan(
+        profile=declared,
+        cells=cells,
+        launches=launches or declared.launches,
+        why=why,
+        unable=unable,
+        not_checked=_not_checked(catalogue, declared, unable),
+    )
+
+
+def _choose(catalogue: Catalogue, name: str) -> tuple[Profile, str, str | None]:
+    """(profile, why this one, why it cannot run here)."""
+    if name != AUTO:
+        declared = catalogue.profile(name)
+        return declared, "as asked", _unable(catalogue, declared)
+    if "gfx1151" in catalogue.names("profiles"):
+        declared = catalogue.profile("gfx1151")
+        unable = _unable(catalogue, declared)
+        if unable is None:
+            return declared, "this machine has a gfx1151, and Docker answers", None
+    else:
+        unable = "no profile gfx1151 is declared"
+    return catalogue.profile("embedded"), unable, None
+
+
+def _unable(catalogue: Catalogue, profile: Profile) -> str | None:
+    """Why this machine cannot run `profile`; None when it can."""
+    if profile.hardware is None:
+        return None
+    wanted = catalogue.hardware(profile.hardware).gfx_target_version
+    gpus = find_gpus()
+    if all(gpu.gfx_target_version != wanted for gpu in gpus):
+        seen = ", ".join(gpu.gfx for gpu in gpus) or "no AMD GPU"
+        return f"this machine has no {profile.hardware} (the KFD topology shows {seen})"
+    return _docker_silent()
+
+
+def _docker_silent() -> str | None:
+    from tokgate.launch.docker import engine_version
+
+    return None if engine_version() else "no Docker engine answers"
+
+
+def _declared_cells(catalogue: Catalogue, profile: Profile, wanted: Sequence[str]) -> tuple[Cell, ...]:
+    pairs = [pair for cells in profile.cells for pair in product(cells.servers, cells.workloads)]
+    known = dict.fromkeys(server for server, _ in pairs)
+    for name in wanted:
+        if name not in known:
+            raise UsageError(
+                f"--tokgate-server {name}: not in profile {profile.name}; {nearest(name, known)}"
+            )
+    return tuple(
+        _cell(catalogue, catalogue.server(server), workload)
+        for server, workload in dict.fromkeys(pairs)
+        if not wanted or server in wanted
+    )
+
+
+def _attached_cells(catalogue: Catalogue, profile: Profile, target: Target) -> tuple[Cell, ...]:
+    server = ServerSpec(
+        name=ATTACHED,
+        description=f"the server at {target.url}",
+        engine="openai",
+        launch=AttachLaunch(url=target.url),
+        model=Model(id=target.model),
+    )
+    workloads = dict.fromkeys(name for cells in profile.cells for name in cells.workloads)
+    return tuple(_cell(catalogue, server, workload) for workload in workloads)
+
+
+def _cell(catalogue: Catalogue, server: ServerSpec, workload: str) -> Cell:
+    declared = catalogue.workload(workload)
+    return Cell(server=server, workload=declared, prompts=catalogue.prompts(declared.prompts))
+
+
+def _not_checked(catalogue: Catalogue, profile: Profile, unable: str | None) -> tuple[str, ...]:
+    if unable is not None:
+        return (f"everything of profile {profile.name}: {unable}",)
+    if profile.hardware == "gfx1151" or "gfx1151" not in catalogue.names("profiles"):
+        return ()
+    gap = _unable(catalogue, catalogue.profile("gfx1151")) or f"profile {profile.name} was run instead"
+    return (f"the gfx1151 baselines: {gap}",)

@@ -1,0 +1,30 @@
+"""The record a run starts with: what machine this is, what will be compared with what."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from tokgate import __version__
+from tokgate.machine.fingerprint import fingerprint_id, read_fingerprint
+from tokgate.store.runs import RunRecord, RunWriter, conditions_of, now
+from tokgate.suite.plan import Plan
+
+
+def open_run(plan: Plan, folder: Path, *, command: Sequence[str]) -> RunWriter:
+    """Write the first record of a run into its folder. Raises RecordError."""
+    fingerprint = read_fingerprint()
+    record = RunRecord(
+        run_id=folder.name,
+        started=now(),
+        tokgate=__version__,
+        command=tuple(command),
+        profile=plan.profile.name,
+        baselines=plan.profile.hardware or f"local/{fingerprint_id(fingerprint)}",
+        fingerprint=fingerprint,
+        conditions={
+            cell.workload.name: conditions_of(cell.workload, cell.prompts.sha256) for cell in plan.cells
+        },
+        not_checked=plan.not_checked,
+    )
+    return RunWriter(folder, record)

@@ -1,0 +1,38 @@
+"""The suite: every server of the profile under every workload, measured, then judged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tokgate.judge.verdict import Outcome
+from tokgate.launch.server import Server
+from tokgate.suite.session import Session
+
+pytestmark = pytest.mark.perf
+
+FAILING = (Outcome.REGRESSED, Outcome.INVALID)
+
+
+def test_measure(server: Server, workload: str, tokgate: Session, benchmark: Any) -> None:
+    """One workload on one launch gives a valid measurement."""
+    measurement = benchmark.pedantic(tokgate.measure, args=(server, workload), rounds=1, iterations=1)
+    benchmark.extra_info.update(measurement.metrics)
+    if not measurement.valid:
+        listed = "\n  - ".join(f"{problem.rule}: {problem.detail}" for problem in measurement.problems)
+        pytest.fail(f"this measurement is not valid:\n  - {listed}", pytrace=False)
+
+
+def test_verdict(
+    judged: tuple[str, str, str],
+    family: list[tuple[str, str, str]],
+    tokgate: Session,
+    record_property: Any,
+) -> None:
+    """No metric of a cell is slower than its baseline."""
+    verdict = tokgate.verdict(judged, family)
+    record_property("outcome", str(verdict.outcome))
+    record_property("reason", verdict.reason)
+    if verdict.outcome in FAILING:
+        pytest.fail(f"{verdict.outcome}: {verdict.reason}", pytrace=False)
