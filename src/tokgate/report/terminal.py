@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunRecord
 
 _STYLE = {
@@ -23,7 +24,7 @@ _STYLE = {
     Outcome.INCONCLUSIVE: "yellow",
     Outcome.NO_BASELINE: "dim",
 }
-_UNITS = {"tps": "tok/s", "s": "s", "rps": "req/s", "GBps": "GB/s"}
+_UNITS = {"tps": "tok/s", "s": "s", "rps": "req/s", "GBps": "GB/s", "joule": "tok/J", "chunk": "tok/chunk"}
 
 
 def summary(record: RunRecord, *, width: int, colour: bool) -> str:
@@ -44,6 +45,13 @@ def figure(metric: str, value: float | None) -> str:
     if unit == "s" and value < 1:
         return f"{value * 1e3:.1f} ms"
     return f"{value:.4g} {unit}"
+
+
+def measured(measurement: Measurement) -> str:
+    """One measurement as lines `metric value`, and what makes it invalid."""
+    lines = [f"{name:18} {figure(name, value)}" for name, value in measurement.metrics.items()]
+    lines += [f"INVALID {problem.rule}: {problem.detail}" for problem in measurement.problems]
+    return "\n".join(lines)
 
 
 def counts(verdicts: tuple[Verdict, ...]) -> str:

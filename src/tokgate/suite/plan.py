@@ -135,6 +135,17 @@ def _docker_silent() -> str | None:
     return None if engine_version() else "no Docker engine answers"
 
 
+def attached(url: str, model: str) -> ServerSpec:
+    """The spec of a server that is already up; what engine it is, is read from it."""
+    return ServerSpec(
+        name=ATTACHED,
+        description=f"the server at {url}",
+        engine="openai",
+        launch=AttachLaunch(url=url),
+        model=Model(id=model),
+    )
+
+
 def _declared_cells(catalogue: Catalogue, profile: Profile, wanted: Sequence[str]) -> tuple[Cell, ...]:
     pairs = [pair for cells in profile.cells for pair in product(cells.servers, cells.workloads)]
     known = dict.fromkeys(server for server, _ in pairs)
@@ -151,13 +162,7 @@ def _declared_cells(catalogue: Catalogue, profile: Profile, wanted: Sequence[str
 
 
 def _attached_cells(catalogue: Catalogue, profile: Profile, target: Target) -> tuple[Cell, ...]:
-    server = ServerSpec(
-        name=ATTACHED,
-        description=f"the server at {target.url}",
-        engine="openai",
-        launch=AttachLaunch(url=target.url),
-        model=Model(id=target.model),
-    )
+    server = attached(target.url, target.model)
     workloads = dict.fromkeys(name for cells in profile.cells for name in cells.workloads)
     return tuple(_cell(catalogue, server, workload) for workload in workloads)
 

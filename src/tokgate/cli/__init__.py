@@ -1,0 +1,46 @@
+"""The `tokgate` command. Each group is a file of this folder; what they do is on the floors below.
+
+Exit codes: 0 done and good, 1 done and not good (an invalid measurement, a wrong spec, a machine that
+cannot run the profile), 2 wrong usage, 3 it could not be done.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tokgate import __version__
+from tokgate._exceptions import TokgateError, UsageError
+from tokgate.cli import baseline, doctor, measure, spec
+
+app = typer.Typer(
+    help="Keep LLM servers fast: measure them, compare with stored baselines, test claims about them. "
+    "The suite itself is `pytest -m perf`.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("measure")(measure.measure)
+app.command("doctor")(doctor.doctor)
+app.add_typer(spec.app, name="spec")
+app.add_typer(baseline.app, name="baseline")
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    if version:
+        typer.echo(f"tokgate {__version__}")
+        raise typer.Exit
+
+
+def main() -> None:
+    """Entry point: errors a person can act on are one message, not a traceback."""
+    try:
+        app()
+    except TokgateError as error:
+        typer.echo(f"tokgate: {error}", err=True)
+        sys.exit(2 if isinstance(error, UsageError) else 3)

@@ -1,0 +1,47 @@
+"""`tokgate baseline`: make a run the baseline that later runs are compared with."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tokgate.cli.options import BASELINES, RUNS, Baselines, Runs
+
+app = typer.Typer(help="Stored baselines: accept a run as one.", no_args_is_help=True)
+
+
+@app.command()
+def accept(
+    run: Annotated[str, typer.Argument(help="A run's id or its start, its folder, or `latest`.")],
+    server: Annotated[
+        list[str] | None, typer.Option("--server", help="Only this server; may be given again.")
+    ] = None,
+    force: Annotated[
+        bool, typer.Option(help="Accept a run that is invalid or regressed; needs --reason.")
+    ] = False,
+    reason: Annotated[str | None, typer.Option(help="Why; kept in the baseline.")] = None,
+    runs: Runs = RUNS,
+    baselines: Baselines = BASELINES,
+) -> None:
+    """Write each server's baseline from a run, after showing what changes.
+
+    Refuses a run that is invalid, regressed or was cut off. Review the change with `git diff` and commit it.
+    """
+    from tokgate._exceptions import BaselineRefused, UsageError
+    from tokgate.report.baseline import difference
+    from tokgate.store.baselines import baseline_of, read_baseline, write_baseline
+    from tokgate.store.runs import find_run, read_run
+
+    if force and not reason:
+        raise UsageError("--force needs --reason TEXT: it is kept in the baseline for whoever asks later")
+    record = read_run(find_run(runs, run))
+    names = server or list(dict.fromkeys(one.server for one in record.measurements))
+    if not names:
+        raise BaselineRefused(f"run {record.run_id} measured nothing")
+    accepted = [baseline_of(record, name, force=force, reason=reason) for name in names]
+    for new in accepted:
+        path = baselines / record.baselines / f"{new.server}.yaml"
+        typer.echo(difference(read_baseline(path), new))
+        write_baseline(path, new)
+        typer.echo(f"written: {path}")

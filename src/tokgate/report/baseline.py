@@ -1,0 +1,34 @@
+"""What accepting a baseline changes, as text."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from tokgate.report.terminal import figure
+from tokgate.store.baselines import Baseline
+
+
+def difference(old: Baseline | None, new: Baseline) -> str:
+    """Each metric of `new` beside what it replaces: geometric means over launches and their ratio."""
+    lines = [
+        f"{new.server}: {new.source}" + (f", replacing {old.source} of {old.date}" if old else ", the first")
+    ]
+    if new.forced:
+        lines.append(f"  accepted by force: {new.forced}")
+    for workload, cell in new.cells.items():
+        before = old.cells.get(workload) if old else None
+        for metric, values in cell.metrics.items():
+            now = _mean(values)
+            told = f"  {workload} {metric}: {figure(metric, now)} ({len(values)} launches)"
+            if before and metric in before.metrics:
+                was = _mean(before.metrics[metric])
+                told += f", was {figure(metric, was)} (ratio {now / was:.3f})"
+            lines.append(told)
+    gone = sorted(set(old.cells) - set(new.cells)) if old else []
+    lines += [f"  {workload}: no longer in the baseline, this run did not measure it" for workload in gone]
+    return "\n".join(lines)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.exp(math.fsum(map(math.log, values)) / len(values))
