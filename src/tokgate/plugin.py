@@ -148,7 +148,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _order(item: pytest.Item, plan: Plan) -> tuple[int, int, int]:
     """Measuring tests first, as (0, server, launch); all else keeps its place after them."""
-    params = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     if "server" in params:
         name, launch = params["server"]
         return 0, plan.servers.index(name), launch

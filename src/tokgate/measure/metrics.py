@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from tokgate.drive.sample import Sample
+from tokgate.spec.metric import Metric
 from tokgate.spec.workload import Limits, Workload
 
 
@@ -131,14 +132,11 @@ def gated(samples: Sequence[Sample], workload: Workload) -> dict[str, float]:
     return {name: value for name, value in found.items() if value is not None}
 
 
-def gated_metrics(workload: Workload) -> tuple[str, ...]:
+def gated_metrics(workload: Workload) -> tuple[Metric, ...]:
     """The names `gated` gives for this workload when nothing is missing, in the order reports use."""
-    names = ["decode_tps", "prefill_tps", "ttft_s"]
-    if workload.concurrency > 1:
-        names.insert(0, "output_tps")
-    if workload.limits is not None:
-        names.append("goodput_rps")
-    return tuple(names)
+    many: tuple[Metric, ...] = ("output_tps",) if workload.concurrency > 1 else ()
+    limited: tuple[Metric, ...] = ("goodput_rps",) if workload.limits is not None else ()
+    return (*many, "decode_tps", "prefill_tps", "ttft_s", *limited)
 
 
 def _values(samples: Iterable[Sample], of: Callable[[Sample], float | None]) -> list[float]:

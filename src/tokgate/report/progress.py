@@ -34,7 +34,7 @@ def live(title: str, console: Console) -> Iterator[Callable[[str, Progress], Non
                 description=f"{title} · {stage}",
                 completed=progress.completed,
                 total=progress.total,
-                rate=f"{progress.tokens_per_s:.1f} tok/s",
+                rate=f"{progress.arrivals / max(progress.elapsed_s, 1e-9):.1f} tok/s",
             )
 
         yield moved

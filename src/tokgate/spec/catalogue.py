@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import msgspec
 
@@ -84,24 +84,22 @@ class Catalogue:
             self._refer(document, ("hardware",), "hardware", profile.hardware)
         return profile
 
-    def check(self) -> Iterator[tuple[str, str, SpecError | None]]:
-        """Read everything: (kind, name, what is wrong or None) for each file."""
-        readers: dict[str, Callable[[str], Any]] = {
-            "hardware": self.hardware,
-            "prompts": self.prompts,
-            "servers": self.server,
-            "workloads": self.workload,
-            "hypotheses": self.hypothesis,
-            "profiles": self.profile,
+    def check(self) -> Iterator[tuple[str, str, str | SpecError]]:
+        """Read everything: (kind, name, its description or what is wrong) for each file."""
+        readers: dict[str, Callable[[str], str]] = {
+            "hardware": lambda name: self.hardware(name).description,
+            "prompts": lambda name: f"{len(self.prompts(name).prompts)} prompts",
+            "servers": lambda name: self.server(name).description,
+            "workloads": lambda name: self.workload(name).description,
+            "hypotheses": lambda name: self.hypothesis(name).title,
+            "profiles": lambda name: self.profile(name).description,
         }
         for kind, read in readers.items():
             for name in self.names(kind):
                 try:
-                    read(name)
+                    yield kind, name, read(name)
                 except SpecError as error:
                     yield kind, name, error
-                else:
-                    yield kind, name, None
 
     def _path(self, kind: str, name: str) -> Path:
         return self.root / kind / f"{name}.{'jsonl' if kind == 'prompts' else 'yaml'}"

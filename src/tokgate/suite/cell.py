@@ -66,6 +66,10 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
     )
 
 
+def _titled(watch: Watch, stage: str) -> Watch:
+    return lambda _, progress: watch(stage, progress)
+
+
 def _warm_up(server: Server, cell: Cell, launch: int, watch: Watch) -> int:
     """Passes of the timed shape until two agree; gives how many it took.
 
@@ -78,7 +82,7 @@ def _warm_up(server: Server, cell: Cell, launch: int, watch: Watch) -> int:
             cell,
             seed=_seed(cell, launch, number),
             requests=cell.workload.concurrency,
-            watch=lambda _, progress, n=number: watch(f"warm-up {n}", progress),
+            watch=_titled(watch, f"warm-up {number}"),
         )
         rate = output_tps(result.samples)
         if rate is None or number == WARMUP_CAP:  # the timed pass will say what is wrong

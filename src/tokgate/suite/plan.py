@@ -12,6 +12,7 @@ from tokgate.machine.devices import find_gpus
 from tokgate.measure.metrics import gated_metrics
 from tokgate.spec.catalogue import Catalogue
 from tokgate.spec.load import nearest
+from tokgate.spec.metric import Metric
 from tokgate.spec.profile import Profile
 from tokgate.spec.server import AttachLaunch, Model, ServerSpec
 from tokgate.spec.workload import PromptSet, Workload
@@ -28,7 +29,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     prompts: PromptSet
 
     @property
-    def metrics(self) -> tuple[str, ...]:
+    def metrics(self) -> tuple[Metric, ...]:
         """The gated metrics of this cell: each gets a verdict."""
         return gated_metrics(self.workload)
 

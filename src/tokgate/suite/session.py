@@ -22,12 +22,13 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
 from tokgate.measure.measurement import Measurement
+from tokgate.spec.metric import Metric
 from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
 from tokgate.store.runs import RunWriter
 from tokgate.suite.cell import Watch, measure_cell
 from tokgate.suite.plan import Plan
 
-Key = tuple[str, str, str]
+Key = tuple[str, str, Metric]
 """server, workload, metric: what one verdict is about."""
 
 
@@ -131,7 +132,7 @@ class Session:
                 with suppress(LaunchError):  # kept, and told by `_why_invalid`
                     self.measured(server, workload, launch)
 
-    def _judged(self, server: str, workload: str, metric: str) -> JudgedCell:
+    def _judged(self, server: str, workload: str, metric: Metric) -> JudgedCell:
         cell = self.plan.cell(server, workload)
         launches = [
             one
@@ -158,7 +159,7 @@ class Session:
                 return f"launch {one.launch}: {one.problems[0].rule}: {one.problems[0].detail}"
         return None if launches else "nothing was measured"
 
-    def _reference(self, server: str, workload: str, metric: str) -> tuple[Reference | None, str]:
+    def _reference(self, server: str, workload: str, metric: Metric) -> tuple[Reference | None, str]:
         """What the baseline offers for this metric, or why it offers nothing."""
         baseline = read_baseline(self.baselines / f"{server}.yaml")
         if baseline is None:
@@ -200,7 +201,8 @@ def _as_reference(baseline: Baseline, values: tuple[float, ...]) -> Reference:
 
 
 def _replace(verdict: Verdict, **changes: object) -> Verdict:
-    return msgspec.structs.replace(verdict, **changes)
+    changed: Verdict = msgspec.structs.replace(verdict, **changes)
+    return changed
 
 
 def silent(_: str) -> AbstractContextManager[Watch]:

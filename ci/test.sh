@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The project's own tests: format, lint, types, floors, then all tests but the suite.
+# Arguments go to pytest and then replace the default selection: ./ci/test.sh tests/unit -k spec
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source ci/setup.sh
+venv_for embedded,dev
+export PATH="$PWD/.venv/bin:$PATH"
+
+ruff format --check --quiet .
+ruff check --quiet .
+mypy --no-error-summary
+lint-imports --no-logo >/tmp/tokgate-imports.$$ || { cat /tmp/tokgate-imports.$$; exit 1; }
+rm -f /tmp/tokgate-imports.$$
+
+if (($#)); then
+    exec pytest "$@"
+fi
+# What does not time anything runs in parallel; servers and schedules need the machine to themselves.
+pytest -n auto -q tests/unit tests/plugin
+exec pytest tests/calibration tests/integration
