@@ -1,0 +1,63 @@
+"""HostReport: what the host did in one timed region, as the monitor saw it."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Culprit(msgspec.Struct, frozen=True, kw_only=True):
+    """The program that took most CPU from the measurement.
+
+    cores: its mean over the region, in CPUs, of all its processes; processes: how many those were;
+    pid: the busiest of them.
+    """
+
+    name: str
+    pid: int
+    cores: float
+    processes: int
+
+    def __str__(self) -> str:
+        count = f" and {self.processes - 1} more" if self.processes > 1 else ""
+        return f"{self.name} (pid {self.pid}{count}), {self.cores:.2f} cores"
+
+
+class Level(msgspec.Struct, frozen=True, kw_only=True):
+    """One series over the region."""
+
+    low: float
+    mean: float
+    high: float
+
+
+class HostReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What the host did in one timed region. Unknown is None, or left out and named in `unknown`.
+
+    others_cores: CPU taken by processes that are neither ours nor the server's, as a mean in CPUs; None
+    when the server's cannot be told apart. steal: share of the machine's CPU time the hypervisor gave
+    to others. pressure: by resource and kind (`cpu_some`), share of the time tasks waited for it.
+    swapped_bytes: moved to or from swap. throttled: by limit, how much its counter grew (0: not at all).
+    timeline: by series, its value at each of `at_s` (seconds from the start); levels: their extremes.
+    monitor_cores: what this watching cost while it went on, in CPUs.
+    """
+
+    duration_s: float
+    cpus: int
+    others_cores: float | None
+    culprit: Culprit | None
+    steal: float | None
+    pressure: dict[str, float]
+    swapped_bytes: int | None
+    throttled: dict[str, int]
+    governor: str | None
+    levels: dict[str, Level]
+    at_s: tuple[float, ...]
+    timeline: dict[str, tuple[float | None, ...]]
+    unknown: tuple[str, ...]
+    monitor_cores: float
+
+    @property
+    def energy_joules(self) -> float | None:
+        """Energy of the GPU (on an APU with the CPU's) over the region; None without a power sensor."""
+        power = self.levels.get("gpu_power_W")
+        return None if power is None else power.mean * self.duration_s

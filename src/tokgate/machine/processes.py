@@ -1,0 +1,118 @@
+"""CPU time of processes, alone and as families, from /proc; and who listens on a port.
+
+Read here rather than through psutil, which takes several times as long for each process: the monitor
+looks while a measurement runs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from tokgate.machine.devices import ROOT
+from tokgate.machine.sysfs import read_text
+
+_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+
+
+class Process(NamedTuple):
+    """One process at one moment.
+
+    started: its start in clock ticks, which with the pid tells it from a later one of the same pid.
+    cpu_s: CPU seconds of all its threads; reaped_s: those of its ended children.
+    """
+
+    pid: int
+    parent: int
+    started: int
+    name: str
+    cpu_s: float
+    reaped_s: float
+
+
+def read_process(pid: int, root: Path = ROOT) -> Process | None:
+    """One process; None when it is gone, or out of sight."""
+    try:
+        with open(f"{root}/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - Path costs more than the read
+            stat = file.read()
+    except OSError:
+        return None
+    name_end = stat.rindex(b")")  # the name itself may contain anything
+    fields = stat[name_end + 2 :].split()
+    utime, stime, reaped_utime, reaped_stime = map(int, fields[11:15])
+    return Process(
+        pid=pid,
+        parent=int(fields[1]),
+        started=int(fields[19]),
+        name=stat[stat.index(b"(") + 1 : name_end].decode(errors="replace"),
+        cpu_s=(utime + stime) * _TICK_S,
+        reaped_s=(reaped_utime + reaped_stime) * _TICK_S,
+    )
+
+
+def read_processes(root: Path = ROOT) -> dict[int, Process]:
+    """All processes that can be seen, by pid."""
+    try:
+        pids = [int(name) for name in os.listdir(root / "proc") if name.isdigit()]  # noqa: PTH208 - as above
+    except OSError:
+        return {}
+    return {pid: process for pid in pids if (process := read_process(pid, root)) is not None}
+
+
+def family(processes: Mapping[int, Process], heads: Iterable[int]) -> set[int]:
+    """Pids of `heads` and all their descendants, as far as they live."""
+    children: dict[int, list[int]] = {}
+    for process in processes.values():
+        children.setdefault(process.parent, []).append(process.pid)
+    members: set[int] = set()
+    waiting = [pid for pid in heads if pid in processes]
+    while waiting:
+        pid = waiting.pop()
+        if pid not in members:
+            members.add(pid)
+            waiting += children.get(pid, [])
+    return members
+
+
+def family_cpu_s(members: Iterable[Process]) -> float:
+    """CPU seconds a family has used, with those of its members that ended."""
+    return sum(process.cpu_s + process.reaped_s for process in members)
+
+
+def program(pid: int, root: Path = ROOT) -> str | None:
+    """Its program and first argument, `python train.py`; no more, as the rest may hold keys."""
+    words = (read_text(root / f"proc/{pid}/cmdline") or "").split("\0")[:2]
+    return " ".join([Path(words[0]).name, *words[1:]])[:80] if words[0] else None
+
+
+def listening_pids(port: int, root: Path = ROOT) -> tuple[int, ...] | None:
+    """Processes that listen on this TCP port; empty when none does.
+
+    None when something listens that is out of sight, such as a process of another user.
+    """
+    inodes = {inode for table in ("tcp", "tcp6") for inode in _listeners(root / "proc/net" / table, port)}
+    if not inodes:
+        return ()
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    pids = []
+    for folder in (root / "proc").glob("[0-9]*/fd"):
+        with suppress(OSError):
+            if any(_target(link) in wanted for link in folder.iterdir()):
+                pids.append(int(folder.parent.name))
+    return tuple(sorted(pids)) or None
+
+
+def _listeners(table: Path, port: int) -> list[str]:
+    rows = [line.split() for line in (read_text(table) or "").splitlines()[1:]]
+    listening = "0A"
+    return [row[9] for row in rows if row[3] == listening and int(row[1].rpartition(":")[2], 16) == port]
+
+
+def _target(link: Path) -> str | None:
+    try:
+        return os.readlink(link)  # noqa: PTH115 - not a path
+    except OSError:
+        return None

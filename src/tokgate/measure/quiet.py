@@ -1,0 +1,101 @@
+"""When the host was not quiet, and so what was measured on it is not valid: pure rules, with evidence.
+
+What could not be read is no problem here: the report names it as unknown.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from tokgate.machine.host import HostReport
+from tokgate.measure.measurement import Problem
+
+
+class QuietLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much the host may do beside the measurement.
+
+    others_share, others_cores: CPU of other processes, as a share of the machine and at most so many
+    CPUs; the smaller holds. An engine's threads wait for each other, so one that is pushed aside stops
+    all: one busy core of two took a server from 119 to 0.58 tok/s. 5 % is what a default gate
+    undertakes to see; an idle machine was seen at 0.01 CPUs. Half a CPU, however many there are, still
+    takes memory bandwidth that an APU's decode needs.
+    steal: share of the machine's CPU time that the hypervisor gave to others; half of what the gate
+    tolerates in decode is 1.5 %, and 0.1 % was seen with all cores of a virtual machine busy.
+    swapped_bytes: a few pages of others may move; a model that moves stalls for it.
+    gpu_idle_pct, gpu_looks: a GPU whose load was never seen above this, in at least so many looks, did
+    not make these tokens.
+    """
+
+    others_share: float = 0.05
+    others_cores: float = 0.5
+    steal: float = 0.015
+    swapped_bytes: int = 16 * 2**20
+    gpu_idle_pct: float = 5.0
+    gpu_looks: int = 3
+
+
+DEFAULT_LIMITS = QuietLimits()
+
+# Heat stops a chip unforeseen. Power limits (gpu_spl, gpu_fppt, gpu_sppt) do not count: an APU at work
+# is always held by one of them, prefill above all; they are in the report for whoever asks why.
+_HEAT = ("cpu_core_throttle", "cpu_package_throttle", "gpu_prochot", "gpu_thm_core", "gpu_thm_gfx", "gpu_thm_soc")  # fmt: skip
+
+
+def host_problems(report: HostReport, *, limits: QuietLimits = DEFAULT_LIMITS) -> tuple[Problem, ...]:
+    """Everything the host did that spoils what was measured in `report`'s region."""
+    found = {
+        "host_busy": _busy(report, limits),
+        "host_stolen": _stolen(report, limits),
+        "host_swapping": _swapping(report, limits),
+        "host_throttled": _throttled(report),
+        "gpu_idle": _gpu_idle(report, limits),
+    }
+    return tuple(Problem(rule=rule, detail=detail) for rule, detail in found.items() if detail is not None)
+
+
+def _busy(report: HostReport, limits: QuietLimits) -> str | None:
+    limit = min(limits.others_cores, limits.others_share * report.cpus)
+    if report.others_cores is None or report.others_cores <= limit:
+        return None
+    whom = report.culprit or "none that could be seen from here (ended since, or outside this container)"
+    return (
+        f"other processes took {report.others_cores:.2f} of {report.cpus} cores (limit {limit:.2f}), "
+        f"most of it {whom}"
+    )
+
+
+def _stolen(report: HostReport, limits: QuietLimits) -> str | None:
+    if report.steal is None or report.steal <= limits.steal:
+        return None
+    return f"the hypervisor gave {report.steal:.1%} of this machine's CPU time to others (limit {limits.steal:.1%})"
+
+
+def _swapping(report: HostReport, limits: QuietLimits) -> str | None:
+    if report.swapped_bytes is None or report.swapped_bytes <= limits.swapped_bytes:
+        return None
+    moved, limit = report.swapped_bytes / 2**20, limits.swapped_bytes / 2**20
+    return f"{moved:.0f} MiB moved to or from swap (limit {limit:.0f} MiB)"
+
+
+def _throttled(report: HostReport) -> str | None:
+    grown = {name: report.throttled[name] for name in _HEAT if report.throttled.get(name)}
+    if not grown:
+        return None
+    counters = ", ".join(f"{name} +{count}" for name, count in grown.items())
+    highs = [
+        f"{name} up to {level.high:.0f}" for name, level in report.levels.items() if name.endswith("_temp_C")
+    ]
+    return f"heat held the chip back: {counters}" + (f" ({', '.join(highs)})" if highs else "")
+
+
+def _gpu_idle(report: HostReport, limits: QuietLimits) -> str | None:
+    busy = report.levels.get("gpu_busy_pct")
+    if busy is None or busy.high > limits.gpu_idle_pct:
+        return None
+    looks = sum(value is not None for value in report.timeline["gpu_busy_pct"])
+    if looks < limits.gpu_looks:
+        return None
+    return (
+        f"the GPU was never more than {busy.high:.0f} % busy in {looks} looks while tokens flowed "
+        f"(limit {limits.gpu_idle_pct:.0f} %): they were made elsewhere"
+    )
