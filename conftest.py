@@ -13,12 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
-from tokgate.launch.server import Server
 from tokgate.plugin import PLAN, runs_suite
-from tokgate.suite.session import Session
+
+if TYPE_CHECKING:
+    from tokgate.launch.server import Server
+    from tokgate.suite.session import Session
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

@@ -1,0 +1,174 @@
+"""Every mistake in a YAML file is told with file, line, key, what was expected and the nearest name."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokgate._exceptions import SpecError
+from tokgate.spec.catalogue import Catalogue
+from tokgate.spec.load import Document
+from tokgate.spec.server import DockerLaunch
+
+DECLARED = Path(__file__).parents[3] / "fixtures"
+
+SERVER = """\
+description: a container
+engine: llama.cpp
+launch:
+  kind: docker
+  image: some/image:1
+  port: 8080
+  shm_size: 64MiB
+model:
+  id: some-model
+"""
+WORKLOAD = """\
+description: one user
+prompts: short-chat
+requests: 4
+max_tokens: 16
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    shutil.copytree(DECLARED / "prompts", tmp_path / "prompts")
+    for kind in ("servers", "workloads", "profiles", "hypotheses", "hardware"):
+        (tmp_path / kind).mkdir()
+    (tmp_path / "servers" / "box.yaml").write_text(SERVER)
+    (tmp_path / "workloads" / "chat.yaml").write_text(WORKLOAD)
+    return tmp_path
+
+
+def test_everything_the_project_declares_is_right() -> None:
+    results = list(Catalogue(DECLARED).check())
+    assert results
+    assert [result for *_, result in results if isinstance(result, SpecError)] == []
+
+
+def test_a_server_is_read_with_its_units(root: Path) -> None:
+    spec = Catalogue(root).server("box")
+    assert isinstance(spec.launch, DockerLaunch)
+    assert (spec.name, spec.launch.shm_size, spec.start_timeout) == ("box", 64 * 2**20, 120)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "line", "key", "message"),
+    [
+        (SERVER.replace("image:", "imgae:"), 5, "launch.imgae", "unknown key; did you mean `image`"),
+        (SERVER.replace("64MiB", "64"), 7, "launch.shm_size", "expected a size with its unit"),
+        (SERVER.replace("64MiB", "64 gigs"), 7, "launch.shm_size", "'64 gigs'"),
+        (SERVER.replace("docker", "dokcer"), 4, "launch.kind", "did you mean `docker`"),
+        (SERVER.replace("llama.cpp", "lama.cpp"), 2, "engine", "did you mean `llama.cpp`"),
+        (SERVER.replace("8080", "eighty"), 6, "launch.port", "expected `int`, got `str`"),
+        (SERVER.replace("8080", "0"), 6, "launch.port", ">= 1"),
+        (SERVER.replace("  image: some/image:1\n", ""), 3, "launch", "the key `image` is missing"),
+        (SERVER + "engine: vllm\n", 10, "engine", "stands twice"),
+        (SERVER + "name: other\n", 10, "name", "is the file's name"),
+        (SERVER + "  bad: [\n", 11, "", "is not YAML"),
+    ],
+)
+def test_a_wrong_server(root: Path, wrong: str, line: int, key: str, message: str) -> None:
+    file = root / "servers" / "box.yaml"
+    file.write_text(wrong)
+    with pytest.raises(SpecError, match=message.replace("(", r"\(")) as caught:
+        Catalogue(root).server("box")
+    assert (caught.value.file, caught.value.line, caught.value.key) == (file, line, key)
+    assert str(caught.value).startswith(f"{file}:{line}: ")
+
+
+def test_an_unknown_name_tells_the_nearest(root: Path) -> None:
+    with pytest.raises(SpecError, match="no such server: `boxx`; did you mean `box`"):
+        Catalogue(root).server("boxx")
+
+
+def test_a_wrong_reference_points_into_the_profile(root: Path) -> None:
+    file = root / "profiles" / "mine.yaml"
+    file.write_text(
+        "description: mine\ncells:\n  - servers: [box]\n    workloads:\n      - chat\n      - chta\n"
+    )
+    with pytest.raises(SpecError, match="no such entry in workloads/: `chta`; did you mean `chat`") as caught:
+        Catalogue(root).profile("mine")
+    assert (caught.value.line, caught.value.key) == (6, "cells[0].workloads[1]")
+
+
+def test_extends_lays_one_server_over_another_and_keeps_the_lines(root: Path) -> None:
+    small = root / "servers" / "small.yaml"
+    small.write_text("extends: box\ndescription: less\nlaunch:\n  shm_size: 1MiB\n")
+    spec = Catalogue(root).server("small")
+    assert isinstance(spec.launch, DockerLaunch)
+    assert (spec.description, spec.launch.image, spec.launch.shm_size) == ("less", "some/image:1", 2**20)
+    small.write_text("extends: box\ndescription: less\nlaunch:\n  shm_size: 1\n")
+    with pytest.raises(SpecError, match="got 1") as caught:
+        Catalogue(root).server("small")
+    assert (caught.value.file, caught.value.line) == (small, 4)
+
+
+def test_a_circle_of_extends_is_told(root: Path) -> None:
+    (root / "servers" / "a.yaml").write_text("extends: b\n")
+    (root / "servers" / "b.yaml").write_text("extends: a\n")
+    with pytest.raises(SpecError, match="`a` extends itself"):
+        Catalogue(root).server("a")
+
+
+def test_an_override_is_laid_over_the_yaml(root: Path) -> None:
+    spec = Catalogue(root).server("box", {"launch": {"ipc": "host"}})
+    assert isinstance(spec.launch, DockerLaunch)
+    assert (spec.launch.ipc, spec.launch.image) == ("host", "some/image:1")
+    with pytest.raises(SpecError, match="did you mean `shm_size`"):
+        Catalogue(root).server("box", {"launch": {"shm_sizes": "1GiB"}})
+
+
+def test_changed_prompts_are_noticed(root: Path) -> None:
+    file = root / "prompts" / "code.jsonl"
+    file.write_text(file.read_text() + '{"id": "new", "messages": [{"role": "user", "content": "?"}]}\n')
+    with pytest.raises(SpecError, match="SHA256SUMS states"):
+        Catalogue(root).prompts("code")
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "truncated"),
+        ('{"id": "x"}', "missing required field `messages`"),
+        ('{"id": "x", "messages": [{"role": "user"}]}', "each message has `role` and `content`"),
+        ('{"id": "code-01", "messages": [{"role": "user", "content": "?"}]}', "stands twice"),
+    ],
+)
+def test_a_wrong_prompt_is_told_by_line(root: Path, line: str, message: str) -> None:
+    from tokgate.spec.prompts import read_prompts
+
+    file = root / "prompts" / "code.jsonl"
+    file.write_text(file.read_text() + line + "\n")
+    with pytest.raises(SpecError, match=message) as caught:
+        read_prompts(file, stated=False)
+    assert caught.value.line == 9
+
+
+plain = st.recursive(
+    st.one_of(st.integers(), st.text("abc", max_size=3), st.none()),
+    lambda inner: st.one_of(
+        st.dictionaries(st.sampled_from("pqrs"), inner, max_size=3), st.lists(inner, max_size=3)
+    ),
+    max_leaves=8,
+)
+mapping = st.dictionaries(st.sampled_from("pqrs"), plain, max_size=3)
+
+
+@given(mapping, mapping)
+def test_merging_takes_what_is_above_and_keeps_the_rest(
+    below: dict[str, object], above: dict[str, object]
+) -> None:
+    here = Path("x.yaml")
+    merged = Document(below, {(): (here, 1)}).merged(Document(above, {(): (here, 1)})).data
+    for key, value in above.items():
+        if not (isinstance(value, dict) and isinstance(below.get(key), dict)):
+            assert merged[key] == value
+    assert {key: merged[key] for key in below.keys() - above.keys()} == {
+        key: below[key] for key in below.keys() - above.keys()
+    }
