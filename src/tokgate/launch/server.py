@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from tokgate.spec.server import ServerSpec
+from tokgate.spec.server import Engine, ServerSpec
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,10 +20,10 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    engine: str
+    engine: Engine
     base_url: str
     model: str
-    startup_s: float
+    startup_s: float | None = None
     engine_version: str | None = None
     image: str | None = None
     image_id: str | None = None

@@ -1,0 +1,148 @@
+"""Embedded: llama.cpp's own server, from the xllamacpp wheel, in a subprocess of this one."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import select
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+import psutil
+
+from tokgate._exceptions import LaunchError
+from tokgate.launch.cores import usable_cores
+from tokgate.launch.llama_server import LlamaConfig
+from tokgate.launch.logs import exited, new_log
+from tokgate.launch.model import gguf_file
+from tokgate.launch.probe import engine_facts, not_ready, served_model
+from tokgate.launch.ready import wait_until_ready
+from tokgate.launch.server import ServerFacts
+from tokgate.spec.server import EmbeddedLaunch, ServerSpec
+
+_GRACE_S = 3.0
+# Only what can change how the engine runs is recorded: the whole environment may hold secrets.
+_ENGINE_ENV = ("GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_", "MALLOC_", "LD_")
+
+
+class EmbeddedServer(msgspec.Struct, frozen=True, kw_only=True):
+    """A live llama.cpp server in a child process."""
+
+    spec: ServerSpec
+    facts: ServerFacts
+    process: subprocess.Popen[bytes]
+    log_path: Path
+
+    def check_alive(self) -> None:
+        """Raise ServerExited if the process has ended."""
+        _check(self.spec.name, self.process, self.log_path, doing="while it was in use")
+
+
+@contextmanager
+def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[EmbeddedServer]:
+    """See `Launcher`. Raises ModelMissing, LaunchError, ServerExited, ServerNotReady."""
+    assert isinstance(spec.launch, EmbeddedLaunch)
+    config = _config(spec, spec.launch)
+    log_path = new_log(log_dir, spec.name)
+    command = [sys.executable, "-m", "tokgate.launch.llama_server", msgspec.json.encode(config).decode()]
+    started = time.perf_counter()
+    with log_path.open("ab") as log:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,  # held open: its closing tells the child that we are gone
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C in the terminal is ours to answer, not the child's
+        )
+    try:
+        base_url = _wait(spec, process, log_path)
+        facts = _facts(spec, base_url, process, log_path, startup_s=time.perf_counter() - started)
+        yield EmbeddedServer(spec=spec, facts=facts, process=process, log_path=log_path)
+    finally:
+        _stop(process)
+
+
+def _config(spec: ServerSpec, how: EmbeddedLaunch) -> LlamaConfig:
+    if importlib.util.find_spec("xllamacpp") is None:
+        raise LaunchError(
+            "the embedded engine is not installed. Next: pip install xllamacpp", server=spec.name
+        )
+    return LlamaConfig(
+        model=str(gguf_file(how.gguf, server=spec.name)),
+        alias=spec.model.id,
+        threads=how.threads or usable_cores(),
+        context=how.context,
+        parallel=how.parallel,
+    )
+
+
+def _wait(spec: ServerSpec, process: subprocess.Popen[bytes], log_path: Path) -> str:
+    """The base URL of the server, once it is ready."""
+    base_url = ""
+
+    def seen() -> str | None:
+        nonlocal base_url
+        base_url = base_url or _address(process)
+        return not_ready(spec.engine, base_url) if base_url else "loading: it has told no address yet"
+
+    wait_until_ready(
+        server=spec.name,
+        not_ready=seen,
+        check_alive=lambda: _check(spec.name, process, log_path, doing="while it started"),
+        timeout_s=spec.start_timeout,
+        log_path=log_path,
+    )
+    return base_url
+
+
+def _address(process: subprocess.Popen[bytes]) -> str:
+    """The line the child prints when it listens; empty until then."""
+    assert process.stdout is not None
+    readable, _, _ = select.select([process.stdout], [], [], 0)
+    return process.stdout.readline().decode().strip() if readable else ""
+
+
+def _facts(
+    spec: ServerSpec, base_url: str, process: subprocess.Popen[bytes], log_path: Path, *, startup_s: float
+) -> ServerFacts:
+    child = psutil.Process(process.pid)
+    _, settings = engine_facts(spec.engine, base_url)
+    shm = os.statvfs("/dev/shm")
+    return ServerFacts(
+        name=spec.name,
+        engine=spec.engine,
+        engine_version=f"xllamacpp {importlib.metadata.version('xllamacpp')}",
+        base_url=base_url,
+        model=served_model(spec, base_url),
+        startup_s=startup_s,
+        shm_bytes=shm.f_blocks * shm.f_frsize,
+        args=tuple(child.cmdline()),
+        env={key: value for key, value in child.environ().items() if key.startswith(_ENGINE_ENV)},
+        settings=settings,
+        pids=(process.pid,),
+        log_path=str(log_path),
+    )
+
+
+def _check(server: str, process: subprocess.Popen[bytes], log_path: Path, *, doing: str) -> None:
+    if (code := process.poll()) is not None:
+        raise exited(server=server, doing=doing, exit_code=code, log_path=log_path)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_GRACE_S)
+    finally:  # also when Ctrl-C comes again while we wait
+        process.kill()
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()

@@ -1,0 +1,42 @@
+"""Where a server's log goes, and the error that a server's end becomes, with the cause out of that log."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tokgate._exceptions import ServerExited
+from tokgate.launch.rootcause import exit_words, root_cause
+
+
+def new_log(log_dir: Path, name: str) -> Path:
+    """A new, empty file `NAME-N.log` below log_dir, N counting this server's launches from 1."""
+    log_dir.mkdir(parents=True, exist_ok=True)
+    stem, number = re.sub(r"[^\w.-]", "_", name), 1
+    while True:
+        path = log_dir / f"{stem}-{number}.log"
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            number += 1
+        else:
+            return path
+
+
+def exited(
+    *, server: str, doing: str, exit_code: int | None, log_path: Path, out_of_memory: bool = False
+) -> ServerExited:
+    """The error for a server that ended. doing: what it was doing, such as "while it started"."""
+    cause = root_cause(log_path.read_text(errors="replace").splitlines())
+    says = "Its log says" if cause.explains else "Its log names no error, and ends with"
+    said = f"{says}: {cause.line}" if cause.line else "Its log is empty."
+    ended = "killed by the kernel: over its memory limit" if out_of_memory else exit_words(exit_code)
+    return ServerExited(
+        f"ended {doing} ({ended}). {said}\n"
+        + (f"Hint: {cause.hint}\n" if cause.hint else "")
+        + f"Next: read {log_path}",
+        server=server,
+        exit_code=exit_code,
+        root_cause=cause.line,
+        log_path=log_path,
+    )

@@ -1,0 +1,35 @@
+"""One door for every kind of server: `start(spec, log_dir=…)`."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from tokgate.launch.server import Launcher, Server
+from tokgate.spec.server import AttachLaunch, DockerLaunch, EmbeddedLaunch, ServerSpec
+
+
+def start(spec: ServerSpec, *, log_dir: Path) -> AbstractContextManager[Server]:
+    """A context in which `spec` runs and is ready; the server has ended when the context has.
+
+    log_dir: made if missing; the server's log is written below it from the first line.
+    Entering raises LaunchError (its subclasses say what was missing, or how the server failed).
+    """
+    return _launcher(spec)(spec, log_dir=log_dir)
+
+
+def _launcher(spec: ServerSpec) -> Launcher:
+    # Imported here, so that a run without containers never loads the Docker client.
+    match spec.launch:
+        case DockerLaunch():
+            from tokgate.launch.docker import launch as docker
+
+            return docker
+        case EmbeddedLaunch():
+            from tokgate.launch.embedded import launch as embedded
+
+            return embedded
+        case AttachLaunch():
+            from tokgate.launch.attach import launch as attach
+
+            return attach
