@@ -125,11 +125,17 @@ def engine_facts(engine: Engine, base_url: str) -> tuple[str | None, dict[str, s
     match engine:
         case "llama.cpp":
             props = get(f"{base_url}/props").json()
-            return _text(props.get("build_info")), _llama_settings(props)
+            return _build(props), _llama_settings(props)
         case "vllm":
             return _text(get(f"{base_url}/version").json().get("version")), {}
         case "openai":
             return None, {}
+
+
+def _build(props: dict[str, object]) -> str | None:
+    """llama.cpp's build, such as b6000-1a2b3c4; a build made outside its repository knows none."""
+    build = _text(props.get("build_info"))
+    return None if build is None or build.endswith("unknown") else build
 
 
 def _llama_settings(props: dict[str, object]) -> dict[str, str]:

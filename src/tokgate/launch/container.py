@@ -1,0 +1,130 @@
+"""From a spec to the container it describes: what Docker is asked for, and what must be there first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import msgspec
+
+from tokgate._exceptions import LaunchError, ModelMissing
+from tokgate.launch.model import expand
+from tokgate.spec.server import DockerLaunch, ServerSpec
+
+_LOCAL = ("/", "~", "$", ".")
+
+
+class Bind(msgspec.Struct, frozen=True):
+    """A folder or file of this host, and where the container sees it."""
+
+    host: Path
+    target: PurePosixPath
+
+
+def container_options(spec: ServerSpec) -> dict[str, Any]:
+    """Keyword arguments of docker-py's `containers.create` for `spec`; only what the spec sets.
+
+    The one thing read from this machine is the owner of the device nodes. Raises LaunchError when one is missing.
+    """
+    how = _docker(spec)
+    groups = [*(device_gids(how.devices, server=spec.name) if how.device_groups else ()), *how.groups]
+    options: dict[str, Any] = {
+        "image": how.image,
+        "command": list(command(spec)),
+        "entrypoint": how.entrypoint,
+        "environment": dict(how.env),
+        "volumes": [expand(volume) for volume in how.volumes],
+        "devices": list(how.devices),
+        "group_add": groups,
+        "cap_add": list(how.cap_add),
+        "security_opt": list(how.security_opt),
+        "ipc_mode": how.ipc,
+        "shm_size": None if how.shm_size is None else int(how.shm_size),
+        "network_mode": how.network,
+        "ports": {} if how.network == "host" else {f"{how.port}/tcp": ("127.0.0.1", how.port)},
+        "nano_cpus": None if how.cpus is None else round(how.cpus * 1e9),
+        "mem_limit": None if how.memory is None else int(how.memory),
+    }
+    return {key: value for key, value in options.items() if value not in (None, [], {})}
+
+
+def command(spec: ServerSpec) -> tuple[str, ...]:
+    """The arguments with `{port}` and `{model}` filled in; other braces, as in JSON, stay."""
+    how = _docker(spec)
+    model = model_inside(spec)
+    return tuple(arg.replace("{port}", str(how.port)).replace("{model}", model) for arg in how.args)
+
+
+def model_inside(spec: ServerSpec) -> str:
+    """What `{model}` stands for: the model's path as the container sees it, else its repository, else its id."""
+    model = spec.model
+    if model.source is None or model.source.startswith("package:"):
+        return model.id
+    if not model.source.startswith(_LOCAL):
+        return model.source
+    path = Path(expand(model.source)) / (model.file or "")
+    for bind in binds(spec):
+        if path.is_relative_to(bind.host):
+            return str(bind.target / path.relative_to(bind.host))
+    return str(path)
+
+
+def binds(spec: ServerSpec) -> tuple[Bind, ...]:
+    """The volumes that are paths of this host; Docker's named volumes are not."""
+    pairs = (expand(volume).split(":") for volume in _docker(spec).volumes)
+    return tuple(
+        Bind(Path(host), PurePosixPath(target)) for host, target, *_ in pairs if host.startswith(_LOCAL)
+    )
+
+
+def check_files(spec: ServerSpec) -> None:
+    """Raise ModelMissing when a mounted path, or a model file named in the arguments, is not on this host.
+
+    Without this Docker makes a missing folder itself, empty and owned by root.
+    """
+    mounted = binds(spec)
+    for bind in mounted:
+        if not bind.host.exists():
+            raise ModelMissing(
+                f"{bind.host} does not exist, and is to be mounted at {bind.target}. "
+                "Next: make it, or correct `launch.volumes`.",
+                server=spec.name,
+            )
+    for arg in command(spec):
+        if arg == model_inside(spec) or arg.endswith(".gguf"):
+            for bind in mounted:
+                path = PurePosixPath(arg.rpartition("=")[2])
+                if path.is_relative_to(bind.target):
+                    file = bind.host / path.relative_to(bind.target)
+                    if not file.exists():
+                        raise ModelMissing(
+                            f"model file {file} does not exist (the container is told {path}). "
+                            "Next: download it there, or correct `model` or `launch.args`.",
+                            server=spec.name,
+                        )
+
+
+def device_gids(devices: Iterable[str], *, server: str) -> tuple[int, ...]:
+    """The numeric groups that own the device nodes, ascending; of a folder, those of the nodes inside.
+
+    Numbers, because a group's name means another number inside the image, or none.
+    """
+    gids: set[int] = set()
+    for device in devices:
+        path = Path(device.split(":")[0])
+        try:
+            nodes = [node for node in path.iterdir() if not node.is_dir()] if path.is_dir() else [path]
+            gids |= {node.stat().st_gid for node in nodes}
+        except FileNotFoundError as error:
+            raise LaunchError(
+                f"device {error.filename} does not exist on this machine. Next: load its driver "
+                "(amdgpu gives /dev/kfd and /dev/dri), or take it out of `launch.devices`.",
+                server=server,
+            ) from None
+    return tuple(sorted(gids))
+
+
+def _docker(spec: ServerSpec) -> DockerLaunch:
+    assert isinstance(spec.launch, DockerLaunch)
+    return spec.launch

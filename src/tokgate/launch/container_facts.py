@@ -1,0 +1,95 @@
+"""What a running container is in fact, read from Docker and from inside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from docker.errors import APIError
+from docker.models.containers import Container
+
+from tokgate.launch.probe import engine_facts, served_model
+from tokgate.launch.server import ServerFacts
+from tokgate.launch.vllm_log import vllm_settings
+from tokgate.spec.server import ServerSpec
+
+_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
+
+
+def read_facts(
+    spec: ServerSpec, container: Container, base_url: str, log_path: Path, *, startup_s: float
+) -> ServerFacts:
+    """Facts of a server that is ready. Raises LaunchError when it does not serve `spec.model.id`."""
+    model = served_model(spec, base_url)
+    version, settings = engine_facts(spec.engine, base_url)
+    if spec.engine == "vllm":
+        settings = vllm_settings(log_path.read_text(errors="replace"))
+    container.reload()
+    attrs = container.attrs
+    image = container.client.images.get(attrs["Image"]) if container.client else None
+    digests = image.attrs.get("RepoDigests") if image else None
+    return ServerFacts(
+        name=spec.name,
+        engine=spec.engine,
+        engine_version=version,
+        base_url=base_url,
+        model=model,
+        startup_s=startup_s,
+        image=attrs["Config"]["Image"],
+        image_id=attrs["Image"],
+        image_digest=digests[0] if digests else None,
+        shm_bytes=_shm_bytes(container),
+        args=(attrs["Path"], *attrs["Args"]),
+        env=_env(attrs["Config"].get("Env") or []),
+        container=_settings(attrs["HostConfig"]),
+        settings=settings,
+        pids=_pids(container),
+        log_path=str(log_path),
+    )
+
+
+def _shm_bytes(container: Container) -> int | None:
+    """Size of /dev/shm asked inside: inspect also states a shm_size that `ipc: host` made meaningless."""
+    try:
+        code, output = container.exec_run(["df", "-Pk", "/dev/shm"], stderr=False)
+    except APIError:  # an image without df, or a container that may not run anything else
+        return None
+    if code != 0 or not isinstance(output, bytes):
+        return None
+    _, blocks, *_, mounted_on = output.decode().splitlines()[-1].split()
+    return int(blocks) * 1024 if mounted_on == "/dev/shm" else None
+
+
+def _env(pairs: list[str]) -> dict[str, str]:
+    """The environment; of a secret only that it is set, since facts are stored and shown."""
+    split = (pair.partition("=") for pair in pairs)
+    return {key: "(set)" if _SECRET.search(key) else value for key, _, value in split}
+
+
+def _settings(host: dict[str, Any]) -> dict[str, str]:
+    """What Docker gives the container, where it is not the default; two arms can be compared by it."""
+    listed = {
+        "volumes": host.get("Binds"),
+        "devices": [device["PathOnHost"] for device in host.get("Devices") or ()],
+        "groups": host.get("GroupAdd"),
+        "cap_add": host.get("CapAdd"),
+        "security_opt": host.get("SecurityOpt"),
+    }
+    single = {
+        "ipc": host.get("IpcMode"),
+        "network": host.get("NetworkMode"),
+        "shm_size_bytes": host.get("ShmSize"),
+        "memory_bytes": host.get("Memory"),
+        "cpus": host["NanoCpus"] / 1e9 if host.get("NanoCpus") else None,
+        "cpuset": host.get("CpusetCpus"),
+    }
+    return {key: str(value) for key, value in single.items() if value} | {
+        key: " ".join(map(str, values)) for key, values in listed.items() if values
+    }
+
+
+def _pids(container: Container) -> tuple[int, ...]:
+    """Its processes as the host numbers them."""
+    top = container.top(ps_args="-eo pid")
+    return tuple(int(row[0]) for row in top["Processes"] or ())

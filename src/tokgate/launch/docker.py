@@ -1,0 +1,176 @@
+"""Docker: one server in one container, from before its first log line until it is surely gone."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+from docker import DockerClient
+from docker.errors import ImageNotFound, NotFound
+from docker.models.containers import Container
+
+from tokgate._exceptions import ImageMissing
+from tokgate.launch.container import check_files, container_options
+from tokgate.launch.container_facts import read_facts
+from tokgate.launch.engine import LABEL, OWNER_LABEL, docker_errors, engine
+from tokgate.launch.logs import exited, new_log
+from tokgate.launch.owner import Owner
+from tokgate.launch.port import check_free
+from tokgate.launch.probe import not_ready
+from tokgate.launch.ready import wait_until_ready
+from tokgate.launch.server import ServerFacts
+from tokgate.spec.server import DockerLaunch, ServerSpec
+
+_GRACE_S = 5
+_LOG_END_S = 5.0
+
+
+class DockerServer(msgspec.Struct, frozen=True, kw_only=True):
+    """A live server in a container."""
+
+    spec: ServerSpec
+    facts: ServerFacts
+    container: Container
+    log: _Log
+
+    def check_alive(self) -> None:
+        """Raise ServerExited if the container has ended, DockerUnavailable if the engine has."""
+        _check(self.spec.name, self.container, self.log, doing="while it was in use")
+
+
+@contextmanager
+def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
+    """See `Launcher`. Raises DockerUnavailable, ImageMissing, ModelMissing, PortTaken, ServerExited,
+    ServerNotReady, and LaunchError for whatever else Docker refuses.
+
+    While it is open, SIGTERM to this process raises KeyboardInterrupt, so that the container goes too.
+    """
+    assert isinstance(spec.launch, DockerLaunch)
+    check_files(spec)
+    options = container_options(spec)
+    name = f"tokgate-{re.sub(r'[^a-zA-Z0-9_.-]', '-', spec.name)}-{secrets.token_hex(3)}"
+    labels = {
+        LABEL: "1",
+        OWNER_LABEL: msgspec.json.encode(Owner.current()).decode(),
+        "tokgate.server": spec.name,
+        "tokgate.run": str(log_dir.absolute()),
+    }
+    with engine(spec.name) as client, _sigterm_interrupts():
+        _check_image(client, spec.name, spec.launch.image)
+        check_free(spec.launch.port, server=spec.name)
+        log = None
+        try:
+            with docker_errors(spec.name, doing=f"create a container of {spec.launch.image}"):
+                container = client.containers.create(name=name, labels=labels, **options)
+            started = time.perf_counter()
+            with docker_errors(spec.name, doing="start its container"):
+                container.start()
+            log = _Log(container, new_log(log_dir, spec.name))
+            base_url = f"http://127.0.0.1:{spec.launch.port}"
+            wait_until_ready(
+                server=spec.name,
+                not_ready=lambda: not_ready(spec.engine, base_url),
+                check_alive=lambda: _check(spec.name, container, log, doing="while it started"),
+                timeout_s=spec.start_timeout,
+                log_path=log.path,
+            )
+            startup_s = time.perf_counter() - started
+            with docker_errors(spec.name, doing="inspect its container"):
+                facts = read_facts(spec, container, base_url, log.path, startup_s=startup_s)
+            yield DockerServer(spec=spec, facts=facts, container=container, log=log)
+        finally:
+            _remove(client, spec.name, name)
+            if log is not None:
+                log.join()
+
+
+class _Log:
+    """The container's output, copied to a file from its first line by a thread."""
+
+    def __init__(self, container: Container, path: Path) -> None:
+        self.path = path
+        self._thread = threading.Thread(target=self._copy, args=(container,), name=f"log of {path.name}")
+        self._thread.daemon = True  # an engine that hangs must not hold this process
+        self._thread.start()
+
+    def _copy(self, container: Container) -> None:
+        with self.path.open("ab", buffering=0) as file:
+            try:
+                for piece in container.logs(stream=True, follow=True):
+                    file.write(piece)
+            except Exception as error:  # a thread has nobody to raise to; the log is where it is looked for
+                file.write(f"\n[tokgate] the log ends here: {error}\n".encode())
+
+    def join(self) -> None:
+        """Wait until the last line of an ended container is written."""
+        self._thread.join(_LOG_END_S)
+
+
+def _check_image(client: DockerClient, server: str, image: str) -> None:
+    with docker_errors(server, doing=f"look for image {image}"):
+        try:
+            client.images.get(image)
+        except ImageNotFound:
+            ours = image.startswith("tokgate/")
+            how = "./ci/images.sh builds it" if ours else f"docker pull {image}"
+            raise ImageMissing(f"image {image} is not on this machine. Next: {how}", server=server) from None
+
+
+def _check(server: str, container: Container, log: _Log, *, doing: str) -> None:
+    with docker_errors(server, doing="look whether its container runs"):
+        try:
+            container.reload()
+        except NotFound:
+            log.join()
+            raise exited(
+                server=server, doing=f"{doing}: its container was removed", exit_code=None, log_path=log.path
+            ) from None
+    state = container.attrs["State"]
+    if not state["Running"]:
+        log.join()
+        raise exited(
+            server=server,
+            doing=doing,
+            exit_code=state["ExitCode"],
+            log_path=log.path,
+            out_of_memory=state["OOMKilled"],
+        )
+
+
+def _remove(client: DockerClient, server: str, name: str) -> None:
+    """Stop and remove the container, by name: also one whose creation was interrupted before it was ours."""
+    with docker_errors(
+        server, doing=f"remove container {name}, which may still run (the next run's sweep will)"
+    ):
+        try:
+            with suppress(NotFound):
+                client.api.stop(name, timeout=_GRACE_S)
+        finally:  # also when Ctrl-C comes again: then without grace
+            with suppress(NotFound):
+                client.api.remove_container(name, force=True, v=True)
+
+
+@contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """SIGTERM acts like Ctrl-C, unless the program has its own handler; only the main thread can ask for it."""
+    main = threading.current_thread() is threading.main_thread()
+    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt("SIGTERM")
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -1,0 +1,39 @@
+"""Containers whose run was killed before it could end them."""
+
+from __future__ import annotations
+
+from contextlib import closing, suppress
+
+import msgspec
+from docker.errors import APIError, NotFound
+
+from tokgate.launch.engine import LABEL, OWNER_LABEL, UNREACHABLE, connect
+from tokgate.launch.owner import Owner
+
+
+def sweep() -> tuple[str, ...]:
+    """Remove every tokgate container whose owner is gone, and only those. Returns their names.
+
+    Nothing to do, and no error, where there is no Docker.
+    """
+    try:
+        client = connect()
+    except UNREACHABLE:
+        return ()
+    removed: list[str] = []
+    with closing(client), suppress(*UNREACHABLE):
+        for container in client.containers.list(
+            all=True, filters={"label": f"{LABEL}=1"}, ignore_removed=True
+        ):
+            if _orphaned(container.labels.get(OWNER_LABEL, "")):
+                with suppress(NotFound, APIError):  # another run may sweep at the same time
+                    container.remove(force=True, v=True)
+                    removed.append(str(container.name))
+    return tuple(removed)
+
+
+def _orphaned(label: str) -> bool:
+    try:
+        return msgspec.json.decode(label, type=Owner).is_gone()
+    except msgspec.DecodeError:
+        return False
