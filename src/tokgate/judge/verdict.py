@@ -28,6 +28,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ratio: current / baseline, or arm B / arm A; above 1 is more of the metric, not better.
     ci_low, ci_high: its interval at the level that `reason` states.
     min_detectable_drop: the smallest worsening (fraction) this run would have seen at 80 % power.
+    reproduced: the ratio of the one fresh launch that a regression must be reproduced by.
     reason: one sentence with the figures; notes: what a reader should also know.
     """
 
@@ -40,6 +41,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ci_low: float | None = None
     ci_high: float | None = None
     min_detectable_drop: float | None = None
+    reproduced: float | None = None
     current: float | None = None
     baseline: float | None = None
     launches: int = 0

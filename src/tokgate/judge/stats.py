@@ -1,0 +1,162 @@
+"""Ratios of two sets of launches, with their uncertainty, on the log scale.
+
+Values are one gated figure for each launch (or night), in natural units, finite and above zero; every
+estimator raises ValueError otherwise. What is too little to know a spread from has an infinite
+standard error, and therefore an interval that excludes nothing. Planning is in `power`, looking more
+than once in `sequential`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+from scipy.special import stdtr, stdtrit
+
+
+class LogRatio(msgspec.Struct, frozen=True, kw_only=True):
+    """The estimated logarithm of a ratio. se: its standard error; df: degrees of freedom of that."""
+
+    estimate: float
+    se: float
+    df: float
+
+    @property
+    def ratio(self) -> float:
+        return math.exp(self.estimate)
+
+    def interval(self, tail: float) -> tuple[float, float]:
+        """The ratio's t interval that leaves `tail` (0 < tail < 0.5) on each side: (0, inf) if se is infinite."""
+        if not 0 < tail < 0.5:
+            raise ValueError(f"a tail lies between 0 and 0.5, got {tail!r}")
+        if math.isinf(self.se):
+            return 0.0, math.inf
+        half = -float(stdtrit(self.df, tail)) * self.se
+        return math.exp(self.estimate - half), _exp(self.estimate + half)
+
+    def p_below(self, bound: float = 0.0) -> float:
+        """One-sided p-value against "the log ratio is at least `bound`"; small means a drop."""
+        return self._p(self.estimate - bound)
+
+    def p_above(self, bound: float = 0.0) -> float:
+        """One-sided p-value against "the log ratio is at most `bound`"; small means a rise."""
+        return self._p(bound - self.estimate)
+
+    def _p(self, excess: float) -> float:
+        if math.isinf(self.se):
+            return 1.0
+        if self.se == 0:
+            return 0.0 if excess < 0 else 1.0
+        return float(stdtr(self.df, excess / self.se))
+
+
+class Block(msgspec.Struct, frozen=True, kw_only=True):
+    """Four launches in the order they ran, in a mirrored order of two arms."""
+
+    order: Literal["abba", "baab"]
+    values: tuple[float, float, float, float]
+
+
+def log_moments(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and variance (n - 1) of the logarithms; the variance of one value is infinite.
+
+    Raises ValueError: empty, or a value that is not finite and above zero (gives its index).
+    """
+    if not values:
+        raise ValueError("no values: at least one launch is needed")
+    for index, value in enumerate(values):
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(f"value {index} is {value!r}; a figure must be finite and above zero")
+    logs = [math.log(value) for value in values]
+    mean = math.fsum(logs) / len(logs)
+    if len(logs) == 1:
+        return mean, math.inf
+    return mean, math.fsum((log - mean) ** 2 for log in logs) / (len(logs) - 1)
+
+
+def welch(current: Sequence[float], baseline: Sequence[float]) -> LogRatio:
+    """current / baseline, independent launches with unequal variances (Welch 1947).
+
+    Agrees with scipy.stats.ttest_ind(log(current), log(baseline), equal_var=False).
+    """
+    mean_c, var_c = log_moments(current)
+    mean_b, var_b = log_moments(baseline)
+    se, df = welch_error(var_c, len(current), var_b, len(baseline))
+    return LogRatio(estimate=mean_c - mean_b, se=se, df=df)
+
+
+def welch_error(var_c: float, n_c: int, var_b: float, n_b: int) -> tuple[float, float]:
+    """Standard error and Welch-Satterthwaite degrees of freedom of a difference of two means."""
+    part_c, part_b = var_c / n_c, var_b / n_b
+    total = part_c + part_b
+    if math.isinf(total):
+        return math.inf, 1.0
+    if total == 0:
+        return 0.0, float(min(n_c, n_b) - 1)
+    df = total**2 / (part_c**2 / max(n_c - 1, 1) + part_b**2 / max(n_b - 1, 1))
+    return math.sqrt(total), df
+
+
+def against_history(current: Sequence[float], nights: Sequence[float]) -> LogRatio:
+    """Tonight / the nights before, as one more night of the same process (t prediction interval).
+
+    Tonight's figure is the geometric mean of `current`; `nights` holds one such figure for each night.
+    """
+    mean_c, _ = log_moments(current)
+    mean_h, var_h = log_moments(nights)
+    return LogRatio(
+        estimate=mean_c - mean_h,
+        se=math.sqrt(var_h * (1 + 1 / len(nights))),
+        df=float(max(len(nights) - 1, 1)),
+    )
+
+
+def against_figure(current: Sequence[float], figure: float) -> LogRatio:
+    """current / one figure taken as exact (one-sample t)."""
+    mean_c, var_c = log_moments(current)
+    mean_f, _ = log_moments((figure,))
+    return LogRatio(
+        estimate=mean_c - mean_f, se=math.sqrt(var_c / len(current)), df=float(max(len(current) - 1, 1))
+    )
+
+
+def blocked(blocks: Sequence[Block]) -> LogRatio:
+    """B / A over blocks of mirrored order, any linear drift within a block removed.
+
+    Least squares of log value = level of the block + slope of the block x position + effect of B. In a
+    mirrored order the effect is orthogonal to level and slope, so a block gives one log ratio
+    (mean of its B less mean of its A) and one residual (the cubic contrast); k blocks leave 2k - 1
+    degrees of freedom. Raises ValueError without blocks.
+    """
+    if not blocks:
+        raise ValueError("no blocks: at least one complete A B B A is needed")
+    effects, squares = [], 0.0
+    for block in blocks:
+        log_moments(block.values)
+        y0, y1, y2, y3 = (math.log(value) for value in block.values)
+        sign = 1 if block.order == "abba" else -1
+        effects.append(sign * (y1 + y2 - y0 - y3) / 2)
+        squares += (3 * (y1 - y2) + y3 - y0) ** 2 / 20
+    mean = math.fsum(effects) / len(effects)
+    # An effect has the variance of one launch: (1 + 1 + 1 + 1) / 4.
+    squares += math.fsum((effect - mean) ** 2 for effect in effects)
+    df = 2 * len(effects) - 1
+    return LogRatio(estimate=mean, se=math.sqrt(squares / df / len(effects)), df=float(df))
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """Holm's adjusted p-values, in the order given: compare each with the level of the whole family.
+
+    Agrees with statsmodels.stats.multitest.multipletests(method="holm").
+    """
+    adjusted, floor = [0.0] * len(p_values), 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = floor
+    return tuple(adjusted)
+
+
+def _exp(x: float) -> float:
+    return math.exp(x) if x < 700 else math.inf

@@ -1,0 +1,84 @@
+"""The sentences of verdicts: figures with their units, and what they mean."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from tokgate.judge.metric import figure_text
+from tokgate.judge.verdict import Outcome, Verdict
+
+if TYPE_CHECKING:
+    from tokgate.judge.gate import Cell, Reference
+
+
+def percent(fraction: float) -> str:
+    """Two significant digits from 1 % down, one decimal above: `0.85 %`, `5.7 %`, `12 %`."""
+    value = 100 * fraction
+    return f"{value:.1f} %".replace(".0 %", " %") if abs(value) >= 1 else f"{value:.2g} %"
+
+
+def times(count: int, what: str) -> str:
+    return f"{count} {what}" + ("" if count == 1 else "es" if what.endswith("ch") else "s")
+
+
+def no_baseline(metric: str, current: float | None) -> str:
+    figure = "" if current is None else f" {figure_text(metric, current)}"
+    return f"{metric}{figure} stands alone: there is no baseline to judge it by"
+
+
+def small_drop(ratio: float, tolerance: float) -> str:
+    return f"a drop of {percent(1 - ratio)} is real, but within the tolerance of {percent(tolerance)}"
+
+
+def interval(verdict: Verdict, tail: float) -> str:
+    """The ratio with its interval and that interval's level."""
+    ratio = f"ratio {verdict.ratio:.3f}"
+    if verdict.ci_low is None or verdict.ci_high is None:
+        return f"{ratio}, without an interval"
+    missed = 200 * tail  # percent; one digit of it is enough to name the level
+    level = f"{100 - missed:.{max(0, -math.floor(math.log10(missed)))}f}"
+    return f"{ratio}, {level} % interval {verdict.ci_low:.3f} to {verdict.ci_high:.3f}"
+
+
+def gate(verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None) -> str:
+    """Why the gate said what it said."""
+    current = figure_text(cell.metric, verdict.current or 0)
+    baseline = figure_text(cell.metric, verdict.baseline or 0)
+    facts = (
+        f"{cell.metric} {current} over {times(verdict.launches, 'launch')}, {baseline} in {reference.label}"
+    )
+    meaning = _meaning(verdict, cell, reference, tail=tail, decides=decides)
+    stands_on = (
+        "; it stands on one published figure, whose spread is not known" if reference.kind == "figure" else ""
+    )
+    return f"{facts}: {interval(verdict, tail)}; {meaning}{stands_on}"
+
+
+def _meaning(verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None) -> str:
+    tolerance, promise = percent(cell.tolerance), percent(cell.promise)
+    change = abs(1 - (verdict.ratio or 1))
+    match verdict.outcome:
+        case Outcome.REGRESSED | Outcome.IMPROVED:
+            worse = "worse" if verdict.outcome is Outcome.REGRESSED else "better"
+            return f"{percent(change)} {worse}, which is beyond the tolerance of {tolerance}"
+        case Outcome.PASS:
+            return f"a drop of {promise} is excluded"
+    undecided = f"neither a regression nor the absence of a {promise} drop is shown"
+    if not tail:
+        return f"{undecided}: too few of the {cell.planned} planned launches have run"
+    if verdict.min_detectable_drop is None:
+        alone = "this run" if verdict.launches == 1 else reference.label
+        return f"{undecided}: {alone} has one value and so no spread"
+    seen = f"this run would have seen a drop of {percent(verdict.min_detectable_drop)}"
+    if decides is not None:
+        return f"{undecided}: {seen}; {decides} launches would decide"
+    more = "more nights" if reference.kind == "nights" else "more launches of the baseline"
+    return f"{undecided}: {seen}; only {more} would decide"
+
+
+def confirmed(verdict: Verdict, *, fresh: float, bound: float, reproduced: bool) -> str:
+    """The regression's reason, with what the fresh launch said of it."""
+    figure, limit = figure_text(verdict.metric, fresh), figure_text(verdict.metric, bound)
+    said = "reproduced that" if reproduced else "did not reproduce that, so nothing is concluded"
+    return f"{verdict.reason}; one fresh launch at {figure} {said} (limit {limit})"
