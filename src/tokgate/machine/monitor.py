@@ -86,6 +86,7 @@ class Monitor:
         }
         self._members: set[int] = set()
         self._others: dict[tuple[int, int], tuple[Process, float]] = {}
+        self._looked = False
         self._cost_s = 0.0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="tokgate-monitor", daemon=True)
@@ -146,13 +147,13 @@ class Monitor:
     def _look_through(self, processes: dict[int, Process]) -> list[Process]:
         """Tell our family from the others, and keep what each of those had used when first seen."""
         self._members = family(processes, self._heads or ())
-        first_look = not self._others
         for pid, process in processes.items():
             if pid not in self._members:
                 key = (pid, process.started)
-                # One that was not there at the start has used all of its time since.
-                _, before_s = self._others.get(key, (process, process.cpu_s if first_look else 0.0))
+                # One that was not there at the first look has used all of its time since.
+                _, before_s = self._others.get(key, (process, 0.0 if self._looked else process.cpu_s))
                 self._others[key] = (process, before_s)
+        self._looked = True
         return [processes[pid] for pid in self._members]
 
     def _reported(self, end: _Moment) -> HostReport:

@@ -17,7 +17,34 @@ class Box:
         for name, content in files.items():
             path = self.root / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(f"{content}\n")
+            fresh = path.with_name(f".{path.name}")
+            fresh.write_text(f"{content}\n")
+            fresh.replace(path)  # at once, as the kernel does: somebody may be reading
+
+    def add_process(
+        self,
+        pid: int,
+        *,
+        parent: int = 1,
+        name: str = "idle",
+        cpu: int = 0,
+        reaped: int = 0,
+        started: int = 5,
+    ) -> None:
+        """A process that has used `cpu` clock ticks, its ended children `reaped`."""
+        before = "0 0 0 -1 4194560 100 0 0 0"
+        self.write(
+            {
+                f"proc/{pid}/stat": f"{pid} ({name}) S {parent} {before} {cpu} 0 {reaped} 0 20 0 1 0 {started} 9 9",
+                f"proc/{pid}/cmdline": f"/usr/bin/{name}\0--serve\0--api-key=secret\0",
+            }
+        )
+
+    def add_cpu_times(self, *, user: int = 0, idle: int = 0, steal: int = 0, irq: int = 0) -> None:
+        """The machine's clock ticks so far."""
+        self.write(
+            {"proc/stat": f"cpu  {user} 0 0 {idle} 0 {irq} 0 {steal} 0 0\ncpu0 1 1 1 1\nprocs_running 3"}
+        )
 
     def add_cpu_node(self, node: int) -> None:
         self.write(

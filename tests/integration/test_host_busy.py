@@ -1,0 +1,54 @@
+"""A real program that burns CPU beside the measurement is seen, named, and makes it invalid."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tokgate.machine.monitor import Monitor
+from tokgate.measure.quiet import host_problems
+
+
+@pytest.fixture
+def burners(tmp_path: Path) -> Iterator[set[int]]:
+    """Two processes of a program of its own name, neither of them our child."""
+    shell = shutil.which("sh")
+    assert shell is not None
+    program = tmp_path / "tg-burner"
+    program.symlink_to(shell)
+    # The shell that starts them ends, and they pass to the system's first process.
+    script = '"$0" -c "while :; do :; done" >&- 2>&- & echo $!'
+    pids = {
+        int(subprocess.run([shell, "-c", script, program], stdout=subprocess.PIPE, check=True).stdout)
+        for _ in range(2)
+    }
+    yield pids
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_burner_beside_the_measurement_is_named(burners):
+    # The parent's whole family is ours: other tests that run beside this one disturb nothing here.
+    with Monitor(server_pids=[os.getppid()], interval_s=0.5) as monitor:
+        time.sleep(2)
+    busy = [problem for problem in host_problems(monitor.report) if problem.rule == "host_busy"]
+    assert len(busy) == 1, monitor.report
+    assert "most of it tg-burner" in busy[0].detail
+    assert monitor.report.culprit is not None
+    assert monitor.report.culprit.pid in burners
+    assert monitor.report.culprit.processes == 2
+
+
+def test_burner_of_the_server_is_its_own_work(burners):
+    with Monitor(server_pids=[os.getppid(), *burners], interval_s=0.5) as monitor:
+        time.sleep(2)
+    culprit = monitor.report.culprit
+    assert culprit is None or culprit.pid not in burners
+    assert "others_cores" not in monitor.report.unknown

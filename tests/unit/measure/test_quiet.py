@@ -1,0 +1,82 @@
+"""Each rule about the host, at both sides of its limit, and on what is not known."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tokgate.machine.host import Culprit, HostReport, Level
+from tokgate.measure.quiet import host_problems
+
+_QUIET = HostReport(
+    duration_s=10.0,
+    cpus=2,
+    others_cores=0.01,
+    culprit=Culprit(name="stress-ng --cpu", pid=4711, cores=0.96, processes=1),
+    steal=0.001,
+    pressure={"cpu_some": 0.4},
+    swapped_bytes=0,
+    throttled={"gpu_spl": 5000, "gpu_thm_gfx": 0},
+    governor="powersave",
+    levels={"gpu_busy_pct": Level(low=0, mean=80, high=99), "gpu_temp_C": Level(low=40, mean=60, high=99.6)},
+    at_s=(1.0, 2.0, 3.0),
+    timeline={"gpu_busy_pct": (0, 99, 98), "gpu_temp_C": (40, 60, 99.6)},
+    unknown=(),
+    monitor_cores=0.001,
+)
+_IDLE_GPU = {"gpu_busy_pct": Level(low=0, mean=0.3, high=1)}
+
+
+def _details(**changes) -> dict[str, str]:
+    problems = host_problems(msgspec.structs.replace(_QUIET, **changes))
+    return {problem.rule: problem.detail for problem in problems}
+
+
+def test_quiet_host_is_no_problem():
+    assert _details() == {}
+
+
+@pytest.mark.parametrize(
+    ("cpus", "others", "busy"),
+    [(2, 0.1, False), (2, 0.11, True), (1, 0.06, True), (8, 0.39, False), (32, 0.5, False), (32, 1.0, True)],
+)
+def test_busy_host(cpus, others, busy):
+    assert ("host_busy" in _details(cpus=cpus, others_cores=others)) == busy
+
+
+def test_busy_host_names_the_program():
+    assert _details(others_cores=0.97) == {
+        "host_busy": "other processes took 0.97 of 2 cores (limit 0.10), "
+        "most of it stress-ng --cpu (pid 4711), 0.96 cores"
+    }
+    assert "none that could be seen" in _details(others_cores=0.97, culprit=None)["host_busy"]
+
+
+def test_stolen_time():
+    assert _details(steal=0.015) == {}
+    assert _details(steal=0.2)["host_stolen"].startswith("the hypervisor gave 20.0%")
+
+
+def test_swapping():
+    assert _details(swapped_bytes=16 * 2**20) == {}
+    assert "300 MiB moved" in _details(swapped_bytes=300 * 2**20)["host_swapping"]
+
+
+@pytest.mark.parametrize("counter", ["gpu_prochot", "gpu_thm_gfx", "cpu_package_throttle"])
+def test_heat(counter):
+    detail = _details(throttled={counter: 7, "gpu_spl": 1})["host_throttled"]
+    assert detail == f"heat held the chip back: {counter} +7 (gpu_temp_C up to 100)"
+
+
+def test_idle_gpu():
+    detail = _details(levels=_IDLE_GPU, timeline={"gpu_busy_pct": (0, None, 0, 1)})["gpu_idle"]
+    assert detail.startswith("the GPU was never more than 1 % busy in 3 looks")
+
+
+def test_idle_gpu_needs_enough_looks():
+    assert _details(levels=_IDLE_GPU, timeline={"gpu_busy_pct": (0, None, 1)}) == {}
+
+
+def test_unknown_is_no_problem_and_no_praise():
+    changes = {"others_cores": None, "steal": None, "swapped_bytes": None}
+    assert _details(**changes, throttled={}, levels={}, timeline={}) == {}
