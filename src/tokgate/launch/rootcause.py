@@ -62,6 +62,10 @@ _KNOWN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "the engine sees no GPU: give it `launch.devices` (/dev/kfd, /dev/dri) and `launch.device_groups: true`",
         ),
         (
+            r"error while loading shared libraries|cannot open shared object file",
+            "a system library is missing where the engine runs: install its package (libgomp.so.1: libgomp1)",
+        ),
+        (
             r"failed to open GGUF|no such file or directory|FileNotFoundError",
             "a file is not where the server looks: compare `launch.args` with `launch.volumes`",
         ),
