@@ -188,8 +188,10 @@ def _judge_family(cases: Sequence[_Case], *, level: float, family: int) -> list[
 def _look(case: _Case, tail: float) -> float:
     """What of a cell's error may be used at this look; all of it without early stopping."""
     kind, planned = case.reference.kind, case.cell.planned
-    if planned is None or kind == "nights":
+    if planned is None:
         return tail
+    if kind == "nights":  # more launches tell no more of the nights: only the last look decides
+        return tail if len(case.cell.current) >= planned else 0.0
     baseline = math.inf if kind == "figure" else len(case.reference.values)
     return look_tail(tail, launches=len(case.cell.current), planned=planned, baseline=baseline)
 

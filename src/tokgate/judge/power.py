@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.special import chdtri, ndtr, stdtrit
 from tokgate.judge.stats import welch_error
 
 POWER = 0.8
-MOST_LAUNCHES = 1000
+MOST = 1000
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
@@ -55,12 +56,29 @@ def launches_needed(
     def sees(n_c: int) -> bool:
         return detectable_log(*welch_error(var_c, n_c, var_b, n_b), tail, power) <= log_drop
 
-    if not sees(MOST_LAUNCHES):
+    return _fewest(sees)
+
+
+def blocks_needed(log_gap: float, *, se_of_one: float, tail: float, power: float = POWER) -> int | None:
+    """Fewest A B B A blocks that tell two log ratios `log_gap` > 0 apart; None when even 1,000 would not.
+
+    se_of_one: standard error that one block's log ratio has, the spread of a launch.
+    """
+    if log_gap <= 0:
+        return None
+    return _fewest(
+        lambda blocks: detectable_log(se_of_one / math.sqrt(blocks), 2 * blocks - 1, tail, power) <= log_gap
+    )
+
+
+def _fewest(enough: Callable[[int], bool]) -> int | None:
+    """The smallest count from 2 up that is enough, by bisection; None when 1,000 is not."""
+    if not enough(MOST):
         return None
     low, high = 1, 2
-    while not sees(high):
-        low, high = high, min(2 * high, MOST_LAUNCHES)
+    while not enough(high):
+        low, high = high, min(2 * high, MOST)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (low, middle) if sees(middle) else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high

@@ -10,6 +10,7 @@ from tokgate.judge.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     from tokgate.judge.gate import Cell, Reference
+    from tokgate.spec.hypothesis import Claim
 
 
 def percent(fraction: float) -> str:
@@ -82,3 +83,28 @@ def confirmed(verdict: Verdict, *, fresh: float, bound: float, reproduced: bool)
     figure, limit = figure_text(verdict.metric, fresh), figure_text(verdict.metric, bound)
     said = "reproduced that" if reproduced else "did not reproduce that, so nothing is concluded"
     return f"{verdict.reason}; one fresh launch at {figure} {said} (limit {limit})"
+
+
+def experiment(
+    claim: Claim,
+    ratio: float,
+    ends: tuple[float, float],
+    *,
+    level: float,
+    blocks: int,
+    detectable: float,
+) -> str:
+    """What was found of B / A, and where it lies beside the claim."""
+    sides = [("above", claim.above), ("below", claim.below)]
+    claimed = " and ".join(f"{side} {bound:g}" for side, bound in sides if bound is not None)
+    return (
+        f"B / A of {claim.metric} is {ratio:.3f}, {100 * (1 - level):g} % interval {ends[0]:.3f} to {ends[1]:.3f}, "
+        f"over {times(blocks, 'block')} ({4 * blocks} launches); claimed is {claimed}; "
+        f"a ratio {percent(detectable)} from a bound would have been told apart in 8 of 10 such experiments"
+    )
+
+
+def more_blocks(needed: int | None) -> str:
+    if needed is None:
+        return "the ratio is too near the claim for any number of blocks to decide"
+    return f"{needed} blocks would decide"

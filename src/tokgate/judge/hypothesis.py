@@ -1,0 +1,149 @@
+"""What an experiment of A B B A blocks says of a claim: confirmed, refuted, or that it cannot tell."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Literal
+
+from tokgate.judge import wording
+from tokgate.judge.power import blocks_needed, detectable_log
+from tokgate.judge.stats import Block, LogRatio, blocked, log_moments
+from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.spec.hypothesis import Claim, Hypothesis
+
+
+def decide(hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.05) -> Verdict:
+    """Confirmed or refuted only when the whole interval of B / A is on one side of the claim.
+
+    blocks: the claimed metric of every launch, in order; level: what the two tails of the interval hold.
+    A claim that an arm fails is refuted by the blocks: both arms ran. Raises ValueError: no blocks, a
+    figure that is not finite and above zero, or a claim that sets no bound.
+    """
+    found = blocked(blocks)
+    claim, tail = hypothesis.claim, level / 2
+    if claim.fails is not None:
+        reason = f"arm {claim.fails.upper()} started in every block; {_supports(hypothesis)}"
+        return _verdict(hypothesis, Outcome.REFUTED, reason, launches=4 * len(blocks))
+    if claim.above is None and claim.below is None:
+        raise ValueError(f"hypothesis {hypothesis.name}: the claim sets neither above, below nor fails")
+    low, high = found.interval(tail)
+    outcome = _side(claim, low, high)
+    detectable = -math.expm1(-detectable_log(found.se, found.df, tail))
+    sentence = wording.experiment(
+        claim, found.ratio, (low, high), level=level, blocks=len(blocks), detectable=detectable
+    )
+    if outcome is Outcome.INCONCLUSIVE:
+        sentence += "; " + wording.more_blocks(_blocks_to_decide(claim, found, len(blocks), tail))
+    elif outcome is Outcome.REFUTED:
+        sentence += f"; {_supports(hypothesis)}"
+    return _verdict(
+        hypothesis,
+        outcome,
+        sentence,
+        launches=4 * len(blocks),
+        ratio=found.ratio,
+        ends=(low, high),
+        detectable=detectable,
+        arms=(_arm_mean(blocks, "a"), _arm_mean(blocks, "b")),
+    )
+
+
+def not_treated(hypothesis: Hypothesis, *, seen: str, remedy: str) -> Verdict:
+    """Invalid: the treatment did not reach the server. seen: what both arms showed; remedy: what to do."""
+    reason = f"the treatment did not reach the server: {seen}; {remedy}"
+    return _verdict(hypothesis, Outcome.INVALID, reason)
+
+
+def arm_failed(hypothesis: Hypothesis, arm: Literal["a", "b"], *, root_cause: str) -> Verdict:
+    """An arm that does not start: a finding of its own, or what the claim said, for the cause it said.
+
+    root_cause: the log line that explains it.
+    """
+    claim, finding = hypothesis.claim, f"arm {arm.upper()} does not start: {root_cause}"
+    if claim.fails != arm:
+        return _verdict(hypothesis, Outcome.ARM_FAILED, finding)
+    if claim.cause is not None and claim.cause not in root_cause:
+        return _verdict(hypothesis, Outcome.ARM_FAILED, f"{finding}; the claimed cause was {claim.cause!r}")
+    return _verdict(hypothesis, Outcome.CONFIRMED, f"{finding}, as claimed")
+
+
+def contradicts(hypothesis: Hypothesis, verdict: Verdict) -> str | None:
+    """Why the test must fail, None when the outcome agrees with what is recorded (or, if open, claimed).
+
+    An inconclusive or invalid experiment contradicts nothing: what becomes of it is the caller's to say.
+    """
+    expected = "refuted" if hypothesis.status == "refuted" else "confirmed"
+    decided = {Outcome.CONFIRMED, Outcome.REFUTED, Outcome.ARM_FAILED}
+    if verdict.outcome not in decided or verdict.outcome == expected:
+        return None
+    stands = "claims otherwise" if hypothesis.status == "open" else f"is recorded as {hypothesis.status}"
+    return (
+        f"{hypothesis.name}: {verdict.outcome}, but the hypothesis {stands}. {verdict.reason}. "
+        f"To record what was measured: {_settle(hypothesis)}"
+    )
+
+
+def _side(claim: Claim, low: float, high: float) -> Outcome:
+    """On which side of the claim's bounds the whole interval lies."""
+    above = -math.inf if claim.above is None else claim.above
+    below = math.inf if claim.below is None else claim.below
+    if above < low and high < below:
+        return Outcome.CONFIRMED
+    if high < above or low > below:
+        return Outcome.REFUTED
+    return Outcome.INCONCLUSIVE
+
+
+def _blocks_to_decide(claim: Claim, found: LogRatio, blocks: int, tail: float) -> int | None:
+    """How many blocks in all would decide if the estimate is true."""
+    bounds = [math.log(bound) for bound in (claim.above, claim.below) if bound is not None]
+    gap = min(abs(found.estimate - bound) for bound in bounds)
+    needed = blocks_needed(gap, se_of_one=found.se * math.sqrt(blocks), tail=tail)
+    return None if needed is None else max(needed, blocks + 1)
+
+
+def _arm_mean(blocks: Sequence[Block], arm: str) -> float:
+    values = [
+        value for block in blocks for at, value in zip(block.order, block.values, strict=True) if at == arm
+    ]
+    return math.exp(log_moments(values)[0])
+
+
+def _supports(hypothesis: Hypothesis) -> str:
+    return f"this supports instead: {hypothesis.rival}"
+
+
+def _settle(hypothesis: Hypothesis) -> str:
+    return f"tokgate hypothesis settle {hypothesis.name} --run RUN"
+
+
+def _verdict(
+    hypothesis: Hypothesis,
+    outcome: Outcome,
+    reason: str,
+    *,
+    launches: int = 0,
+    ratio: float | None = None,
+    ends: tuple[float | None, float | None] = (None, None),
+    detectable: float | None = None,
+    arms: tuple[float | None, float | None] = (None, None),
+) -> Verdict:
+    settled = outcome in {Outcome.CONFIRMED, Outcome.REFUTED}
+    return Verdict(
+        kind="hypothesis",
+        server=f"{hypothesis.a.server} | {hypothesis.b.server}",
+        workload=hypothesis.workload,
+        metric=hypothesis.claim.metric or "start",
+        outcome=outcome,
+        ratio=ratio,
+        ci_low=ends[0],
+        ci_high=ends[1],
+        min_detectable_drop=detectable,
+        baseline=arms[0],
+        current=arms[1],
+        launches=launches,
+        reason=reason,
+        notes=(f"open: {_settle(hypothesis)}",) if settled and hypothesis.status == "open" else (),
+        hypothesis=hypothesis.name,
+    )
