@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -145,3 +146,12 @@ def strix_halo(box: Box) -> Box:
     )
     (box.root / "sys/kernel/iommu_groups").mkdir(parents=True)
     return box
+
+
+@pytest.fixture
+def open_path(tmp_path: Path) -> Path:
+    """A folder that every user may enter, as /tmp is; pytest's own are closed to others."""
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o1:
+            folder.chmod(0o755)
+    return tmp_path

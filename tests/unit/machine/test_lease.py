@@ -113,12 +113,8 @@ def test_holder_without_a_note_is_still_respected(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as two users")
-def test_users_share_it(tmp_path):
-    # Below a folder that everyone may enter, as /tmp is.
-    for folder in (tmp_path, *tmp_path.parents):
-        if folder.stat().st_uid == os.geteuid() and not folder.stat().st_mode & 0o1:
-            folder.chmod(0o755)
-    directory = tmp_path / "lease"
+def test_users_share_it(open_path):
+    directory = open_path / "lease"
     with another(directory) as root:
         assert root.stdout is not None
         assert root.stdout.readline() == "holds\n"

@@ -1,0 +1,53 @@
+"""What the Docker engine says of itself and its images; nothing is started."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from contextlib import closing
+
+import msgspec
+
+_TIMEOUT_S = 10
+
+
+class Engine(msgspec.Struct, frozen=True, kw_only=True):
+    """version: None when no engine answers, and then error says why. images: id by name, of those asked for."""
+
+    version: str | None
+    error: str | None = None
+    images: dict[str, str] = {}
+
+
+def ask_engine(images: Iterable[str] = ()) -> Engine:
+    """Ask the engine that DOCKER_HOST names, else the local one, for its version and for `images`."""
+    import docker  # late: it takes longer to import than most checks take
+    from docker.errors import DockerException, ImageNotFound
+    from docker.utils import parse_host
+    from requests.exceptions import RequestException
+
+    host = str(parse_host(os.environ.get("DOCKER_HOST")))
+    found = {}
+    try:
+        _reach(host)
+        with closing(docker.from_env(timeout=_TIMEOUT_S)) as client:
+            version = str(client.version()["Version"])
+            for image in images:
+                try:
+                    found[image] = str(client.images.get(image).short_id)
+                except ImageNotFound:
+                    continue
+    except (DockerException, RequestException) as error:
+        return Engine(version=None, error=str(error))
+    except OSError as error:
+        return Engine(version=None, error=f"{host}: {error.strerror or error}")
+    return Engine(version=version, images=found)
+
+
+def _reach(host: str) -> None:
+    """Raise OSError when the engine's socket takes no connection: plainer than what docker-py makes of it."""
+    if host.startswith("http+unix://"):
+        with socket.socket(socket.AF_UNIX) as probe:
+            probe.settimeout(_TIMEOUT_S)
+            probe.connect(host.removeprefix("http+unix://"))

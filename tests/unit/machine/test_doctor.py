@@ -1,0 +1,201 @@
+"""What the doctor says of recorded boxes, and of this machine's own ports, modules and disk."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tokgate.machine.devices import GFX1151, find_gpu
+from tokgate.machine.docker_engine import Engine
+from tokgate.machine.doctor import (
+    Check,
+    Needs,
+    can_run,
+    disk_check,
+    engine_check,
+    examine,
+    file_check,
+    image_check,
+    memory_check,
+    module_check,
+    port_check,
+)
+
+# Qwen2.5-14B in FP16.
+_FP16_14B = 29_540_000_000
+
+
+def _by_name(checks: tuple[Check, ...]) -> dict[str, Check]:
+    return {check.name: check for check in checks}
+
+
+def test_strix_halo_has_what_a_14b_model_needs(strix_halo, tmp_path):
+    needs = Needs(gfx_target_version=GFX1151, gpu_bytes=_FP16_14B, disk=tmp_path)
+    checks = examine(needs, root=strix_halo.root, environ={})
+    assert [(check.name, check.ok) for check in checks] == [
+        ("Python", True),
+        ("GPU gfx1151", True),
+        ("/dev/kfd", True),
+        ("/dev/dri/renderD128", True),
+        ("GPU memory", True),
+        ("IOMMU", None),
+        ("power profile", True),
+        ("HSA_OVERRIDE_GFX_VERSION", True),
+        ("disk", True),
+    ]
+    assert can_run(checks)
+    found = _by_name(checks)
+    assert found["GPU gfx1151"].seen == "KFD node 1 (card1, 0000:c5:00.0)"
+    assert found["/dev/kfd"].seen.startswith(f"gid {os.getgid()}, mode ")
+    assert found["GPU memory"].seen == "GTT 128.8 GB, VRAM 0.5 GB; 29.5 GB needed"
+    assert found["IOMMU"].seen == "off"
+
+
+def test_small_gtt_says_which_limit_to_set(strix_halo):
+    gpu = find_gpu(GFX1151, strix_halo.root)
+    assert gpu is not None
+    assert gpu.device is not None
+    (gpu.device / "mem_info_gtt_total").write_text(f"{16 * 2**30}\n")
+    check = memory_check(gpu, _FP16_14B)
+    assert check.ok is False
+    assert check.seen == "GTT 17.2 GB, VRAM 0.5 GB; 29.5 GB needed"
+    assert check.remedy is not None
+    # 29.54e9 / 4096, rounded up.
+    assert "ttm.pages_limit=7211915" in check.remedy
+
+
+def test_memory_of_the_bios_counts_too(strix_halo):
+    gpu = find_gpu(GFX1151, strix_halo.root)
+    assert gpu is not None
+    assert gpu.device is not None
+    (gpu.device / "mem_info_gtt_total").unlink()
+    assert memory_check(gpu, _FP16_14B).ok is False
+    (gpu.device / "mem_info_vram_total").write_text(f"{96 * 2**30}\n")
+    assert memory_check(gpu, _FP16_14B).ok is True
+    (gpu.device / "mem_info_vram_total").unlink()
+    assert memory_check(gpu, _FP16_14B) == Check(name="GPU memory", ok=None, seen="unknown; 29.5 GB needed")
+
+
+def test_box_that_is_set_otherwise_is_told_so(strix_halo):
+    strix_halo.write(
+        {
+            "sys/firmware/acpi/platform_profile": "balanced",
+            "sys/kernel/iommu_groups/0/type": "DMA-FQ",
+        }
+    )
+    environ = {"HSA_OVERRIDE_GFX_VERSION": "11.0.0"}
+    found = _by_name(examine(Needs(gfx_target_version=GFX1151), root=strix_halo.root, environ=environ))
+    told = {name: check.seen for name, check in found.items() if check.ok is None}
+    assert told == {"IOMMU": "on", "power profile": "balanced", "HSA_OVERRIDE_GFX_VERSION": "11.0.0"}
+    assert "amd_iommu=off" in (found["IOMMU"].remedy or "")
+    assert "powerprofilesctl set performance" in (found["power profile"].remedy or "")
+    assert can_run(tuple(found.values()))
+
+
+def test_box_without_the_gpu_cannot_run(box):
+    box.add_gpu(1, gfx_target_version=100300, pci_address="0000:03:00.0", card="card0", minor=128)
+    (box.root / "dev/kfd").unlink()
+    checks = examine(Needs(gfx_target_version=GFX1151, gpu_bytes=1), root=box.root, environ={})
+    missing = {check.name: check.seen for check in checks if check.ok is False}
+    assert missing == {
+        "GPU gfx1151": "the KFD topology shows gfx1030",
+        "/dev/kfd": "No such file or directory",
+    }
+    assert all(check.remedy for check in checks if check.ok is False)
+    assert not can_run(checks)
+
+
+def test_closed_node_tells_the_numeric_group(open_path):
+    node = open_path / "kfd"
+    node.touch(0o600)
+    node.chmod(0)
+    # Root may open anything, so the question is asked as nobody.
+    script = """if True:
+        import os, sys
+        from pathlib import Path
+        from tokgate.machine.doctor import node_check
+        if os.getuid() == 0:
+            os.setuid(65534)
+        node = Path(sys.argv[1])
+        check = node_check(node, node.parent)
+        print(check.ok, check.seen, check.remedy)
+    """
+    output = subprocess.run(
+        [sys.executable, "-c", script, node], stdout=subprocess.PIPE, text=True, check=True
+    ).stdout
+    gid = os.getgid()
+    assert output.startswith(f"None gid {gid}, mode 0, closed to this user (containers are given gid {gid}")
+    assert f"usermod -aG $(getent group {gid} | cut -d: -f1) $USER" in output
+
+
+def test_nothing_asked_is_little_looked_at(box, tmp_path):
+    assert [check.name for check in examine(Needs(disk=tmp_path), root=box.root)] == ["Python", "disk"]
+
+
+def test_port_in_use_names_who_has_it():
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        assert port_check(port) == Check(name=f"port {port}", ok=True, seen="free")
+        server.listen()
+        check = port_check(port)
+        assert check.ok is False
+        assert f"(pid {os.getpid()})" in check.seen
+
+
+def test_modules_are_located_not_imported():
+    assert module_check("antigravity").ok is True  # importing it would open a browser
+    assert "antigravity" not in sys.modules
+    assert module_check("no_such_engine") == Check(
+        name="module no_such_engine",
+        ok=False,
+        seen="not installed",
+        remedy="pip install no-such-engine",
+    )
+
+
+def test_model_files(tmp_path):
+    (tmp_path / "model.gguf").write_bytes(b"0" * 10_000_000)
+    assert file_check(tmp_path / "model.gguf").seen.endswith("model.gguf, 0.01 GB")
+    assert file_check(tmp_path).ok is True
+    check = file_check(tmp_path / "other.gguf")
+    assert (check.ok, check.seen) == (False, f"{tmp_path}/other.gguf does not exist")
+
+
+def test_disk_of_a_folder_yet_to_come(tmp_path):
+    assert disk_check(tmp_path / "runs" / "next", 1).ok is True
+    check = disk_check(tmp_path / "runs", 2**62)
+    assert check.ok is False
+    assert f"free at {tmp_path}" in check.seen
+    assert "make room for 4611686018.4 GB" in (check.remedy or "")
+
+
+def test_docker_and_its_images():
+    engine = Engine(version="28.1", images={"vllm": "sha256:12"})
+    assert engine_check(engine).ok is True
+    assert image_check("vllm", engine).seen == "sha256:12"
+    assert image_check("other", engine).remedy == (
+        "`docker pull other`, or build it if it is one of fixtures/images"
+    )
+
+
+def test_docker_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    checks = _by_name(examine(Needs(docker=True, images=("vllm",), disk=tmp_path)))
+    assert list(checks) == ["Python", "Docker", "disk"]
+    assert checks["Docker"].ok is False
+    assert checks["Docker"].seen.endswith(f"{tmp_path}/none.sock: No such file or directory")
+    monkeypatch.setenv("DOCKER_HOST", "tcp://127.0.0.1:1")
+    assert "Connection refused" in examine(Needs(docker=True, disk=tmp_path))[1].seen
+
+
+def test_checks_are_json(box, tmp_path):
+    checks = examine(Needs(disk=tmp_path), root=box.root)
+    again = msgspec.json.decode(msgspec.json.encode(checks), type=tuple[Check, ...])
+    assert again == checks
