@@ -62,7 +62,7 @@ def docker_errors(server: str, *, doing: str = "asked the Docker engine for its 
 
 def _reach() -> None:
     """Raise OSError when the engine's socket takes no connection. docker-py then leaves its own socket unclosed."""
-    host = parse_host(os.environ.get("DOCKER_HOST"))
+    host = str(parse_host(os.environ.get("DOCKER_HOST")))
     if host.startswith("http+unix://"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.connect(host.removeprefix("http+unix://"))

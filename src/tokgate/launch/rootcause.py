@@ -98,7 +98,7 @@ _GENERIC = re.compile(
     re.IGNORECASE,
 )
 _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception)\b(: .*)?$")
-_ERROR = re.compile(r"\b(error|fatal|critical)\b", re.IGNORECASE)
+_ERROR = re.compile(r"\b(error|fatal|critical)\b|^[\d.]+ E ", re.IGNORECASE)
 
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _HARMLESS = re.compile(r"(INFO|DEBUG|WARNING|WARN)\b|[\d.]+ [IDW] ")
@@ -111,17 +111,18 @@ _PREFIX = re.compile(
 
 def root_cause(lines: Iterable[str]) -> Cause:
     """The explaining line among `lines` of a log, oldest first."""
-    said = [line for line in map(_clean, lines) if line]
-    suspects = [line for line in said if not _HARMLESS.match(line)]
+    said = [(line, text) for line in lines if (text := _clean(line))]
+    suspects = [(line, text) for line, text in said if not _HARMLESS.match(text)]
     for pattern, hint in _KNOWN:
-        for line in suspects:
-            if pattern.search(line):
-                return Cause(line=line, hint=hint)
-    for kind in (_EXCEPTION.match, _ERROR.search):
-        matches = [line for line in suspects if kind(line)]
-        for line in [line for line in matches if not _GENERIC.search(line)] or matches[:1]:
-            return Cause(line=line)
-    return Cause(line=said[-1] if said else "", explains=False)
+        for _, text in suspects:
+            if pattern.search(text):
+                return Cause(line=text, hint=hint)
+    exceptions = [text for _, text in suspects if _EXCEPTION.match(text)]
+    errors = [text for line, text in suspects if _ERROR.search(line)]
+    for found in (exceptions, errors):
+        for text in [text for text in found if not _GENERIC.search(text)] or found[:1]:
+            return Cause(line=text)
+    return Cause(line=said[-1][1] if said else "", explains=False)
 
 
 def exit_words(code: int | None) -> str:

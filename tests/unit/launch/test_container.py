@@ -1,0 +1,112 @@
+"""From a spec to what Docker is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tokgate._exceptions import LaunchError, ModelMissing
+from tokgate.launch.container import check_files, command, container_options, device_gids, model_inside
+from tokgate.spec.server import DockerLaunch, Model, ServerSpec
+from tokgate.spec.units import Size
+
+
+def docker(model: Model | None = None, **launch: Any) -> ServerSpec:
+    return ServerSpec(
+        name="x",
+        description="",
+        engine="vllm",
+        launch=DockerLaunch(image="an/image:1", port=8000, **launch),
+        model=model or Model(id="m"),
+    )
+
+
+def test_only_what_the_spec_sets_is_asked_for() -> None:
+    assert container_options(docker()) == {
+        "image": "an/image:1",
+        "ipc_mode": "private",
+        "network_mode": "host",
+    }
+
+
+def test_everything_the_spec_sets_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MODELS", "/srv/models")
+    monkeypatch.setenv("HOME", "/home/u")
+    spec = docker(
+        args=("--port", "{port}", "--json", '{"a": {"b": 1}}'),
+        entrypoint="serve",
+        env={"A": "1"},
+        volumes=("$MODELS:/models:ro", "~/cache:/cache", "named:/data"),
+        devices=("/dev/null",),
+        groups=("video",),
+        cap_add=("SYS_PTRACE",),
+        security_opt=("seccomp=unconfined",),
+        shm_size=Size.parse("16GiB"),
+        network="bridge",
+        cpus=1.5,
+        memory=Size.parse("1GB"),
+    )
+    assert container_options(spec) == {
+        "image": "an/image:1",
+        "command": ["--port", "8000", "--json", '{"a": {"b": 1}}'],
+        "entrypoint": "serve",
+        "environment": {"A": "1"},
+        "volumes": ["/srv/models:/models:ro", "/home/u/cache:/cache", "named:/data"],
+        "devices": ["/dev/null"],
+        "group_add": ["video"],
+        "cap_add": ["SYS_PTRACE"],
+        "security_opt": ["seccomp=unconfined"],
+        "ipc_mode": "private",
+        "shm_size": 16 * 1024**3,
+        "network_mode": "bridge",
+        "ports": {"8000/tcp": ("127.0.0.1", 8000)},
+        "nano_cpus": 1_500_000_000,
+        "mem_limit": 1_000_000_000,
+    }
+
+
+def test_device_groups_are_the_numbers_of_the_nodes_and_of_those_inside_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "dri" / "by-path").mkdir(parents=True)
+    for name in ("kfd", "dri/card1", "dri/renderD128"):
+        (tmp_path / name).touch()
+    gid = (tmp_path / "kfd").stat().st_gid
+    devices = (str(tmp_path / "kfd"), f"{tmp_path}/dri:/dev/dri:rwm")
+    assert device_gids(devices, server="x") == (gid,)
+    options = container_options(docker(devices=devices, device_groups=True, groups=("44",)))
+    assert options["group_add"] == [gid, "44"]
+
+
+def test_a_device_that_is_not_here_is_named(tmp_path: Path) -> None:
+    with pytest.raises(LaunchError, match=rf"server x: device {tmp_path}/kfd does not exist"):
+        device_gids((f"{tmp_path}/kfd",), server="x")
+
+
+@pytest.mark.parametrize(
+    ("model", "inside"),
+    [
+        (Model(id="m"), "m"),
+        (Model(id="m", source="Org/Model-14B"), "Org/Model-14B"),
+        (Model(id="m", source="package:some_module/x.gguf"), "m"),
+        (Model(id="m", source="/srv/models/x.gguf"), "/models/x.gguf"),
+        (Model(id="m", source="/srv/models", file="q4/x.gguf"), "/models/q4/x.gguf"),
+        (Model(id="m", source="/in/the/image.gguf"), "/in/the/image.gguf"),
+    ],
+)
+def test_model_stands_for_its_path_in_the_container_or_its_name(model: Model, inside: str) -> None:
+    spec = docker(model, volumes=("/srv/models:/models:ro",), args=("-m", "{model}"))
+    assert model_inside(spec) == inside
+    assert command(spec) == ("-m", inside)
+
+
+def test_files_are_looked_for_where_the_host_has_them(tmp_path: Path) -> None:
+    (tmp_path / "here.gguf").touch()
+    volumes = (f"{tmp_path}:/models:ro", "named:/models/cache")
+    check_files(docker(volumes=volumes, args=("-m", "/models/here.gguf", "--other=/elsewhere/x.gguf")))
+    with pytest.raises(ModelMissing, match=rf"{tmp_path}/gone.gguf does not exist .*told /models/gone.gguf"):
+        check_files(docker(volumes=volumes, args=("--model=/models/gone.gguf",)))
+    with pytest.raises(ModelMissing, match=rf"{tmp_path}/weights does not exist"):
+        check_files(docker(Model(id="m", source=f"{tmp_path}/weights"), volumes=volumes, args=("{model}",)))
+    with pytest.raises(ModelMissing, match=rf"{tmp_path}/none does not exist, .*at /x"):
+        check_files(docker(volumes=(f"{tmp_path}/none:/x",)))

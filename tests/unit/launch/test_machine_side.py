@@ -1,0 +1,47 @@
+"""Ports, cores and log files, as this machine has them."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tokgate._exceptions import PortTaken
+from tokgate.launch.cores import usable_cores
+from tokgate.launch.logs import new_log
+from tokgate.launch.port import check_free
+
+
+def test_a_listener_on_any_address_takes_the_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        with pytest.raises(PortTaken, match=rf"server x: port {port} is taken by pid {os.getpid()}: "):
+            check_free(port, server="x")
+    check_free(port, server="x")
+
+
+def test_a_listener_that_would_share_its_port_takes_it_too() -> None:
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with pytest.raises(PortTaken, match=str(listener.getsockname()[1])):
+            check_free(listener.getsockname()[1], server="x")
+
+
+def test_cores_stay_within_the_affinity() -> None:
+    assert 1 <= usable_cores() <= len(os.sched_getaffinity(0))
+    cpu = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, {{{cpu}}}); from tokgate.launch.cores import usable_cores; print(usable_cores())"
+    assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout == b"1\n"
+
+
+def test_logs_of_one_server_are_numbered_and_its_name_cannot_leave_the_folder(tmp_path: Path) -> None:
+    logs = tmp_path / "run" / "logs"
+    assert new_log(logs, "a").name == "a-1.log"
+    assert new_log(logs, "a").name == "a-2.log"
+    assert new_log(logs, "../b c").parent == logs
