@@ -1,0 +1,203 @@
+"""The OpenAI client, asked one chat completion at a time: what is sent, and what came of it as a Sample."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+import aiohttp
+import msgspec
+import openai
+
+from tokgate.drive.decode import decode_stream
+from tokgate.drive.sample import Sample
+from tokgate.drive.wire import CURRENT, Exchange, WireTransport
+from tokgate.spec.server import Engine
+
+_SHOWN_CHARACTERS = 300
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Where requests go. base_url: without `/v1`; extra: body fields beside, and over, tokgate's own."""
+
+    base_url: str
+    model: str
+    engine: Engine
+    extra: dict[str, object] = {}
+
+
+class Request(msgspec.Struct, frozen=True, kw_only=True):
+    """One chat completion to ask for, of exactly `max_tokens` tokens."""
+
+    prompt_id: str
+    messages: tuple[dict[str, str], ...]
+    max_tokens: int
+
+
+class Call(msgspec.Struct, kw_only=True, eq=False):
+    """A request under way, and once it has ended what its sample is made from."""
+
+    index: int
+    request: Request
+    exchange: Exchange
+    begun_s: float
+    scheduled_s: float | None = None
+    deadline: asyncio.Timeout | None = None
+    stalled_s: float | None = None
+    end_s: float | None = None
+    error: str | None = None
+
+    def fail_stalled(self, silence_s: float) -> None:
+        """End the request now because its stream has been silent for so long."""
+        if self.deadline is not None and not self.deadline.expired():
+            self.stalled_s = silence_s
+            self.deadline.reschedule(asyncio.get_running_loop().time())
+
+    def sample(self, zero_s: float) -> Sample:
+        """Decode what arrived. zero_s: start of the timed region, on the clock of `perf_counter`."""
+        wire = self.exchange
+        stream = decode_stream(wire.times_s, wire.pieces)
+        assert self.end_s is not None, "the request has not ended"
+        return Sample(
+            index=self.index,
+            prompt_id=self.request.prompt_id,
+            asked_tokens=self.request.max_tokens,
+            scheduled_s=self.scheduled_s,
+            sent_s=(self.begun_s if wire.sent_s is None else wire.sent_s) - zero_s,
+            first_byte_s=None if wire.first_byte_s is None else wire.first_byte_s - zero_s,
+            token_times_s=tuple([time_s - zero_s for time_s in stream.token_times_s]),
+            end_s=self.end_s - zero_s,
+            first_chunk_tokens=stream.first_chunk_tokens,
+            prompt_tokens=stream.prompt_tokens,
+            cached_tokens=stream.cached_tokens,
+            completion_tokens=stream.completion_tokens,
+            finish_reason=stream.finish_reason,
+            text=stream.text,
+            status=wire.status,
+            error=self.error or stream.error,
+            timings=stream.timings,
+        )
+
+
+class Client:
+    """`AsyncOpenAI` on a tapped wire. Use within a TappedLoop, as an async context manager."""
+
+    def __init__(self, target: Target, *, seed: int, request_timeout_s: float) -> None:
+        self._target, self._seed, self._request_timeout_s = target, seed, request_timeout_s
+        self._extra = engine_fields(target.engine) | target.extra
+        self._headers: dict[str, str] = {}
+        self._openai = openai.AsyncOpenAI(
+            base_url=f"{target.base_url.rstrip('/')}/v1",
+            api_key=os.environ.get("OPENAI_API_KEY") or "none",
+            max_retries=0,
+            timeout=None,
+            # Compression would delay and merge the events that are to be timed.
+            default_headers={"Accept-Encoding": "identity"},
+            http_client=openai.DefaultAioHttpClient(transport=WireTransport()),
+        )
+        self._create = self._openai.chat.completions.with_streaming_response.create
+
+    async def __aenter__(self) -> Client:
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        await self._openai.close()
+
+    async def open(self, connections: int) -> None:
+        """Open so many pooled connections, so that no timed request waits for a handshake.
+
+        Each asks for the list of models. A server that refuses is found out by the first request.
+        llama.cpp's server ends a connection after each stream without announcing it, so there later
+        requests open their own, before they count as sent.
+        """
+        await asyncio.gather(*(self._open_one() for _ in range(connections)))
+
+    async def _open_one(self) -> None:
+        CURRENT.set(Exchange())
+        try:
+            async with asyncio.timeout(self._request_timeout_s):
+                response = await self._openai.with_raw_response.models.list()
+            if response.headers.get("Server") == "llama.cpp":
+                self._headers = {"Connection": "close"}
+        except (openai.OpenAIError, aiohttp.ClientError, TimeoutError):
+            pass
+
+    async def send(self, call: Call) -> None:
+        """Make the request of `call` and wait for the end of its stream, however it ends.
+
+        What goes wrong becomes `call.error`; only cancellation is raised.
+        """
+        CURRENT.set(call.exchange)
+        request = call.request
+        try:
+            async with (
+                asyncio.timeout(self._request_timeout_s) as call.deadline,
+                self._create(  # type: ignore[call-overload]  # plain dicts for its TypedDicts
+                    model=self._target.model,
+                    messages=request.messages,
+                    max_tokens=request.max_tokens,
+                    stream=True,
+                    stream_options=_STREAM_OPTIONS.get(self._target.engine, _USAGE_LAST),
+                    temperature=0,
+                    seed=self._seed,
+                    extra_body=self._extra,
+                    extra_headers=self._headers,
+                ) as response,
+            ):
+                await response.read()
+        except TimeoutError:
+            call.error = self._too_long(call)
+        except openai.APIStatusError as error:
+            call.error = f"HTTP {error.status_code}: {_message(error)}"
+        except (openai.APIConnectionError, aiohttp.ClientError) as error:
+            call.error = _broken(error, call.exchange)
+        ended_s = call.exchange.last_s if call.error is None else None
+        call.end_s = perf_counter() if ended_s is None else ended_s
+
+    def _too_long(self, call: Call) -> str:
+        seen = f"{len(call.exchange.pieces)} arrivals had come"
+        if call.stalled_s is not None:
+            return f"the stream stalled: nothing for {call.stalled_s:.2f} s after {seen.removesuffix(' had come')}"
+        return f"no complete answer within {self._request_timeout_s:g} s (request_timeout); {seen}"
+
+
+_USAGE_LAST: Mapping[str, bool] = {"include_usage": True}
+# With usage in every chunk it is known how many tokens the first one held.
+_STREAM_OPTIONS: Mapping[str, Mapping[str, bool]] = {
+    "vllm": {"include_usage": True, "continuous_usage_stats": True}
+}
+
+
+def engine_fields(engine: Engine) -> dict[str, object]:
+    """Body fields beyond OpenAI's own that fix the length of the output and keep prompt caches out."""
+    match engine:
+        case "llama.cpp":
+            return {"ignore_eos": True, "cache_prompt": False}
+        case "vllm":
+            return {"ignore_eos": True}
+        case "openai":
+            return {}
+
+
+def _message(error: openai.APIStatusError) -> str:
+    body: Any = error.body
+    message = body.get("message") if isinstance(body, dict) else None
+    return _short(str(message or error.response.text or error.message))
+
+
+def _broken(error: Exception, exchange: Exchange) -> str:
+    cause = error.__cause__ or error
+    what = _short(str(cause) or type(cause).__name__)
+    if exchange.sent_s is None:
+        return f"could not send: {what}"
+    if exchange.status is None:
+        return f"the connection broke before any answer: {what}"
+    return f"the stream broke after {len(exchange.pieces)} arrivals: {what}"
+
+
+def _short(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"

@@ -1,0 +1,122 @@
+"""What a chat stream said: its events decoded, after the clock has stopped, into the facts of a sample."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from tokgate.drive import sse
+from tokgate.drive.sample import ServerTimings
+
+
+class _ToolCall(msgspec.Struct):
+    function: dict[str, str | None] = {}
+
+
+class _Delta(msgspec.Struct):
+    content: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None = None
+    finish_reason: str | None = None
+
+
+class _PromptDetails(msgspec.Struct):
+    cached_tokens: int | None = None
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    prompt_tokens_details: _PromptDetails | None = None
+
+
+class _Chunk(msgspec.Struct):
+    choices: list[_Choice] = []
+    usage: _Usage | None = None
+    timings: ServerTimings | None = None
+    error: msgspec.Raw | None = None
+
+
+_decode = msgspec.json.Decoder(_Chunk).decode
+_SHOWN_BYTES = 200
+
+
+class Stream(msgspec.Struct, kw_only=True):
+    """What the events of one response came to; the fields are those of Sample."""
+
+    token_times_s: tuple[float, ...] = ()
+    first_chunk_tokens: int = 1
+    prompt_tokens: int | None = None
+    cached_tokens: int | None = None
+    completion_tokens: int | None = None
+    finish_reason: str | None = None
+    text: str = ""
+    timings: ServerTimings | None = None
+    error: str | None = None
+
+
+def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
+    """The facts of a stream that arrived as `pieces` at `times_s`; what is wrong with it is its `error`.
+
+    A token chunk is one with non-empty content, reasoning or tool-call text. Usage that comes with every
+    chunk says how many tokens the first one held.
+    """
+    stream = Stream()
+    body = b"".join(pieces)
+    ends: list[int] = []
+    texts: list[str] = []
+    done = False
+    for data, end in sse.split(body):
+        if data == b"[DONE]":
+            done = True
+            break
+        try:
+            chunk = _decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            stream.error = f"an event of the stream is not a chat chunk ({error}): {_shown(data)}"
+            break
+        if chunk.error is not None:
+            stream.error = f"the server reported an error within the stream: {_shown(bytes(chunk.error))}"
+            break
+        usage = chunk.usage
+        text = _text_of(chunk)
+        if text:
+            if not ends and usage is not None and usage.completion_tokens:
+                stream.first_chunk_tokens = usage.completion_tokens
+            ends.append(end)
+            texts.append(text)
+        if usage is not None:
+            stream.prompt_tokens, stream.completion_tokens = usage.prompt_tokens, usage.completion_tokens
+            if usage.prompt_tokens_details is not None:
+                stream.cached_tokens = usage.prompt_tokens_details.cached_tokens
+        if chunk.timings is not None:
+            stream.timings = chunk.timings
+        if chunk.choices and chunk.choices[0].finish_reason is not None:
+            stream.finish_reason = chunk.choices[0].finish_reason
+    stream.token_times_s = tuple(sse.stamp(ends, times_s, [len(piece) for piece in pieces]))
+    stream.text = "".join(texts)
+    if stream.timings is not None and stream.cached_tokens is None:
+        stream.cached_tokens = stream.timings.cache_n
+    if not done and stream.error is None:
+        stream.error = f"the stream ended without [DONE]; its last bytes: {_shown(body[-_SHOWN_BYTES:])}"
+    return stream
+
+
+def _text_of(chunk: _Chunk) -> str:
+    if not chunk.choices or (delta := chunk.choices[0].delta) is None:
+        return ""
+    text = delta.content or delta.reasoning_content or delta.reasoning or ""
+    if delta.tool_calls:
+        text += "".join(part for call in delta.tool_calls for part in call.function.values() if part)
+    return text
+
+
+def _shown(data: bytes) -> str:
+    text = data[:_SHOWN_BYTES].decode(errors="replace").strip()
+    return f"{text}…" if len(data) > _SHOWN_BYTES else text or "(none)"

@@ -1,0 +1,225 @@
+"""Load shapes: a sequence of requests driven at a server, closed loop or open, and timed."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import math
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from time import perf_counter
+
+import msgspec
+
+from tokgate.drive.client import Call, Client, Request, Target
+from tokgate.drive.sample import Sample
+from tokgate.drive.wire import Exchange, TappedLoop
+from tokgate.spec.workload import Closed, Constant, Load, Poisson
+
+_HELD_BYTES = 256 * 2**20
+"""Undecoded bytes of ended requests that are kept; past them a response is decoded as soon as it ends."""
+
+_TICK_S = 0.01
+_LOOK_S = 0.2
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a drive is. arrivals: pieces of streams received so far (a token each, or more)."""
+
+    completed: int
+    total: int
+    arrivals: int
+    elapsed_s: float
+
+
+class DriveResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a drive gave.
+
+    zero_s: start of the timed region on the clock of `perf_counter`, which is the zero of all samples;
+    wall_s: its length. client_cpu_s: processor time of this process in it; max_lag_s: the most the event
+    loop was late.
+    """
+
+    samples: tuple[Sample, ...]
+    zero_s: float
+    wall_s: float
+    client_cpu_s: float
+    max_lag_s: float
+
+
+class Interrupted(KeyboardInterrupt):
+    """A drive was interrupted. result: what had ended by then."""
+
+    def __init__(self, result: DriveResult) -> None:
+        self.result = result
+        super().__init__(f"interrupted after {len(result.samples)} requests")
+
+
+def drive(
+    target: Target,
+    requests: Sequence[Request],
+    load: Load,
+    *,
+    request_timeout_s: float,
+    stall_timeout_s: float,
+    seed: int,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> DriveResult:
+    """Send every request once, in the shape of `load`, and give a sample for each, in order.
+
+    seed: of the sampling at the server and of Poisson gaps. stall_timeout_s: longest silence within a
+    stream, looked at five times a second, as often as on_progress is called.
+    What goes wrong with a request is its sample's `error`. Raises Interrupted (a KeyboardInterrupt) with
+    what had ended, after closing every connection; ValueError when there are no requests.
+    """
+    if not requests:
+        raise ValueError("no requests to drive; expected at least one")
+    run = _Drive(len(requests), stall_timeout_s, on_progress)
+    try:
+        with asyncio.Runner(loop_factory=TappedLoop) as runner:
+            runner.run(run.go(target, requests, load, seed, request_timeout_s))
+    except KeyboardInterrupt as interrupt:
+        raise Interrupted(run.result()) from interrupt
+    return run.result()
+
+
+class _Drive:
+    """The state of one drive: calls under way and ended, and what its clock and CPU meter say."""
+
+    def __init__(
+        self, total: int, stall_timeout_s: float, on_progress: Callable[[Progress], None] | None
+    ) -> None:
+        self._total, self._stall_timeout_s, self._on_progress = total, stall_timeout_s, on_progress
+        self._open: set[Call] = set()
+        self._ended: list[Call] = []
+        self._decoded: list[Sample] = []
+        self._held = self._arrived = 0
+        self._zero_s = self._end_s = perf_counter()
+        self._cpu_zero_s = self._cpu_end_s = time.process_time()
+        self._max_lag_s = 0.0
+
+    async def go(
+        self, target: Target, requests: Sequence[Request], load: Load, seed: int, request_timeout_s: float
+    ) -> None:
+        async with Client(target, seed=seed, request_timeout_s=request_timeout_s) as client:
+            await client.open(_connections(load, len(requests)))
+            self._client = client
+            with _quiet_gc():
+                self._zero_s, self._cpu_zero_s = perf_counter(), time.process_time()
+                watch = asyncio.create_task(self._watch())
+                try:
+                    if isinstance(load, Closed):
+                        await self._closed(requests, load.concurrency)
+                    else:
+                        await self._arriving(requests, load, seed)
+                finally:
+                    self._end_s, self._cpu_end_s = perf_counter(), time.process_time()
+                    watch.cancel()
+            if watch.done() and not watch.cancelled():
+                watch.result()  # a progress callback that raised
+            self._report()
+
+    async def _closed(self, requests: Sequence[Request], concurrency: int) -> None:
+        queue = iter(enumerate(requests))
+
+        async def user() -> None:
+            for index, request in queue:
+                await self._send(index, request)
+
+        async with asyncio.TaskGroup() as users:
+            for _ in range(min(concurrency, len(requests))):
+                users.create_task(user())
+                await asyncio.sleep(0)  # let sockets be read between the requests of a large start
+
+    async def _arriving(self, requests: Sequence[Request], load: Constant | Poisson, seed: int) -> None:
+        async with asyncio.TaskGroup() as users:
+            for index, (request, due_s) in enumerate(zip(requests, _arrivals(load, seed), strict=False)):
+                await asyncio.sleep(self._zero_s + due_s - perf_counter())
+                users.create_task(self._send(index, request, scheduled_s=due_s))
+
+    async def _send(self, index: int, request: Request, scheduled_s: float | None = None) -> None:
+        call = Call(
+            index=index, request=request, exchange=Exchange(), begun_s=perf_counter(), scheduled_s=scheduled_s
+        )
+        self._open.add(call)
+        try:
+            await self._client.send(call)
+        finally:
+            self._open.discard(call)
+        self._arrived += len(call.exchange.pieces)
+        size = sum(map(len, call.exchange.pieces))
+        if self._held + size > _HELD_BYTES:
+            self._decoded.append(call.sample(self._zero_s))
+        else:
+            self._held += size
+            self._ended.append(call)
+
+    async def _watch(self) -> None:
+        """Notice how late the event loop is, streams that stall, and progress."""
+        look_s = perf_counter()
+        while True:
+            before_s = perf_counter()
+            await asyncio.sleep(_TICK_S)
+            now_s = perf_counter()
+            self._max_lag_s = max(self._max_lag_s, now_s - before_s - _TICK_S)
+            if now_s < look_s + _LOOK_S:
+                continue
+            look_s = now_s
+            for call in self._open:
+                last_s = call.exchange.last_s
+                if last_s is not None and now_s - last_s > self._stall_timeout_s:
+                    call.fail_stalled(now_s - last_s)
+            self._report()
+
+    def _report(self) -> None:
+        if self._on_progress is not None:
+            self._on_progress(
+                Progress(
+                    completed=len(self._ended) + len(self._decoded),
+                    total=self._total,
+                    arrivals=self._arrived + sum(len(call.exchange.pieces) for call in self._open),
+                    elapsed_s=perf_counter() - self._zero_s,
+                )
+            )
+
+    def result(self) -> DriveResult:
+        samples = [*self._decoded, *(call.sample(self._zero_s) for call in self._ended)]
+        return DriveResult(
+            samples=tuple(sorted(samples, key=lambda sample: sample.index)),
+            zero_s=self._zero_s,
+            wall_s=self._end_s - self._zero_s,
+            client_cpu_s=self._cpu_end_s - self._cpu_zero_s,
+            max_lag_s=self._max_lag_s,
+        )
+
+
+def _connections(load: Load, requests: int) -> int:
+    """How many to open ahead: one a user, or a second's worth of arrivals."""
+    wanted = load.concurrency if isinstance(load, Closed) else math.ceil(load.rate_per_s)
+    return min(wanted, requests)
+
+
+def _arrivals(load: Constant | Poisson, seed: int) -> Iterator[float]:
+    """Seconds after the start at which requests are due, without end; the first at 0."""
+    rng = random.Random(seed)
+    due_s = 0.0
+    while True:
+        yield due_s
+        due_s += rng.expovariate(load.rate_per_s) if isinstance(load, Poisson) else 1 / load.rate_per_s
+
+
+@contextmanager
+def _quiet_gc() -> Iterator[None]:
+    """No garbage collection inside: a full one stops every stream for as long as it takes."""
+    enabled = gc.isenabled()
+    gc.collect()
+    gc.freeze()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if enabled:
+            gc.enable()

@@ -1,0 +1,164 @@
+"""The wire under the OpenAI client: aiohttp's connections, with every arrival stamped as it leaves the socket.
+
+An event loop of our own puts a `Tap` between the socket and aiohttp's protocol. It notes the time before
+anything is parsed and takes the bytes as soon as aiohttp has decoded them, so that during a stream no
+task is woken: the one that made the request sleeps until the response has ended.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextvars import ContextVar
+from time import perf_counter
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import httpx2
+import uvloop
+
+
+class Exchange:
+    """One request and its response as they crossed the wire. Times are seconds of `perf_counter`.
+
+    sent_s: the request's last byte was handed to the socket. times_s, pieces: one entry an arrival,
+    `pieces` being the decoded bytes of the body that it brought.
+    """
+
+    __slots__ = ("content", "first_byte_s", "last_s", "pieces", "sent_s", "status", "times_s")
+
+    def __init__(self) -> None:
+        self.sent_s: float | None = None
+        self.first_byte_s: float | None = None
+        self.last_s: float | None = None
+        self.status: int | None = None
+        self.times_s: list[float] = []
+        self.pieces: list[bytes] = []
+        self.content: aiohttp.StreamReader | None = None
+
+    def take(self) -> None:
+        """Keep what aiohttp has decoded by now as the arrival at `last_s`."""
+        if self.content is None or self.last_s is None:
+            return
+        try:
+            piece = self.content.read_nowait()
+        except Exception:  # the response broke; whoever waits for its end is told so by aiohttp
+            self.content = None
+            return
+        if piece:
+            self.times_s.append(self.last_s)
+            self.pieces.append(piece)
+
+
+CURRENT: ContextVar[Exchange] = ContextVar("exchange")
+"""What the request being made in this task is recorded in."""
+
+
+class Tap(asyncio.Protocol):
+    """Stands between the socket and aiohttp's protocol of one connection, and stamps what arrives."""
+
+    def __init__(self, inner: asyncio.Protocol) -> None:
+        self.exchange: Exchange | None = None
+        self._feed = inner.data_received
+        self.connection_made = inner.connection_made  # type: ignore[method-assign]
+        self.connection_lost = inner.connection_lost  # type: ignore[method-assign]
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]
+        self.pause_writing = inner.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = inner.resume_writing  # type: ignore[method-assign]
+
+    def data_received(self, data: bytes) -> None:
+        now = perf_counter()
+        exchange = self.exchange
+        if exchange is None:
+            self._feed(data)
+            return
+        exchange.last_s = now
+        self._feed(data)
+        if exchange.content is not None:
+            exchange.take()
+        elif exchange.first_byte_s is None:
+            exchange.first_byte_s = now
+
+
+class TappedLoop(uvloop.Loop):
+    """uvloop whose outgoing connections go through a Tap."""
+
+    async def create_connection(
+        self, protocol_factory: Callable[[], Any], *args: Any, **kwargs: Any
+    ) -> tuple[Any, Any]:
+        inner = protocol_factory()
+        transport, _ = await super().create_connection(lambda: Tap(inner), *args, **kwargs)
+        return transport, inner
+
+
+class _Response(aiohttp.ClientResponse):
+    """Ties the connection to the exchange of the task that sent the request on it."""
+
+    async def start(self, connection: Any) -> aiohttp.ClientResponse:
+        exchange = CURRENT.get()
+        tap = connection.transport.get_protocol()
+        assert isinstance(tap, Tap), "the wire needs a TappedLoop"
+        tap.exchange = exchange
+        await super().start(connection)
+        exchange.content = self.content
+        exchange.take()
+        return self
+
+
+class _Stream(httpx2.AsyncByteStream):
+    """The body as one piece, when it has ended: its arrivals are in the exchange already."""
+
+    def __init__(self, response: aiohttp.ClientResponse, exchange: Exchange) -> None:
+        self._response, self._exchange = response, exchange
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        await self._response.content.wait_eof()
+        self._exchange.take()
+        yield b"".join(self._exchange.pieces)
+
+    async def aclose(self) -> None:
+        self._response.close()
+
+
+async def _stamp_sent(
+    session: aiohttp.ClientSession, context: SimpleNamespace, params: aiohttp.TraceRequestChunkSentParams
+) -> None:
+    context.trace_request_ctx.sent_s = perf_counter()
+
+
+class WireTransport(httpx2.AsyncBaseTransport):
+    """aiohttp under the OpenAI client, without what a measuring client must not have: retries, redirects,
+    a proxy, a cap on connections or a time-out of its own."""
+
+    def __init__(self) -> None:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_chunk_sent.append(_stamp_sent)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=None),
+            timeout=aiohttp.ClientTimeout(total=None),
+            response_class=_Response,
+            trace_configs=[trace],
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        exchange = CURRENT.get()
+        response = await self._session.request(
+            request.method,
+            str(request.url),
+            headers=request.headers,
+            data=request.content or None,
+            allow_redirects=False,
+            trace_request_ctx=exchange,
+        )
+        exchange.status = response.status
+        headers = [
+            (name, value) for name, value in response.raw_headers if name.lower() != b"content-encoding"
+        ]
+        return httpx2.Response(
+            response.status, headers=headers, stream=_Stream(response, exchange), request=request
+        )
+
+    async def aclose(self) -> None:
+        await self._session.close()
