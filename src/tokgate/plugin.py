@@ -107,7 +107,7 @@ def _prepare(config: pytest.Config) -> None:
     config.stash[_FOLDER] = folder
     option = config.option
     option.xmlpath = option.xmlpath or str(folder / "junit.xml")
-    option.benchmark_json = option.benchmark_json or (folder / "benchmark.json").open("wb")
+    option.benchmark_json = option.benchmark_json or str(folder / "benchmark.json")
     option.benchmark_quiet = True  # its table times whole cells; the verdict table is what people want
     # Runners cancel with SIGTERM: it must end servers as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
@@ -146,13 +146,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         item.add_marker(mark)
 
 
-def _order(item: pytest.Item, plan: Plan) -> tuple[int, int, int]:
-    """Measuring tests first, as (0, server, launch); all else keeps its place after them."""
+def _order(item: pytest.Item, plan: Plan) -> tuple[int, ...]:
+    """Measuring tests first, by server, launch and workload; all else keeps its place after them."""
     params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     if "server" in params:
         name, launch = params["server"]
-        return 0, plan.servers.index(name), launch
-    return 1, 0, 0
+        workloads = [cell.workload.name for cell in plan.cells_of(name)]
+        return 0, plan.servers.index(name), launch, workloads.index(params["workload"])
+    return (1,)
 
 
 @pytest.fixture(scope="session")

@@ -6,6 +6,7 @@ import msgspec
 
 from tokgate.drive.sample import Sample
 from tokgate.launch.server import ServerFacts
+from tokgate.machine.host import HostReport
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,6 +23,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     gated: by gated metric, the launch's one value that enters the statistics: the geometric mean
     over requests of a rate, the median of ttft_s, the whole of output_tps.
     warmup_passes: how many passes it took until two agreed.
+    host: what the machine did meanwhile; client_cpu_s, max_lag_s: what the client itself cost.
     """
 
     server: str
@@ -34,4 +36,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     gated: dict[str, float]
     facts: ServerFacts
     warmup_passes: int
+    host: HostReport
+    client_cpu_s: float
+    max_lag_s: float
     samples: tuple[Sample, ...]

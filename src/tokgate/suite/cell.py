@@ -62,6 +62,9 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
         gated=statistics,
         facts=server.facts,
         warmup_passes=passes,
+        host=monitor.report,
+        client_cpu_s=result.client_cpu_s,
+        max_lag_s=result.max_lag_s,
         samples=result.samples,
     )
 

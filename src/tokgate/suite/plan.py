@@ -9,6 +9,7 @@ import msgspec
 
 from tokgate._exceptions import UsageError
 from tokgate.machine.devices import find_gpus
+from tokgate.machine.docker_engine import ask_engine
 from tokgate.measure.metrics import gated_metrics
 from tokgate.spec.catalogue import Catalogue
 from tokgate.spec.load import nearest
@@ -127,13 +128,8 @@ def _unable(catalogue: Catalogue, profile: Profile) -> str | None:
     if all(gpu.gfx_target_version != wanted for gpu in gpus):
         seen = ", ".join(gpu.gfx for gpu in gpus) or "no AMD GPU"
         return f"this machine has no {profile.hardware} (the KFD topology shows {seen})"
-    return _docker_silent()
-
-
-def _docker_silent() -> str | None:
-    from tokgate.launch.docker import engine_version
-
-    return None if engine_version() else "no Docker engine answers"
+    engine = ask_engine()
+    return None if engine.version else f"no Docker engine answers ({engine.error})"
 
 
 def attached(url: str, model: str) -> ServerSpec:

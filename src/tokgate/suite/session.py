@@ -10,14 +10,8 @@ import msgspec
 
 from tokgate._exceptions import LaunchError, UsageError
 from tokgate.judge.gate import Cell as JudgedCell
-from tokgate.judge.gate import (
-    Reference,
-    confirm,
-    default_promise,
-    default_tolerance,
-    judge,
-    needs_confirmation,
-)
+from tokgate.judge.gate import Reference, confirm, judge, needs_confirmation
+from tokgate.judge.metric import default_promise, default_tolerance
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
