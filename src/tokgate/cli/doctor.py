@@ -15,4 +15,23 @@ def doctor(
     fixtures: Fixtures = FIXTURES,
 ) -> None:
     """Check Docker, devices, groups, images, models, disk and memory; exit 0 only when the profile can run."""
-    raise NotImplementedError
+    import msgspec
+
+    from tokgate.cli.options import catalogue
+    from tokgate.machine.doctor import can_run, examine
+    from tokgate.suite.needs import needs_of
+
+    chosen, needs = needs_of(catalogue(fixtures), profile)
+    checks = examine(needs)
+    if json:
+        told = {"profile": chosen, "can_run": can_run(checks), "checks": checks}
+        typer.echo(msgspec.json.encode(told).decode())
+    else:
+        typer.echo(f"profile {chosen}")
+        for check in checks:
+            mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
+            typer.echo(f"  {mark} {check.name}: {check.seen}")
+            if check.remedy:
+                typer.echo(f"       → {check.remedy}")
+        typer.echo("it can run here" if can_run(checks) else "it cannot run here yet")
+    raise typer.Exit(0 if can_run(checks) else 1)

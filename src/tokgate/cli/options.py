@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from tokgate._exceptions import UsageError
+
+if TYPE_CHECKING:
+    from tokgate.spec.catalogue import Catalogue
 
 Fixtures = Annotated[
     Path, typer.Option("--fixtures", help="Folder with servers/, workloads/, prompts/, profiles/ …")
@@ -16,3 +21,12 @@ Baselines = Annotated[Path, typer.Option("--baselines", help="Folder of baseline
 FIXTURES = Path("fixtures")
 RUNS = Path("runs")
 BASELINES = Path("baselines")
+
+
+def catalogue(fixtures: Path) -> Catalogue:
+    """What is declared below `fixtures`. Raises UsageError when there is no such folder."""
+    from tokgate.spec.catalogue import Catalogue
+
+    if not fixtures.is_dir():
+        raise UsageError(f"no folder {fixtures}; run this where fixtures/ is, or give --fixtures DIR")
+    return Catalogue(fixtures)

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING
-
 import typer
 
-from tokgate._exceptions import SpecError, UsageError
-from tokgate.cli.options import FIXTURES, Fixtures
-
-if TYPE_CHECKING:
-    from tokgate.spec.catalogue import Catalogue
+from tokgate._exceptions import SpecError
+from tokgate.cli.options import FIXTURES, Fixtures, catalogue
 
 app = typer.Typer(
     help="Declared servers, workloads, prompts, profiles: check and list them.", no_args_is_help=True
@@ -22,7 +16,7 @@ app = typer.Typer(
 def check(fixtures: Fixtures = FIXTURES) -> None:
     """Validate every file; exit 1 when one is wrong. Each error names file, line, key and the nearest name."""
     wrong = read = 0
-    for _, _, result in _catalogue(fixtures).check():
+    for _, _, result in catalogue(fixtures).check():
         read += 1
         if isinstance(result, SpecError):
             wrong += 1
@@ -38,14 +32,6 @@ def list_(fixtures: Fixtures = FIXTURES) -> None:
     from rich.table import Table
 
     table = Table("kind", "name", "description", box=None)
-    for kind, name, read in _catalogue(fixtures).check():
+    for kind, name, read in catalogue(fixtures).check():
         table.add_row(kind, name, f"[red]{read}[/]" if isinstance(read, SpecError) else read)
     Console().print(table)
-
-
-def _catalogue(fixtures: Path) -> Catalogue:
-    from tokgate.spec.catalogue import Catalogue
-
-    if not fixtures.is_dir():
-        raise UsageError(f"no folder {fixtures}; run this where fixtures/ is, or give --fixtures DIR")
-    return Catalogue(fixtures)

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 
 from tokgate._exceptions import LaunchError, ServerUnreachable
-from tokgate.launch.probe import engine_facts, get, health_url, not_ready, served_model
+from tokgate.launch.probe import engine_facts, engine_of, get, health_url, not_ready, served_model
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
+from tokgate.machine.processes import listening_pids
 from tokgate.spec.server import AttachLaunch, ServerSpec
 
 
@@ -56,13 +58,26 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
         timeout_s=spec.start_timeout,
         log_path=None,
     )
-    version, settings = engine_facts(spec.engine, base_url)
+    model = served_model(spec, base_url)
+    # Declared only as OpenAI-compatible, it may still be an engine whose caches and lengths can be fixed.
+    engine = engine_of(base_url) if spec.engine == "openai" else spec.engine
+    version, settings = engine_facts(engine, base_url)
     facts = ServerFacts(
         name=spec.name,
-        engine=spec.engine,
+        engine=engine,
         engine_version=version,
         base_url=base_url,
-        model=served_model(spec, base_url),
+        model=model,
         settings=settings,
+        pids=_pids(base_url),
     )
     yield AttachedServer(spec=spec, facts=facts)
+
+
+def _pids(base_url: str) -> tuple[int, ...] | None:
+    """Who listens there, when that is this host: its CPU time is the server's, not a disturbance."""
+    address = urlsplit(base_url)
+    if address.hostname not in ("localhost", "127.0.0.1", "::1"):
+        return ()
+    port = address.port or (443 if address.scheme == "https" else 80)
+    return listening_pids(port) or None

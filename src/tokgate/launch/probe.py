@@ -77,6 +77,19 @@ def not_ready(engine: Engine, base_url: str) -> str | None:
     return None if answer.status == 200 else answer.words
 
 
+def engine_of(base_url: str) -> Engine:
+    """Which engine answers there, by the owner it states of its models; `openai` when it is none we know."""
+    models = get(f"{base_url}/v1/models", timeout_s=10).json().get("data")
+    first = models[0] if isinstance(models, list) and models else None
+    owner = first.get("owned_by") if isinstance(first, dict) else None
+    match owner:
+        case "llamacpp":
+            return "llama.cpp"
+        case "vllm":
+            return "vllm"
+    return "openai"
+
+
 def served_model(spec: ServerSpec, base_url: str) -> str:
     """`spec.model.id`, after seeing that the server lists it.
 

@@ -15,7 +15,8 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What was read from the live server, never from its spec; None where it cannot be known.
 
     base_url: without `/v1`. model: the id it lists. shm_bytes: size of /dev/shm as seen inside.
-    args, env: the effective command line and environment; secrets are masked. pids: its processes on this host.
+    args, env: the effective command line and environment; secrets are masked.
+    pids: its processes on this host; empty when it runs elsewhere, None when they cannot be told.
     container: what Docker gives it (ipc, cpus, memory_bytes, devices, …) where that is not the default.
     settings: what the engine says of itself (llama.cpp /props, vLLM's logged engine config).
     """
@@ -34,7 +35,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     container: dict[str, str] = {}
     settings: dict[str, str] = {}
-    pids: tuple[int, ...] = ()
+    pids: tuple[int, ...] | None = ()
     log_path: str | None = None
 
 

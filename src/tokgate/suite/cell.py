@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import count
 
-from tokgate._exceptions import ServerExited
+from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.drive.client import Target
 from tokgate.drive.load import DriveResult, Progress, drive
 from tokgate.drive.prompts import requests_for
 from tokgate.launch.server import Server
+from tokgate.machine.devices import Gpu, find_gpus
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Measurement, Problem
 from tokgate.measure.metrics import gated, metrics, output_tps
 from tokgate.measure.quiet import host_problems
 from tokgate.measure.reconcile import timing_problems
 from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
+from tokgate.spec.server import DockerLaunch
 from tokgate.store.runs import now
 from tokgate.suite.plan import Cell
 
@@ -32,12 +34,11 @@ Watch = Callable[[str, Progress], None]
 def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Measurement:
     """Measure `cell` on a live server; launch numbers the replicate from 1.
 
-    What goes wrong with requests, host or client makes the measurement invalid; it is never raised.
-    Raises ServerExited when the server died, after which there is nothing left to measure.
+    What goes wrong with requests, server, host or client makes the measurement invalid; it is not raised.
     """
     passes = _warm_up(server, cell, launch, watch)
     started = now()
-    with Monitor(server_pids=server.facts.pids) as monitor:
+    with Monitor(server_pids=server.facts.pids, gpu=_gpu(server)) as monitor:
         result = _drive(
             server, cell, seed=_seed(cell, launch, 0), requests=cell.workload.requests, watch=watch
         )
@@ -117,6 +118,13 @@ def _seed(cell: Cell, launch: int, warm_up: int) -> int:
 def _died(server: Server) -> tuple[Problem, ...]:
     try:
         server.check_alive()
-    except ServerExited as error:
-        return (Problem(rule="server_exited", detail=str(error)),)
+    except (LaunchError, ServerUnreachable) as error:
+        return (Problem(rule="server_gone", detail=str(error)),)
     return ()
+
+
+def _gpu(server: Server) -> Gpu | None:
+    """The GPU whose activity is evidence: that of this box, when the server was given it."""
+    launch = server.spec.launch
+    uses_gpu = isinstance(launch, DockerLaunch) and bool(launch.devices)
+    return next(iter(find_gpus()), None) if uses_gpu else None

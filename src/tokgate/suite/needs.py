@@ -1,0 +1,47 @@
+"""What a profile needs of the machine, for the doctor."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokgate.machine.doctor import Needs
+from tokgate.spec.catalogue import Catalogue
+from tokgate.spec.server import DockerLaunch, EmbeddedLaunch, ServerSpec
+from tokgate.suite.plan import AUTO, plan_run
+
+
+def needs_of(catalogue: Catalogue, profile: str) -> tuple[str, Needs]:
+    """(the profile's name and why it was chosen, what it needs). Raises SpecError."""
+    plan = plan_run(catalogue, profile=profile)
+    specs = list({cell.server.name: cell.server for cell in plan.cells}.values())
+    containers = [spec.launch for spec in specs if isinstance(spec.launch, DockerLaunch)]
+    embedded = [spec.launch for spec in specs if isinstance(spec.launch, EmbeddedLaunch)]
+    packages = [how.gguf.removeprefix("package:").split("/")[0] for how in embedded if ":" in how.gguf]
+    hardware = catalogue.hardware(plan.profile.hardware) if plan.profile.hardware else None
+    chosen = f"{plan.profile.name} ({plan.why})" if profile == AUTO else plan.profile.name
+    return chosen, Needs(
+        docker=bool(containers),
+        images=tuple(dict.fromkeys(how.image for how in containers)),
+        gfx_target_version=hardware.gfx_target_version if hardware else None,
+        gpu_bytes=max((_bytes(spec) for spec in specs if isinstance(spec.launch, DockerLaunch)), default=None)
+        if hardware
+        else None,
+        modules=tuple(dict.fromkeys(["xllamacpp", *packages] if embedded else [])),
+        model_files=tuple(dict.fromkeys(path for spec in specs for path in _model_files(spec))),
+        ports=tuple(dict.fromkeys(how.port for how in containers)),
+    )
+
+
+def _bytes(spec: ServerSpec) -> int:
+    """Memory the model's weights take on the GPU."""
+    return int(spec.model.bytes_per_token or 0)
+
+
+def _model_files(spec: ServerSpec) -> Iterator[Path]:
+    if isinstance(spec.launch, EmbeddedLaunch) and not spec.launch.gguf.startswith("package:"):
+        yield Path(os.path.expandvars(spec.launch.gguf)).expanduser()
+    if isinstance(spec.launch, DockerLaunch):
+        for volume in spec.launch.volumes:
+            yield Path(os.path.expandvars(volume.split(":")[0])).expanduser()
