@@ -41,4 +41,4 @@ def wait_until_ready(
                 waited_s=waited_s,
                 log_path=log_path,
             )
-        time.sleep(_POLL_S)
+        time.sleep(min(_POLL_S, timeout_s - waited_s))
