@@ -50,7 +50,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             scope="session",
         )
     if "judged" in metafunc.fixturenames:
-        keys = [(c.server.name, c.workload.name, metric) for c in plan.cells for metric in c.metrics]
+        keys = [(c.server.name, c.workload.name, metric) for c in plan.cells for metric in c.workload.gated]
         metafunc.parametrize("judged", keys, ids=["-".join(key) for key in keys])
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tokgate.judge.verdict import Outcome
-from tokgate.launch.server import Server
-from tokgate.suite.session import Session
+
+if TYPE_CHECKING:
+    from tokgate.launch.server import Server
+    from tokgate.suite.session import Session
 
 pytestmark = pytest.mark.perf
 

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Sequence
 import numpy as np
 
 from tokgate.drive.sample import Sample
-from tokgate.spec.metric import Metric
 from tokgate.spec.workload import Limits, Workload
 
 
@@ -130,13 +129,6 @@ def gated(samples: Sequence[Sample], workload: Workload) -> dict[str, float]:
     if workload.limits is not None:
         found["goodput_rps"] = goodput_rps(samples, workload.limits)
     return {name: value for name, value in found.items() if value is not None}
-
-
-def gated_metrics(workload: Workload) -> tuple[Metric, ...]:
-    """The names `gated` gives for this workload when nothing is missing, in the order reports use."""
-    many: tuple[Metric, ...] = ("output_tps",) if workload.concurrency > 1 else ()
-    limited: tuple[Metric, ...] = ("goodput_rps",) if workload.limits is not None else ()
-    return (*many, "decode_tps", "prefill_tps", "ttft_s", *limited)
 
 
 def _values(samples: Iterable[Sample], of: Callable[[Sample], float | None]) -> list[float]:

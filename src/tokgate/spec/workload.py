@@ -67,6 +67,13 @@ class Workload(Spec, frozen=True, kw_only=True):
         """Streams that may be open at once: users of a closed loop, every request of an open one."""
         return self.load.concurrency if isinstance(self.load, Closed) else self.requests
 
+    @property
+    def gated(self) -> tuple[Metric, ...]:
+        """The metrics that get a verdict, in the order reports use."""
+        many: tuple[Metric, ...] = ("output_tps",) if self.concurrency > 1 else ()
+        limited: tuple[Metric, ...] = ("goodput_rps",) if self.limits is not None else ()
+        return (*many, "decode_tps", "prefill_tps", "ttft_s", *limited)
+
 
 class Prompt(Spec, frozen=True, kw_only=True):
     """One line of a prompt set: what is sent, and for canaries the answer it must contain."""

@@ -47,7 +47,7 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
     problems = (
         *_died(server),
         *sample_problems(result.samples),
-        *missing_metrics(statistics, cell.workload, cell.metrics),
+        *missing_metrics(statistics, cell.workload, cell.workload.gated),
         *timing_problems(result.samples),
         *client_problems(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
         *host_problems(monitor.report),

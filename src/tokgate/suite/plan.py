@@ -10,10 +10,8 @@ import msgspec
 from tokgate._exceptions import UsageError
 from tokgate.machine.devices import find_gpus
 from tokgate.machine.docker_engine import ask_engine
-from tokgate.measure.metrics import gated_metrics
 from tokgate.spec.catalogue import Catalogue
 from tokgate.spec.load import nearest
-from tokgate.spec.metric import Metric
 from tokgate.spec.profile import Profile
 from tokgate.spec.server import AttachLaunch, Model, ServerSpec
 from tokgate.spec.workload import PromptSet, Workload
@@ -28,11 +26,6 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     server: ServerSpec
     workload: Workload
     prompts: PromptSet
-
-    @property
-    def metrics(self) -> tuple[Metric, ...]:
-        """The gated metrics of this cell: each gets a verdict."""
-        return gated_metrics(self.workload)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
