@@ -17,6 +17,6 @@ fi
 "${PYTHON:-python3}" -m pip download --quiet --no-deps --only-binary :all: \
     --dest $context/wheels --requirement $context/requirements.txt
 # The classic builder, which every engine has. Host network: the engine may run without a bridge.
-DOCKER_BUILDKIT=0 docker build --network host --tag $image --label "tokgate.recipe=$recipe" \
-    --build-arg "BASE=$base" --build-arg "PIP_OPTIONS=--no-index" $context
+DOCKER_BUILDKIT=0 docker build --quiet --network host --tag $image --label "tokgate.recipe=$recipe" \
+    --build-arg "BASE=$base" --build-arg "PIP_OPTIONS=--no-index" $context >/dev/null
 rm -f $context/wheels/*.whl
