@@ -3,14 +3,19 @@
 # Usage: source ci/setup.sh EXTRAS   (for example: embedded,dev)
 
 venv_for() {
-    local extras=$1 python stamp
+    local extras=$1 python="" candidate stamp
     stamp=".venv/.tokgate-$extras"
     if [[ -f $stamp && ! pyproject.toml -nt $stamp && ! constraints.txt -nt $stamp ]]; then
         return
     fi
-    python=$(command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
-    if ! "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
-        echo "tokgate needs Python 3.11 or newer; $python is $("$python" -V)" >&2
+    for candidate in python3 python3.14 python3.13 python3.12 python3.11; do
+        if "$candidate" -c 'import sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            python=$candidate
+            break
+        fi
+    done
+    if [[ -z $python ]]; then
+        echo "tokgate needs Python 3.11 or newer with venv; python3 is $(python3 -V 2>&1)" >&2
         exit 2
     fi
     echo "setting up .venv ($extras) …" >&2

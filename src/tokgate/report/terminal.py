@@ -62,16 +62,19 @@ def counts(verdicts: tuple[Verdict, ...]) -> str:
 
 def _gates(record: RunRecord) -> Table:
     table = Table(title=f"run {record.run_id} · profile {record.profile}", title_justify="left", box=None)
-    table.add_column("server", overflow="fold")
-    table.add_column("workload", overflow="fold")
-    table.add_column("metric")
+    table.add_column("server, workload", no_wrap=True)
+    table.add_column("metric", no_wrap=True)
     for name in ("now", "baseline", "ratio", "interval", "sees"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
+    above: tuple[str, str] = ("", "")
     for verdict in record.verdicts:
+        if verdict.server != above[0]:
+            table.add_row(Text(verdict.server, style="bold"))
+        same = (verdict.server, verdict.workload) == above
+        above = (verdict.server, verdict.workload)
         table.add_row(
-            verdict.server,
-            verdict.workload,
+            "" if same else f"  {verdict.workload}",
             verdict.metric,
             figure(verdict.metric, verdict.current),
             figure(verdict.metric, verdict.baseline),
