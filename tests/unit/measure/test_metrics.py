@@ -1,0 +1,116 @@
+"""Each metric is what docs/metrics.md says, on samples that can be worked out on paper."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokgate.drive.sample import Sample
+from tokgate.measure import metrics as of
+from tokgate.spec.units import Duration
+from tokgate.spec.workload import Closed, Limits, Workload
+
+SAMPLE = Sample(
+    index=0,
+    prompt_id="p",
+    asked_tokens=11,
+    sent_s=1.0,
+    first_byte_s=1.4,
+    token_times_s=tuple(1.5 + 0.1 * i for i in range(11)),
+    end_s=2.6,
+    prompt_tokens=100,
+    cached_tokens=0,
+    completion_tokens=11,
+)
+ONE = Workload(name="w", description="", prompts="p", requests=1, max_tokens=11)
+
+
+def changed(**changes: object) -> Sample:
+    return msgspec.structs.replace(SAMPLE, **changes)
+
+
+def test_the_definitions() -> None:
+    assert of.ttfb_s(SAMPLE) == pytest.approx(0.4)
+    assert of.ttft_s(SAMPLE) == pytest.approx(0.5)
+    assert of.decode_tps(SAMPLE) == pytest.approx(10.0)
+    assert of.tpot_s(SAMPLE) == pytest.approx(0.1)
+    assert of.prefill_tps(SAMPLE) == pytest.approx(200.0)
+    assert of.output_tps([SAMPLE]) == pytest.approx(11 / 1.5)
+
+
+def test_tokens_of_the_first_chunk_are_not_decoded_in_the_time_after_it() -> None:
+    assert of.decode_tps(changed(first_chunk_tokens=3)) == pytest.approx(8.0)
+
+
+def test_cached_tokens_were_not_prefilled() -> None:
+    assert of.prefill_tps(changed(cached_tokens=50)) == pytest.approx(100.0)
+
+
+def test_several_tokens_a_chunk_are_told() -> None:
+    merged = changed(token_times_s=SAMPLE.token_times_s[::2])
+    assert of.decode_tps(merged) == pytest.approx(10.0)
+    assert of.tokens_per_chunk([merged]) == pytest.approx(11 / 6)
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        {"token_times_s": ()},
+        {"token_times_s": (1.5,)},
+        {"completion_tokens": None},
+        {"token_times_s": (1.5, 1.5, 1.5)},
+        {"completion_tokens": 1},
+    ],
+)
+def test_no_rate_is_none_and_never_zero(missing: dict[str, object]) -> None:
+    assert of.decode_tps(changed(**missing)) is None
+    assert "decode_tps" not in of.metrics([changed(**missing)], ONE, None)
+    assert "decode_tps" not in of.gated([changed(**missing)], ONE)
+
+
+def test_a_failed_request_gives_no_figure() -> None:
+    assert of.metrics([changed(error="broken", completion_tokens=None)], ONE, None).keys() <= {
+        "itl_s",
+        "itl_p99_s",
+    }
+
+
+def test_streams_together_count_over_the_whole_time() -> None:
+    later = changed(sent_s=1.5, token_times_s=tuple(time + 0.5 for time in SAMPLE.token_times_s))
+    assert of.output_tps([SAMPLE, later]) == pytest.approx(22 / 2.0)
+
+
+def test_bandwidth_needs_one_stream_and_the_bytes() -> None:
+    assert of.metrics([SAMPLE], ONE, 28_000_000_000)["effective_GBps"] == pytest.approx(280.0)
+    assert "effective_GBps" not in of.metrics([SAMPLE], ONE, None)
+    many = msgspec.structs.replace(ONE, load=Closed(concurrency=2))
+    assert "effective_GBps" not in of.metrics([SAMPLE], many, 28_000_000_000)
+
+
+def test_goodput_counts_what_met_every_limit() -> None:
+    slow = changed(index=1, token_times_s=tuple(time + 1 for time in SAMPLE.token_times_s))
+    limits = Limits(ttft=Duration(1.0), tpot=Duration(0.2))
+    assert of.goodput_rps([SAMPLE, slow], limits) == pytest.approx(1 / 2.5)
+    assert of.goodput_rps([SAMPLE], Limits(tpot=Duration(0.05))) == 0.0
+    assert of.goodput_rps([changed(token_times_s=())], limits) is None
+
+
+def test_what_is_gated_is_what_the_workload_says() -> None:
+    for concurrency in (1, 4):
+        for limits in (None, Limits(ttft=Duration(1))):
+            workload = msgspec.structs.replace(ONE, load=Closed(concurrency=concurrency), limits=limits)
+            assert set(of.gated([SAMPLE], workload)) == set(workload.gated)
+
+
+rates = st.lists(st.floats(min_value=0.1, max_value=1e4), min_size=1, max_size=20)
+
+
+@given(rates)
+def test_a_launch_is_the_geometric_mean_of_its_requests(wanted: list[float]) -> None:
+    samples = [changed(token_times_s=(1.5, 1.5 + 10 / rate)) for rate in wanted]
+    found = of.gated(samples, ONE)["decode_tps"]
+    assert min(wanted) * (1 - 1e-6) <= found <= max(wanted) * (1 + 1e-6)
+    inverse = [changed(token_times_s=(1.5, 1.5 + rate / 1000)) for rate in wanted]
+    assert of.gated(inverse, ONE)["decode_tps"] * found == pytest.approx(10_000, rel=1e-6)

@@ -1,0 +1,103 @@
+"""Every rule of validity finds its case, with evidence, and none finds anything in a good sample."""
+
+from __future__ import annotations
+
+import math
+
+import msgspec
+import pytest
+
+from tokgate.drive.sample import Sample, ServerTimings
+from tokgate.measure.reconcile import timing_problems
+from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
+from tokgate.spec.workload import Workload
+
+GOOD = Sample(
+    index=3,
+    prompt_id="p",
+    asked_tokens=11,
+    sent_s=1.0,
+    first_byte_s=1.4,
+    token_times_s=tuple(1.5 + 0.1 * i for i in range(11)),
+    end_s=2.6,
+    prompt_tokens=100,
+    cached_tokens=0,
+    completion_tokens=11,
+    timings=ServerTimings(cache_n=0, prompt_n=100, prompt_ms=490.0, predicted_n=11, predicted_ms=1000.0),
+)
+
+
+def changed(**changes: object) -> Sample:
+    return msgspec.structs.replace(GOOD, **changes)
+
+
+def test_a_good_sample_has_no_problem() -> None:
+    assert sample_problems([GOOD]) == ()
+    assert timing_problems([GOOD]) == ()
+    assert client_problems(max_lag_s=0.001, client_cpu_s=0.1, wall_s=1.0) == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "rule", "evidence"),
+    [
+        ({"error": "HTTP 503: loading"}, "request_failed", "HTTP 503: loading"),
+        ({"completion_tokens": None}, "usage_missing", "without usage"),
+        ({"prompt_tokens": None}, "usage_missing", "without usage"),
+        (
+            {"completion_tokens": 7, "finish_reason": "stop"},
+            "wrong_length",
+            "asked 11 tokens, got 7 (finish_reason stop)",
+        ),
+        ({"completion_tokens": 12}, "wrong_length", "asked 11 tokens, got 12"),
+        ({"cached_tokens": 64}, "prompt_cached", "64 of 100 prompt tokens"),
+        ({"token_times_s": (1.5,)}, "no_rate", "1 token chunks"),
+        ({"token_times_s": (1.5, 1.5)}, "no_rate", "all at one instant"),
+        ({"first_byte_s": 0.9}, "clock_backwards", "1.000000 s is followed by 0.900000 s"),
+        ({"end_s": 2.0}, "clock_backwards", "2.500000 s is followed by 2.000000 s"),
+    ],
+)
+def test_each_rule_finds_its_case(changes: dict[str, object], rule: str, evidence: str) -> None:
+    (problem,) = sample_problems([changed(**changes)])
+    assert problem.rule == rule
+    assert evidence in problem.detail
+    assert problem.detail.startswith("request 3 (p): ")
+
+
+def test_one_prompt_must_always_be_as_long() -> None:
+    (problem,) = sample_problems([GOOD, changed(index=4, prompt_tokens=101)])
+    assert (problem.rule, "101 prompt tokens, and 100" in problem.detail) == ("prompt_length_varies", True)
+
+
+@pytest.mark.parametrize(
+    ("timings", "evidence"),
+    [
+        ({"predicted_ms": 900.0}, "decode 10.00 tok/s by the client, 11.11 tok/s by the server"),
+        ({"prompt_ms": 600.0}, "TTFT 500.0 ms by the client, prompt 600.0 ms by the server"),
+        ({"predicted_n": 12, "predicted_ms": 1100.0}, "usage says 11 tokens, timings say 12"),
+    ],
+)
+def test_client_and_server_must_agree(timings: dict[str, float], evidence: str) -> None:
+    assert GOOD.timings is not None
+    (problem,) = timing_problems([changed(timings=msgspec.structs.replace(GOOD.timings, **timings))])
+    assert problem.rule == "client_server_disagree"
+    assert evidence in problem.detail
+
+
+@pytest.mark.parametrize(
+    ("figures", "rule"),
+    [
+        ({"max_lag_s": 0.2}, "client_late"),
+        ({"max_lag_s": math.nan}, "client_late"),
+        ({"client_cpu_s": 0.8}, "client_busy"),
+        ({"client_cpu_s": math.nan}, "client_busy"),
+    ],
+)
+def test_a_late_or_busy_client_is_told(figures: dict[str, float], rule: str) -> None:
+    (problem,) = client_problems(**({"max_lag_s": 0.001, "client_cpu_s": 0.1, "wall_s": 1.0} | figures))
+    assert problem.rule == rule
+
+
+def test_a_gated_metric_that_is_missing_is_a_problem() -> None:
+    workload = Workload(name="w", description="", prompts="p", requests=1, max_tokens=2)
+    (problem,) = missing_metrics({"decode_tps": 1.0, "ttft_s": 1.0}, workload, workload.gated)
+    assert "prefill_tps could not be computed" in problem.detail
