@@ -9,6 +9,7 @@ from typing import TypeVar
 import msgspec
 
 from tokgate._exceptions import SpecError
+from tokgate.spec.engine_options import rejected
 from tokgate.spec.hardware import Hardware
 from tokgate.spec.hypothesis import Hypothesis
 from tokgate.spec.load import Document, KeyPath, nearest
@@ -35,12 +36,15 @@ class Catalogue:
         return sorted(path.stem for path in (self.root / kind).glob(f"*.{suffix}"))
 
     def server(self, name: str, override: Mapping[str, object] | None = None) -> ServerSpec:
-        """One server, with `override` merged over its YAML. Raises SpecError."""
+        """One server, with `override` merged over its YAML. Raises SpecError, also for an option its image rejects."""
         document = self._document("servers", name)
         if override:
             path = self._path("servers", name)
             document = document.merged(Document(override, {(): (path, 1)}))
-        return self._named(document, ServerSpec, name)
+        spec = self._named(document, ServerSpec, name)
+        for place, wrong in rejected(spec):
+            raise document.error(wrong, ("launch", "args", place))
+        return spec
 
     def workload(self, name: str) -> Workload:
         """One workload; its prompt set exists. Raises SpecError."""
