@@ -1,0 +1,192 @@
+"""Run records and baselines: whole or absent, readable or named, accepted only when they may be."""
+
+from __future__ import annotations
+
+import datetime
+import resource
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tokgate._exceptions import BaselineRefused, RecordError, SpecError
+from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.launch.server import ServerFacts
+from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
+from tokgate.machine.monitor import Monitor
+from tokgate.measure.measurement import Measurement, Problem
+from tokgate.store import runs
+from tokgate.store.baselines import baseline_of, read_baseline, why_not_comparable, write_baseline
+
+BOX = Fingerprint({"gpu": Fact("gfx1151", Weight.MUST_MATCH), "kernel": Fact("6.18", Weight.MAY_DIFFER)})
+CONDITIONS = {"chat": {"requests": "4", "prompts_sha256": "abc"}}
+RECORD = runs.RunRecord(
+    run_id="20260101T000000Z-abcdef",
+    started="2026-01-01T00:00:00.000+00:00",
+    ended="2026-01-01T01:00:00.000+00:00",
+    tokgate="0",
+    command=("pytest",),
+    profile="mine",
+    baselines="box",
+    fingerprint=BOX,
+    conditions=CONDITIONS,
+)
+
+
+@pytest.fixture(scope="module")
+def measurement() -> Measurement:
+    with Monitor(server_pids=()) as monitor:
+        pass
+    return Measurement(
+        server="s",
+        workload="chat",
+        launch=1,
+        started="2026-01-01T00:00:01.000+00:00",
+        valid=True,
+        problems=(),
+        metrics={"decode_tps": 10.0},
+        gated={"decode_tps": 10.0},
+        facts=ServerFacts(name="s", engine="llama.cpp", base_url="http://x", model="m"),
+        warmup_passes=2,
+        host=monitor.report,
+        client_cpu_s=0.1,
+        max_lag_s=0.001,
+        samples=(),
+    )
+
+
+def test_a_record_reads_back_as_it_was_at_each_step(tmp_path: Path, measurement: Measurement) -> None:
+    writer = runs.RunWriter(tmp_path, msgspec.structs.replace(RECORD, ended=None))
+    writer.add_measurement(measurement)
+    assert runs.read_run(tmp_path).measurements == (measurement,)
+    assert runs.read_run(tmp_path).ended is None
+    writer.end()
+    assert runs.read_run(tmp_path) == writer.record
+    assert [path.name for path in tmp_path.iterdir()] == [runs.RECORD]
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"", "is empty: the run was cut off"),
+        (b'{"schema": 1, "run_id": "x"', "is not a run record"),
+        (b'{"schema": 1}', "is not a run record: .*missing required field"),
+        (b'{"schema": 99}', "has schema 99, this tokgate reads up to 1; update tokgate"),
+        (b"[]", "is not a run record"),
+    ],
+)
+def test_a_damaged_record_is_named(tmp_path: Path, raw: bytes, message: str) -> None:
+    file = tmp_path / runs.RECORD
+    file.write_bytes(raw)
+    with pytest.raises(RecordError, match=message) as caught:
+        runs.read_run(tmp_path)
+    assert caught.value.path == file
+
+
+@contextmanager
+def no_file_above(size: int) -> Iterator[None]:
+    """A disk that takes no file larger than `size` bytes: the limit the kernel sets for this process."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+
+
+def test_a_full_disk_leaves_the_record_before(tmp_path: Path, measurement: Measurement) -> None:
+    writer = runs.RunWriter(tmp_path, RECORD)
+    before = (tmp_path / runs.RECORD).read_bytes()
+    with no_file_above(len(before)), pytest.raises(RecordError, match="File too large; free some space"):
+        writer.add_measurement(measurement)
+    assert (tmp_path / runs.RECORD).read_bytes() == before
+    writer.end()  # there is room again, and nothing measured was lost
+    assert runs.read_run(tmp_path).measurements == (measurement,)
+
+
+def test_runs_are_found_by_the_start_of_their_id(tmp_path: Path) -> None:
+    for name in ("20260101T000000Z-aa", "20260102T000000Z-bb"):
+        runs.RunWriter(tmp_path / name, RECORD)
+    assert runs.find_run(tmp_path, "latest").name == "20260102T000000Z-bb"
+    assert runs.find_run(tmp_path, "20260101").name == "20260101T000000Z-aa"
+    with pytest.raises(RecordError, match="2 runs start with it"):
+        runs.find_run(tmp_path, "2026")
+    with pytest.raises(RecordError, match="there are 2 runs, none of that name"):
+        runs.find_run(tmp_path, "nothing")
+
+
+def test_a_baseline_reads_back_from_its_yaml(tmp_path: Path, measurement: Measurement) -> None:
+    record = msgspec.structs.replace(RECORD, measurements=(measurement, measurement))
+    baseline = baseline_of(record, "s", force=False, reason=None)
+    assert baseline.cells["chat"].metrics == {"decode_tps": (10.0, 10.0)}
+    assert baseline.date == datetime.date(2026, 1, 1)
+    path = tmp_path / "box" / "s.yaml"
+    assert read_baseline(path) is None
+    write_baseline(path, baseline)
+    assert read_baseline(path) == baseline
+
+
+def test_a_baseline_with_a_typo_is_told_by_line(tmp_path: Path) -> None:
+    path = tmp_path / "s.yaml"
+    path.write_text("server: s\nprovenance: reprted\nsource: me\ndate: 2026-01-01\ncells: {}\n")
+    with pytest.raises(SpecError, match="did you mean `reported`") as caught:
+        read_baseline(path)
+    assert caught.value.line == 2
+
+
+def regressed() -> Verdict:
+    return Verdict(
+        kind="gate",
+        server="s",
+        workload="chat",
+        metric="decode_tps",
+        outcome=Outcome.REGRESSED,
+        reason="0.90",
+    )
+
+
+def test_a_spoilt_run_is_refused_with_every_ground_unless_forced(measurement: Measurement) -> None:
+    invalid = msgspec.structs.replace(
+        measurement, valid=False, problems=(Problem(rule="host_busy", detail="someone else"),)
+    )
+    record = msgspec.structs.replace(RECORD, measurements=(invalid,), verdicts=(regressed(),), ended=None)
+    with pytest.raises(BaselineRefused, match="host_busy: someone else") as caught:
+        baseline_of(record, "s", force=False, reason=None)
+    for ground in ("regressed: 0.90", "did not end by itself", "--force --reason"):
+        assert ground in str(caught.value)
+    assert baseline_of(record, "s", force=True, reason="I know").forced == "I know"
+
+
+def test_a_run_without_the_server_is_refused() -> None:
+    with pytest.raises(BaselineRefused, match="has no measurement of s"):
+        baseline_of(RECORD, "s", force=True, reason="please")
+
+
+def test_what_a_baseline_cannot_be_compared_with_is_said(measurement: Measurement) -> None:
+    baseline = baseline_of(
+        msgspec.structs.replace(RECORD, measurements=(measurement,)), "s", force=False, reason=None
+    )
+    newer = Fingerprint({**BOX.facts, "kernel": Fact("6.19", Weight.MAY_DIFFER)})
+    other = Fingerprint({**BOX.facts, "gpu": Fact("gfx1100", Weight.MUST_MATCH)})
+    same = CONDITIONS["chat"]
+    assert why_not_comparable(baseline, "chat", conditions=same, fingerprint=newer) is None
+    told = [
+        why_not_comparable(baseline, "code", conditions=same, fingerprint=BOX),
+        why_not_comparable(baseline, "chat", conditions=same | {"requests": "8"}, fingerprint=BOX),
+        why_not_comparable(baseline, "chat", conditions=same, fingerprint=other),
+        why_not_comparable(
+            msgspec.structs.replace(baseline, provenance="estimate"), "chat", conditions=same, fingerprint=BOX
+        ),
+    ]
+    for text, part in zip(
+        told,
+        ("has no workload code", "requests: 4 → 8", "gpu: gfx1151 → gfx1100", "is an estimate"),
+        strict=True,
+    ):
+        assert text is not None
+        assert part in text
