@@ -189,7 +189,7 @@ def _message(error: openai.APIStatusError) -> str:
 
 
 def _broken(error: Exception, exchange: Exchange) -> str:
-    cause = error.__cause__ or error
+    cause = (error.__cause__ or error) if isinstance(error, openai.APIConnectionError) else error
     what = _short(str(cause) or type(cause).__name__)
     if exchange.sent_s is None:
         return f"could not send: {what}"

@@ -40,7 +40,7 @@ class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
     usage: _Usage | None = None
     timings: ServerTimings | None = None
-    error: msgspec.Raw | None = None
+    error: object = None
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
@@ -82,7 +82,9 @@ def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
             stream.error = f"an event of the stream is not a chat chunk ({error}): {_shown(data)}"
             break
         if chunk.error is not None:
-            stream.error = f"the server reported an error within the stream: {_shown(bytes(chunk.error))}"
+            stream.error = (
+                f"the server reported an error within the stream: {_shown(msgspec.json.encode(chunk.error))}"
+            )
             break
         usage = chunk.usage
         text = _text_of(chunk)

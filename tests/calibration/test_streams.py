@@ -1,0 +1,186 @@
+"""Streams as they are in the wild: each read as measurement.md says, or refused with its reason."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
+
+import pytest
+from reference import Record, Scenario
+
+from tokgate.drive.load import DriveResult
+from tokgate.drive.sample import Sample
+from tokgate.measure.metrics import decode_tps
+from tokgate.measure.validity import sample_problems
+from tokgate.spec.workload import Closed, Constant
+
+Run = Callable[..., tuple[DriveResult, list[Record]]]
+One = Callable[..., tuple[Sample, Record]]
+
+SPREAD = {"ttft_s": 0.03, "itl_s": 0.01}
+"""Slow enough that each token chunk arrives by itself."""
+
+
+def rules(sample: Sample) -> list[str]:
+    return [problem.rule for problem in sample_problems([sample])]
+
+
+def assert_agree(run: Run, scenario: Scenario, *, tokens: int) -> Sample:
+    """Drive some requests: all valid, and their decode rate is what the server did within half a percent.
+
+    They start apart from each other, so that a hiccup of a busy machine meets few of them at an end of
+    their stream, and the median of their ratios is taken. Gives one of the samples.
+    """
+    result, records = run(scenario, tokens=tokens, requests=9, load=Constant(rate_per_s=40))
+    ratios = []
+    for sample, record in zip(result.samples, records, strict=True):
+        assert rules(sample) == [], sample.error
+        assert len(sample.token_times_s) == len(record.sends)
+        k = sample.first_chunk_tokens
+        truth = sum(n for _, n in record.sends) - k
+        ratios.append((decode_tps(sample) or 0) * (record.sends[-1][0] - record.sends[0][0]) / truth)
+    assert median(ratios) == pytest.approx(1, rel=0.005)
+    return result.samples[0]
+
+
+PLAIN = {
+    "plain": {},
+    "no role chunk": {"role": False},
+    "several tokens a chunk": {"tokens_per_chunk": 3},
+    "reasoning_content": {"delta": "reasoning_content"},
+    "reasoning": {"delta": "reasoning"},
+    "tool calls": {"delta": "tool_calls"},
+    "empty deltas": {"empty_deltas": True},
+    "usage in every chunk": {"usage": "every"},
+    "comments and pings": {"comments": True},
+    "CRLF": {"newline": "\r\n"},
+    "CR": {"newline": "\r"},
+    "multi-line data": {"multi_line": True},
+    "multi-line data, CRLF": {"multi_line": True, "newline": "\r\n"},
+    "all at once": {"comments": True, "multi_line": True, "empty_deltas": True, "newline": "\r\n"},
+    "1 MB in one event": {"pad": 2**20},
+    "gzip": {"gzip": True},
+    "jitter": {"jitter": 0.5},
+    "slowed down": {"slowdown": 3.0},
+}
+
+
+@pytest.mark.parametrize("changes", PLAIN.values(), ids=PLAIN)
+def test_sound_stream_gives_the_figures_of_the_truth(run: Run, changes: dict[str, object]) -> None:
+    sample = assert_agree(run, Scenario(**SPREAD, **changes), tokens=60)
+    assert (sample.completion_tokens, sample.prompt_tokens, sample.finish_reason) == (60, 2, "length")
+    assert sample.text == " tok" * 60
+
+
+def test_role_only_chunk_is_no_token(one: One) -> None:
+    sample, record = one(Scenario(ttft_s=0.3, itl_s=0.001))
+    assert sample.first_byte_s is not None
+    ttfb_s, ttft_s = sample.first_byte_s - sample.sent_s, sample.token_times_s[0] - sample.sent_s
+    assert ttfb_s < record.ttft_s / 2
+    assert ttft_s == pytest.approx(record.ttft_s, rel=0.1)
+
+
+def test_usage_in_every_chunk_tells_the_tokens_of_the_first(run: Run) -> None:
+    scenario = Scenario(**SPREAD, usage="every", first_chunk_tokens=7, tokens_per_chunk=2)
+    assert assert_agree(run, scenario, tokens=101).first_chunk_tokens == 7
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize("cut", [1, 2, 3, 7])
+def test_events_cut_anywhere_even_within_a_character(one: One, cut: int, newline: str) -> None:
+    sample, _ = one(Scenario(cut=cut, newline=newline, text="é漢😀", usage="every"), tokens=20)
+    assert sample.error is None
+    assert sample.text == "é漢😀" * 20
+    assert sample.completion_tokens == len(sample.token_times_s) == 20
+
+
+def test_gzip_with_every_byte_by_itself(one: One) -> None:
+    sample, _ = one(Scenario(gzip=True, cut=1, text="é漢😀"), tokens=20)
+    assert (sample.error, sample.text) == (None, "é漢😀" * 20)
+
+
+def test_tokens_that_arrive_in_the_same_instant_give_no_rate(one: One) -> None:
+    sample, _ = one(Scenario(tokens=1))
+    assert rules(sample) == ["wrong_length", "no_rate"]
+    assert decode_tps(sample) is None
+
+
+def test_fast_stream_never_goes_backwards(one: One) -> None:
+    sample, _ = one(Scenario(), tokens=5000)
+    assert len(sample.token_times_s) == 5000
+    assert all(before <= after for before, after in pairwise(sample.token_times_s))
+
+
+def test_no_usage_is_invalid(one: One) -> None:
+    sample, _ = one(Scenario(**SPREAD, usage="none"))
+    assert rules(sample) == ["usage_missing"]
+    assert len(sample.token_times_s) == 10
+
+
+def test_no_done_is_a_broken_stream(one: One) -> None:
+    sample, _ = one(Scenario(**SPREAD, done=False))
+    assert rules(sample) == ["request_failed"]
+    assert sample.error is not None
+    assert "ended without [DONE]" in sample.error
+
+
+@pytest.mark.parametrize(
+    ("tokens", "words"), [(5, "asked 10 tokens, got 5"), (15, "asked 10 tokens, got 15")]
+)
+def test_output_of_another_length_is_invalid(one: One, tokens: int, words: str) -> None:
+    sample, _ = one(Scenario(**SPREAD, tokens=tokens))
+    [problem] = sample_problems([sample])
+    assert problem.rule == "wrong_length"
+    assert words in problem.detail
+
+
+def test_cached_prompt_is_invalid(one: One) -> None:
+    sample, _ = one(Scenario(**SPREAD, cached_tokens=1))
+    assert rules(sample) == ["prompt_cached"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
+def test_http_error_is_told_and_never_tried_again(one: One, status: int) -> None:
+    sample, record = one(Scenario(status=status))
+    assert sample.status == status
+    assert sample.error == f"HTTP {status}: told to answer {status}"
+    assert record.sends == []
+
+
+FAULTS = {
+    "error_event": "the server reported an error within the stream: .*out of memory",
+    "garbage": "an event of the stream is not a chat chunk .*not json",
+    "reset": r"the stream broke after \d+ arrivals: .*ConnectionResetError",
+    "close": r"the stream broke after \d+ arrivals: .*payload is not completed",
+    "stall": r"the stream stalled: nothing for \d\.\d\d s after \d+ arrivals",
+    "silent": r"no complete answer within 0\.5 s \(request_timeout\); 0 arrivals",
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_named_and_what_came_before_is_kept(one: One, fault: str) -> None:
+    sample, _ = one(
+        Scenario(**SPREAD, fault=fault, fault_after=4),
+        stall_timeout_s=0.3,
+        request_timeout_s=0.5 if fault == "silent" else 20,
+    )
+    assert sample.error is not None
+    assert re.match(FAULTS[fault], sample.error), sample.error
+    assert rules(sample) == ["request_failed"]
+    assert len(sample.token_times_s) == (0 if fault == "silent" else 4)
+    assert sample.end_s >= max(sample.token_times_s, default=sample.sent_s)
+
+
+def test_request_timeout_ends_a_stream_that_never_stalls(one: One) -> None:
+    sample, _ = one(Scenario(itl_s=0.02), tokens=1000, request_timeout_s=0.4)
+    assert sample.error is not None
+    assert "no complete answer within 0.4 s" in sample.error
+    assert len(sample.token_times_s) > 3
+
+
+def test_every_one_of_many_faulty_streams_is_told(run: Run) -> None:
+    scenario = Scenario(**SPREAD, fault="reset", fault_after=2)
+    result, _ = run(scenario, requests=20, load=Closed(concurrency=10))
+    assert [rules(sample) for sample in result.samples] == [["request_failed"]] * 20

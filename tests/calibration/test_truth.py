@@ -1,0 +1,44 @@
+"""The client's figures against what the server really did, by number of streams."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from statistics import median
+
+import pytest
+from reference import Record, Scenario
+
+from tokgate.drive.load import DriveResult
+from tokgate.measure.metrics import decode_tps, ttft_s
+from tokgate.spec.workload import Closed
+
+Run = Callable[..., tuple[DriveResult, list[Record]]]
+
+# Paced so that the two processes together leave most of two cores idle.
+PACES = {1: (0.2, 0.01), 16: (0.2, 0.01), 100: (0.3, 0.04)}
+
+
+@pytest.mark.parametrize("streams", PACES)
+def test_decode_tps_and_ttft_are_those_of_the_truth(run: Run, streams: int) -> None:
+    ttft, itl = PACES[streams]
+    result, records = run(
+        Scenario(ttft_s=ttft, itl_s=itl, jitter=0.3),
+        requests=max(streams, 3),
+        tokens=50,
+        load=Closed(concurrency=streams),
+    )
+    assert {sample.error for sample in result.samples} == {None}
+    pairs = list(zip(result.samples, records, strict=True))
+    # Ratios of pairs, so that lateness of the server itself is no error of the client.
+    decode = median((decode_tps(sample) or 0) / record.decode_tps for sample, record in pairs)
+    first = median((ttft_s(sample) or 0) / record.ttft_s for sample, record in pairs)
+    assert decode == pytest.approx(1, rel=0.005)
+    assert first == pytest.approx(1, rel=0.05)
+
+
+def test_slower_launch_is_seen_as_slower_by_the_same_factor(run: Run) -> None:
+    def rate(slowdown: float) -> float:
+        result, _ = run(Scenario(ttft_s=0.05, itl_s=0.01, slowdown=slowdown), requests=3, tokens=60)
+        return median(decode_tps(sample) or 0 for sample in result.samples)
+
+    assert rate(1.0) / rate(1.5) == pytest.approx(1.5, rel=0.03)
