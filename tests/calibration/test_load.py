@@ -1,0 +1,131 @@
+"""Load shapes, interruption and failure, against a server whose every send is known."""
+
+from __future__ import annotations
+
+import gc
+import os
+import random
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+from statistics import median
+
+import psutil
+import pytest
+from reference import Record, Scenario
+
+from tokgate.drive.client import Request, Target
+from tokgate.drive.load import DriveResult, Interrupted, Progress, drive
+from tokgate.spec.workload import Closed, Constant, Poisson
+
+Run = Callable[..., tuple[DriveResult, list[Record]]]
+
+
+def most_open(result: DriveResult) -> int:
+    """The most requests that were under way at one time."""
+    edges = sorted(edge for sample in result.samples for edge in ((sample.sent_s, 1), (sample.end_s, -1)))
+    level = most = 0
+    for _, step in edges:
+        level += step
+        most = max(most, level)
+    return most
+
+
+@pytest.mark.parametrize("users", [1, 3])
+def test_closed_loop_keeps_so_many_streams_open(run: Run, users: int) -> None:
+    result, _ = run(Scenario(ttft_s=0.02, itl_s=0.005), requests=9, load=Closed(concurrency=users))
+    assert most_open(result) == users
+    assert [sample.index for sample in result.samples] == list(range(9))
+    assert {sample.scheduled_s for sample in result.samples} == {None}
+
+
+def test_constant_rate_sends_on_time_whatever_the_server_does(run: Run) -> None:
+    result, _ = run(Scenario(ttft_s=0.3), requests=30, load=Constant(rate_per_s=50))
+    due_s = [sample.scheduled_s for sample in result.samples]
+    assert due_s == pytest.approx([number / 50 for number in range(30)])
+    assert most_open(result) > 10
+    gaps = [after.sent_s - before.sent_s for before, after in pairwise(result.samples)]
+    assert median(gaps) == pytest.approx(1 / 50, rel=0.1)
+
+
+def test_poisson_gaps_are_those_of_the_seed(run: Run) -> None:
+    result, _ = run(Scenario(), requests=20, load=Poisson(rate_per_s=200))
+    rng = random.Random(1)
+    gaps = [after.scheduled_s - before.scheduled_s for before, after in pairwise(result.samples)]
+    assert gaps == pytest.approx([rng.expovariate(200) for _ in gaps])
+    assert all(sample.sent_s >= sample.scheduled_s for sample in result.samples)
+
+
+def test_times_are_on_the_clock_the_result_names(run: Run) -> None:
+    result, [record] = run(Scenario(ttft_s=0.1, itl_s=0.01))
+    [sample] = result.samples
+    assert result.zero_s + sample.sent_s < record.received_s
+    assert record.sends[0][0] < result.zero_s + sample.token_times_s[0]
+    assert sample.end_s <= result.wall_s
+    assert 0 < result.client_cpu_s < result.wall_s
+
+
+def test_progress_grows_to_the_whole(run: Run) -> None:
+    seen: list[Progress] = []
+    run(Scenario(itl_s=0.02), requests=4, tokens=40, on_progress=seen.append)
+    assert 5 <= len(seen) <= 40
+    assert all(
+        before.arrivals <= after.arrivals and before.completed <= after.completed
+        for before, after in pairwise(seen)
+    )
+    assert (seen[-1].completed, seen[-1].total) == (4, 4)
+    assert seen[-1].arrivals >= 160
+
+
+def test_garbage_collection_is_on_again_afterwards(run: Run) -> None:
+    run(Scenario())
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interruption_gives_what_had_ended_and_leaves_no_connection(run: Run, number: signal.Signals) -> None:
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(number, signal.default_int_handler if number == signal.SIGINT else stop)
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), number))
+    timer.start()
+    try:
+        with pytest.raises(Interrupted, match=r"interrupted after [1-9]\d* requests") as caught:
+            run(Scenario(ttft_s=0.05, itl_s=0.01), requests=1000, load=Closed(concurrency=4))
+    finally:
+        timer.cancel()
+        signal.signal(number, before)
+    result = caught.value.result
+    assert all(sample.error is None and len(sample.token_times_s) == 10 for sample in result.samples)
+    connections = psutil.Process().net_connections(kind="tcp")
+    assert [one for one in connections if one.status == psutil.CONN_ESTABLISHED and one.raddr] == []
+
+
+def test_progress_callback_that_fails_is_not_swallowed(run: Run) -> None:
+    def fail(_: Progress) -> None:
+        raise ZeroDivisionError("in the callback")
+
+    with pytest.raises(ZeroDivisionError, match="in the callback"):
+        run(Scenario(itl_s=0.05), on_progress=fail)
+
+
+def test_no_server_is_an_error_of_each_request() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    target = Target(base_url=f"http://127.0.0.1:{port}", model="m", engine="openai")
+    request = Request(prompt_id="p", messages=({"role": "user", "content": "hi"},), max_tokens=4)
+    result = drive(target, [request] * 3, Closed(), request_timeout_s=5, stall_timeout_s=5, seed=1)
+    assert len(result.samples) == 3
+    for sample in result.samples:
+        assert sample.error is not None
+        assert f"could not send: Cannot connect to host 127.0.0.1:{port}" in sample.error
+
+
+def test_nothing_to_drive_is_an_error() -> None:
+    target = Target(base_url="http://127.0.0.1:1", model="m", engine="openai")
+    with pytest.raises(ValueError, match="no requests to drive"):
+        drive(target, [], Closed(), request_timeout_s=5, stall_timeout_s=5, seed=1)
