@@ -1,0 +1,75 @@
+"""`tokgate roofline`: what a chip can do with a model at best, before anyone starts a server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from tokgate._exceptions import UsageError
+from tokgate.cli.options import FIXTURES, Fixtures, catalogue
+
+if TYPE_CHECKING:
+    from tokgate.spec.model_facts import ModelFacts, Quantisation
+
+
+def roofline(
+    model: Annotated[str, typer.Argument(help="A GGUF file, a config.json, or a name in fixtures/models.")],
+    hardware: Annotated[str, typer.Option(help="A chip of fixtures/hardware.")] = "gfx1151",
+    quant: Annotated[
+        str | None, typer.Option(help="FP16, AWQ or Q4_K_M; a GGUF file states its own.")
+    ] = None,
+    context: Annotated[int, typer.Option(min=0, help="Tokens whose KV cache is read with each token.")] = 0,
+    fixtures: Fixtures = FIXTURES,
+) -> None:
+    """Bound decode by memory bandwidth and prefill by arithmetic, on paper and as measured on such chips."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from tokgate.measure.roofline import ceilings
+
+    chip = catalogue(fixtures).hardware(hardware)
+    facts = _facts(model, quant, fixtures)
+    read = facts.bytes_per_token
+    if context:
+        if facts.kv_bytes_per_token is None:
+            raise UsageError(f"--context: {model} does not say how large its KV cache is")
+        read += context * facts.kv_bytes_per_token
+    typer.echo(
+        f"{facts.name}, {facts.quantisation}: {facts.parameters / 1e9:.2f} B parameters, "
+        f"{read / 1e9:.2f} GB read for each token at a context of {context}"
+    )
+    table = Table(
+        "limit",
+        "GB/s",
+        "FP16 TFLOPS",
+        "decode tok/s",
+        "prefill tok/s",
+        "streams before compute-bound",
+        box=None,
+    )
+    both = ceilings(chip, bytes_per_token=read, parameters_per_token=facts.parameters_per_token)
+    for name, one in zip(("on paper", "as measured"), both, strict=True):
+        figures = (one.bandwidth_GBps, one.fp16_tflops, one.decode_tps, one.prefill_tps, one.streams)
+        table.add_row(name, *("unknown" if value is None else f"{value:.4g}" for value in figures))
+    Console().print(table)
+
+
+def _facts(model: str, quant: str | None, fixtures: Path) -> ModelFacts:
+    from tokgate.spec.load import nearest
+    from tokgate.spec.model_facts import QUANTISATIONS, facts_of_config, facts_of_gguf
+
+    if model.endswith(".gguf"):
+        if quant is not None:
+            raise UsageError("--quant: a GGUF file is what it is; leave it out")
+        return facts_of_gguf(Path(model))
+    if quant not in QUANTISATIONS:
+        raise UsageError(f"--quant {quant or 'is missing'}; {nearest(quant, QUANTISATIONS)}")
+    known = {path.stem: path for path in (fixtures / "models").glob("*.json")}
+    path = known.get(model.lower(), Path(model))
+    if not path.is_file():
+        raise UsageError(
+            f"no model {model}: neither a file nor in {fixtures / 'models'}; {nearest(model, known)}"
+        )
+    return facts_of_config(path, cast("Quantisation", quant))

@@ -1,0 +1,103 @@
+"""The header of a GGUF file: its scalar metadata and the size of each tensor. No weight is read.
+
+Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3, little-endian).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from itertools import pairwise
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from tokgate._exceptions import SpecError
+
+_SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
+_STRING, _ARRAY = 8, 9
+_DEFAULT_ALIGNMENT = 32
+
+Scalar = int | float | bool | str
+
+
+class Tensor(msgspec.Struct, frozen=True):
+    """elements: how many numbers; size: bytes in the file, with the padding up to the next tensor."""
+
+    elements: int
+    size: int
+
+
+class Gguf(msgspec.Struct, frozen=True):
+    """metadata: key -> value, without arrays; tensors: by name."""
+
+    metadata: dict[str, Scalar]
+    tensors: dict[str, Tensor]
+
+
+def read_gguf(path: Path) -> Gguf:
+    """The header of the file at `path`. Raises SpecError: unreadable, no GGUF, or cut off."""
+    try:
+        with path.open("rb") as file:
+            return _read(file, path)
+    except OSError as error:
+        raise SpecError(f"cannot be read: {error.strerror}", file=path) from error
+    except (struct.error, UnicodeDecodeError, KeyError) as error:
+        raise SpecError(f"its GGUF header is cut off or broken ({error})", file=path) from error
+
+
+def _read(file: BinaryIO, path: Path) -> Gguf:
+    if file.read(4) != b"GGUF":
+        raise SpecError("is no GGUF file: it does not begin with `GGUF`", file=path)
+    version = _number(file, "I")
+    if version not in (2, 3):
+        raise SpecError(f"has GGUF version {version}; expected 2 or 3", file=path)
+    tensor_count, key_count = _number(file, "Q"), _number(file, "Q")
+    metadata: dict[str, Scalar] = {}
+    for _ in range(key_count):
+        key = _string(file)
+        value = _value(file, _number(file, "I"))
+        if value is not None:
+            metadata[key] = value
+    elements, offsets = {}, {}
+    for _ in range(tensor_count):
+        name = _string(file)
+        elements[name] = math.prod(_number(file, "Q") for _ in range(_number(file, "I")))
+        _number(file, "I")  # its type: the size follows from the offsets
+        offsets[name] = _number(file, "Q")
+    alignment = int(metadata.get("general.alignment", _DEFAULT_ALIGNMENT))
+    data = -(-file.tell() // alignment) * alignment
+    in_order = sorted(offsets, key=lambda name: offsets[name])
+    ends = [*(offsets[name] for name in in_order), path.stat().st_size - data]
+    sizes = {name: end - start for name, (start, end) in zip(in_order, pairwise(ends), strict=True)}
+    if any(size <= 0 for size in sizes.values()):
+        raise SpecError("is cut off: its header names more weights than the file holds", file=path)
+    return Gguf(metadata, {name: Tensor(elements[name], sizes[name]) for name in offsets})
+
+
+def _value(file: BinaryIO, kind: int) -> Scalar | None:
+    """The next value; None for an array, which is passed over."""
+    if kind == _STRING:
+        return _string(file)
+    if kind != _ARRAY:
+        return _number(file, _SCALARS[kind])
+    of, count = _number(file, "I"), _number(file, "Q")
+    if of in _SCALARS:
+        file.seek(count * struct.calcsize(_SCALARS[of]), 1)
+        return None
+    for _ in range(count):
+        _value(file, of)
+    return None
+
+
+def _string(file: BinaryIO) -> str:
+    length = _number(file, "Q")
+    raw = file.read(length)
+    if len(raw) != length:
+        raise struct.error(f"a text of {length} bytes")
+    return raw.decode()
+
+
+def _number(file: BinaryIO, form: str) -> int:
+    return struct.unpack(f"<{form}", file.read(struct.calcsize(form)))[0]  # type: ignore[no-any-return]

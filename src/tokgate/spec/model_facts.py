@@ -1,0 +1,154 @@
+"""ModelFacts: what the roofline needs of a model, from a GGUF file's header or a Hugging Face config.json."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal, get_args
+
+import msgspec
+
+from tokgate._exceptions import SpecError
+from tokgate.spec.gguf import read_gguf
+
+Quantisation = Literal["FP16", "AWQ", "Q4_K_M"]
+QUANTISATIONS: tuple[str, ...] = get_args(Quantisation)
+
+_KV_BYTES = 2  # engines keep the KV cache in 16 bits unless told otherwise
+
+# Bits of one weight: llama.cpp's K-quants hold 256 weights in 144 and 210 bytes; AWQ holds 128 weights of
+# 4 bits with one FP16 scale and one zero of 4 bits.
+_Q4_K, _Q6_K, _AWQ, _FP16 = 4.5, 6.5625, 4 + 20 / 128, 16.0
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """parameters: in all; parameters_per_token, bytes_per_token: multiplied, and read, for one decoded token
+    (all but the input embedding); kv_bytes_per_token: None where the file does not say.
+    """
+
+    name: str
+    quantisation: str
+    parameters: int
+    parameters_per_token: int
+    bytes_per_token: float
+    kv_bytes_per_token: int | None
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """The keys of a config.json that make a dense decoder's size; others are passed over."""
+
+    model_type: str
+    hidden_size: int
+    intermediate_size: int
+    num_hidden_layers: int
+    num_attention_heads: int
+    vocab_size: int
+    num_key_value_heads: int | None = None
+    head_dim: int | None = None
+    tie_word_embeddings: bool = False
+    num_experts: int | None = None
+    num_local_experts: int | None = None
+
+    @property
+    def kv_width(self) -> int:
+        """Numbers in one layer's key (or value) of one token."""
+        return self.head_width * (self.num_key_value_heads or self.num_attention_heads)
+
+    @property
+    def head_width(self) -> int:
+        """Numbers in one head."""
+        return self.head_dim or self.hidden_size // self.num_attention_heads
+
+
+def facts_of_gguf(path: Path) -> ModelFacts:
+    """Exact: the sizes of the file's own tensors. Raises SpecError."""
+    header = read_gguf(path)
+    meta, tensors = header.metadata, header.tensors
+    arch = str(meta.get("general.architecture", ""))
+    if meta.get(f"{arch}.expert_count"):
+        raise _mixture(path)
+    if int(meta.get("split.count", 1)) > 1:
+        raise SpecError(
+            "is one part of a split model; join the parts first (llama-gguf-split --merge)", file=path
+        )
+    # Without an output layer of its own the embedding is multiplied as one, and therefore read.
+    unread = "token_embd.weight" if "output.weight" in tensors else None
+    read = [tensor for name, tensor in tensors.items() if name != unread]
+    layers, heads, kv_heads, width = (
+        meta.get(f"{arch}.{key}")
+        for key in ("block_count", "attention.head_count", "attention.head_count_kv", "embedding_length")
+    )
+    kv = None
+    if isinstance(layers, int) and isinstance(heads, int) and isinstance(width, int):
+        head = int(meta.get(f"{arch}.attention.key_length", width // heads))
+        kv = 2 * layers * int(kv_heads or heads) * head * _KV_BYTES
+    return ModelFacts(
+        name=str(meta.get("general.name", path.stem)),
+        quantisation="as in the file",
+        parameters=sum(tensor.elements for tensor in tensors.values()),
+        parameters_per_token=sum(tensor.elements for tensor in read),
+        bytes_per_token=sum(tensor.size for tensor in read),
+        kv_bytes_per_token=kv,
+    )
+
+
+def facts_of_config(path: Path, quantisation: Quantisation) -> ModelFacts:
+    """By arithmetic, for a dense decoder of the Llama kind (gated MLP); norms and biases, below 0.01 %, are left out.
+
+    Raises SpecError.
+    """
+    try:
+        config = msgspec.json.decode(path.read_bytes(), type=Config)
+    except OSError as error:
+        raise SpecError(f"cannot be read: {error.strerror}", file=path) from error
+    except msgspec.DecodeError as error:
+        raise SpecError(f"is not the config.json of a dense decoder: {error}", file=path) from error
+    if config.num_experts or config.num_local_experts:
+        raise _mixture(path)
+    embedding = config.vocab_size * config.hidden_size
+    value = config.hidden_size * config.kv_width
+    attention = 2 * config.hidden_size * config.head_width * config.num_attention_heads + value
+    down = config.hidden_size * config.intermediate_size
+    body = config.num_hidden_layers * (attention + value + 3 * down)
+    bits = _BITS[quantisation](_Parts(config, value=value, down=down, body=body, output=embedding))
+    return ModelFacts(
+        name=path.parent.name if path.name == "config.json" else path.stem,
+        quantisation=quantisation,
+        parameters=body + embedding * (1 if config.tie_word_embeddings else 2),
+        parameters_per_token=body + embedding,
+        bytes_per_token=bits / 8,
+        kv_bytes_per_token=2 * config.num_hidden_layers * config.kv_width * _KV_BYTES,
+    )
+
+
+class _Parts(msgspec.Struct, frozen=True):
+    """Weights of one layer's value and down projections, of all layers, and of the output layer."""
+
+    config: Config
+    value: int
+    down: int
+    body: int
+    output: int
+
+
+def _q4_k_m(parts: _Parts) -> float:
+    """Q4_K, but Q6_K for the output layer and, in half of the layers, for the value and down projections."""
+    layers = parts.config.num_hidden_layers
+    eighth = layers // 8
+    wide = sum(i < eighth or i >= 7 * layers // 8 or (i - eighth) % 3 == 2 for i in range(layers))
+    six = wide * (parts.value + parts.down)
+    return six * _Q6_K + (parts.body - six) * _Q4_K + parts.output * _Q6_K
+
+
+_BITS: dict[str, Callable[[_Parts], float]] = {
+    "FP16": lambda parts: (parts.body + parts.output) * _FP16,
+    "AWQ": lambda parts: parts.body * _AWQ + parts.output * _FP16,
+    "Q4_K_M": _q4_k_m,
+}
+
+
+def _mixture(path: Path) -> SpecError:
+    return SpecError(
+        "is a mixture of experts: which weights a token reads depends on the token, and no bound is computed",
+        file=path,
+    )
