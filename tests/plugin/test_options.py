@@ -1,0 +1,80 @@
+"""The plugin from outside: its options, what it costs projects that do not use it, and what it refuses."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = ("profile", "server", "url", "model", "launches", "require", "out", "no-wait")
+
+
+def run_pytest(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *arguments],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_all_options_stand_in_one_group_of_the_help() -> None:
+    text = run_pytest("--help").stdout
+    group = text.split("tokgate: speed of LLM servers")[1].split("\n\n")[0]
+    for option in OPTIONS:
+        assert f"--tokgate-{option}" in group
+        assert text.count(f"\n  --tokgate-{option}") == 1
+
+
+def test_a_project_that_does_not_use_it_imports_nothing_heavy(tmp_path: Path) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    (tmp_path / "test_it.py").write_text(
+        "import sys\n\n\ndef test_light():\n"
+        "    heavy = {'openai', 'docker', 'aiohttp', 'scipy', 'numpy', 'uvloop'} & set(sys.modules)\n"
+        "    assert not heavy\n"
+    )
+    done = run_pytest("-q", cwd=tmp_path)
+    assert "1 passed" in done.stdout, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("-n", "2"), "-n with -m perf: two servers at once"),
+        (("--tokgate-launches", "none"), "expected a whole number of launches"),
+        (("--tokgate-launches", "0"), "expected a whole number of launches"),
+        (("--tokgate-url", "http://127.0.0.1:1"), "--tokgate-url and --tokgate-model go together"),
+        (("--tokgate-server", "embedded-smollm"), "did you mean `embedded-smollm2`"),
+        (("--tokgate-profile", "embeded"), "no such profile: `embeded`; did you mean `embedded`"),
+    ],
+)
+def test_options_that_make_no_sense_are_one_message(arguments: tuple[str, ...], message: str) -> None:
+    done = run_pytest("-m", "perf", "--collect-only", "--tokgate-profile", "embedded", *arguments)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_suite_is_collected_launch_by_launch_and_then_judged() -> None:
+    done = run_pytest(
+        "-m", "perf", "--collect-only", "-q", "--tokgate-profile", "embedded", "--tokgate-launches", "2"
+    )
+    names = [line.split("::")[1] for line in done.stdout.splitlines() if "::" in line]
+    measuring = [name for name in names if name.startswith("test_measure")]
+    assert names[: len(measuring)] == measuring
+    launches = [name.split("smollm2-")[1][0] for name in measuring]
+    assert launches == sorted(launches)
+    assert {name.rsplit("-", 1)[1] for name in names if "test_verdict" in name} >= {"decode_tps]", "ttft_s]"}
+
+
+def test_the_suite_and_the_other_tests_do_not_collect_each_other() -> None:
+    suite = run_pytest("-m", "perf", "--collect-only", "-q", "--tokgate-profile", "embedded").stdout
+    assert "tests/perf/" in suite
+    assert "tests/unit/" not in suite
+    other = run_pytest("--collect-only", "-q", "tests/plugin", "tests/perf").stdout
+    assert "tests/perf/" not in other
