@@ -1,0 +1,89 @@
+"""The driver on a real engine: the length of prompts, cold caches, its refusals, and its death."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tokgate._exceptions import ServerUnreachable
+from tokgate.drive.client import Request, Target
+from tokgate.drive.load import DriveResult, drive
+from tokgate.drive.prompts import requests_for
+from tokgate.drive.scrape import deltas, scrape
+from tokgate.launch.server import Server
+from tokgate.launch.start import start
+from tokgate.spec.catalogue import Catalogue
+from tokgate.spec.workload import Closed, Prompt, PromptSet
+
+
+@pytest.fixture(scope="module")
+def llama(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    spec = catalogue.server("embedded-smollm2", {"launch": {"context": 512, "parallel": 4}})
+    with start(spec, log_dir=tmp_path_factory.mktemp("logs")) as server:
+        yield server
+
+
+def run(server: Server, requests: tuple[Request, ...], concurrency: int = 4, model: str = "") -> DriveResult:
+    target = Target(base_url=server.facts.base_url, model=model or server.facts.model, engine="llama.cpp")
+    load = Closed(concurrency=concurrency)
+    return drive(target, requests, load, request_timeout_s=60, stall_timeout_s=20, seed=1)
+
+
+def test_prefixes_keep_length_and_share_no_cache(llama: Server) -> None:
+    prompt = Prompt(id="hi", messages=({"role": "user", "content": "hi"},))
+    prompts = PromptSet(name="hi", sha256="", prompts=(prompt,))
+    result = run(llama, requests_for(prompts, 50, seed=1, max_tokens=2))
+    assert {sample.error for sample in result.samples} == {None}
+    assert {sample.cached_tokens for sample in result.samples} == {0}
+    assert len({sample.prompt_tokens for sample in result.samples}) == 1
+
+
+def test_same_request_gives_the_same_text_of_exactly_the_length_asked(
+    llama: Server, catalogue: Catalogue
+) -> None:
+    requests = requests_for(catalogue.prompts("short-chat"), 1, seed=1, max_tokens=16)
+    first, second = run(llama, requests * 2, concurrency=1).samples
+    assert first.text == second.text
+    assert first.completion_tokens == second.completion_tokens == 16
+    assert first.timings is not None
+    assert (first.timings.predicted_n, first.cached_tokens, first.finish_reason) == (16, 0, "length")
+
+
+def test_context_overflow_is_an_error_with_the_servers_words(llama: Server) -> None:
+    long = Request(prompt_id="long", messages=({"role": "user", "content": "word " * 2000},), max_tokens=8)
+    [sample] = run(llama, (long,)).samples
+    assert sample.status == 400
+    assert sample.error is not None
+    assert sample.error.startswith("HTTP 400: ")
+    assert "context" in sample.error
+
+
+def test_its_counters_grow_by_what_was_asked(llama: Server, catalogue: Catalogue) -> None:
+    before = scrape(llama.facts.base_url)
+    run(llama, requests_for(catalogue.prompts("short-chat"), 4, seed=3, max_tokens=8))
+    after = scrape(llama.facts.base_url)
+    assert before is not None
+    assert after is not None
+    assert deltas(before, after)["llamacpp:tokens_predicted_total"] == 4 * 8
+
+
+def test_server_killed_in_the_middle_of_a_stream(catalogue: Catalogue, tmp_path: Path) -> None:
+    spec = catalogue.server("embedded-smollm2", {"launch": {"context": 2048, "parallel": 1}})
+    with start(spec, log_dir=tmp_path) as server:
+        requests = requests_for(catalogue.prompts("short-chat"), 2, seed=1, max_tokens=1500)
+        timer = threading.Timer(2, psutil.Process(server.facts.pids[0]).send_signal, (signal.SIGKILL,))
+        timer.start()
+        broken, never = run(server, requests, concurrency=1).samples
+        timer.join()
+        assert broken.error is not None
+        assert "the stream broke after" in broken.error
+        assert len(broken.token_times_s) > 5
+        assert never.error is not None
+        assert "could not send: Cannot connect" in never.error
+        with pytest.raises(ServerUnreachable, match="/metrics: connection refused"):
+            scrape(server.facts.base_url)

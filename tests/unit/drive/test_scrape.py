@@ -1,0 +1,44 @@
+"""Counters of a server, read from its page and subtracted."""
+
+from __future__ import annotations
+
+import pytest
+
+from tokgate.drive.scrape import deltas, sums
+
+PAGE = """\
+# HELP vllm:generation_tokens_total Number of generation tokens processed.
+# TYPE vllm:generation_tokens_total counter
+vllm:generation_tokens_total{engine="0",model_name="m"} 120.0
+vllm:generation_tokens_total{engine="1",model_name="m"} 30.0
+# HELP vllm:num_requests_running Requests in the batch.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0"} 2.0
+# HELP vllm:time_to_first_token_seconds TTFT.
+# TYPE vllm:time_to_first_token_seconds histogram
+vllm:time_to_first_token_seconds_bucket{engine="0",le="0.1"} 1.0
+vllm:time_to_first_token_seconds_bucket{engine="0",le="+Inf"} 3.0
+vllm:time_to_first_token_seconds_sum{engine="0"} 0.75
+vllm:time_to_first_token_seconds_count{engine="0"} 3.0
+# HELP llamacpp:predicted_tokens_seconds Average throughput.
+# TYPE llamacpp:predicted_tokens_seconds gauge
+llamacpp:predicted_tokens_seconds nan
+"""
+
+
+def test_sums_over_labels_without_buckets_and_without_what_is_no_number() -> None:
+    assert sums(PAGE) == {
+        "vllm:generation_tokens_total": 150.0,
+        "vllm:num_requests_running": 2.0,
+        "vllm:time_to_first_token_seconds_sum": 0.75,
+        "vllm:time_to_first_token_seconds_count": 3.0,
+    }
+
+
+def test_deltas_are_what_was_added() -> None:
+    assert deltas({"a": 1.0}, {"a": 4.0, "b": 2.0}) == {"a": 3.0, "b": 2.0}
+
+
+def test_a_page_of_something_else_is_an_error() -> None:
+    with pytest.raises(ValueError, match="<html>"):
+        sums("<html> not a page of counters\n")
