@@ -1,0 +1,105 @@
+"""The plugin seen from projects: its options, its cost where nobody uses it, its order, what it skips."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest_plugins = "pytester"
+
+ROOT = Path(__file__).parents[2]
+OPTIONS = ("profile", "server", "url", "model", "launches", "require", "out", "no-wait")
+PROFILE = """\
+description: of a test
+{hardware}launches: 2
+cells:
+  - servers: [embedded-smollm2, llamacpp-cpu]
+    workloads: [code-c1, chat-c1]
+"""
+
+
+@pytest.fixture
+def suite(pytester: pytest.Pytester) -> pytest.Pytester:
+    """The suite in a project of its own; `here` can run on any machine, `elsewhere` on one with an MI300X."""
+    for name in ("conftest.py", "pyproject.toml"):
+        (pytester.path / name).write_bytes((ROOT / name).read_bytes())
+    for name in ("servers", "workloads", "prompts", "hardware"):
+        pytester.mkdir("fixtures") if not (pytester.path / "fixtures").is_dir() else None
+        (pytester.path / "fixtures" / name).symlink_to(ROOT / "fixtures" / name)
+    (pytester.path / "tests").mkdir()
+    (pytester.path / "tests" / "perf").symlink_to(ROOT / "tests" / "perf")
+    profiles = pytester.path / "fixtures" / "profiles"
+    profiles.mkdir()
+    (profiles / "here.yaml").write_text(PROFILE.format(hardware=""))
+    (profiles / "elsewhere.yaml").write_text(PROFILE.format(hardware="hardware: mi300x\n"))
+    return pytester
+
+
+def perf(project: pytest.Pytester, *args: str) -> pytest.RunResult:
+    return project.runpytest_subprocess("-m", "perf", "-p", "no:cacheprovider", *args)
+
+
+def test_every_option_is_in_one_group_of_the_help(pytester: pytest.Pytester) -> None:
+    told = pytester.runpytest_subprocess("--help").outlines
+    start = next(i for i, line in enumerate(told) if line.startswith("tokgate: speed of LLM servers"))
+    group = [line for line in told[start + 1 : told.index("", start)] if "--tokgate-" in line[:14]]
+    assert [line.split()[0].split("=")[0] for line in group] == [f"--tokgate-{name}" for name in OPTIONS]
+    assert sum("  --tokgate-" in line[:14] for line in told) == len(OPTIONS)
+
+
+def test_a_project_that_does_not_use_it_pays_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import sys
+
+        def test_nothing_heavy_is_imported():
+            heavy = {"openai", "numpy", "scipy", "docker", "aiohttp", "rich", "msgspec", "yaml"}
+            assert not heavy & sys.modules.keys()
+        """
+    )
+    command = (sys.executable, "-m", "pytest", "-q", "-p", "no:hypothesispytest", str(pytester.path))
+    done = subprocess.run(command, cwd=pytester.path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout
+    assert not (pytester.path / "runs").exists()
+
+
+def test_tests_run_server_by_server_launch_by_launch_then_the_verdicts(suite: pytest.Pytester) -> None:
+    told = perf(suite, "--tokgate-profile", "here", "--collect-only", "-q").outlines
+    ids = [line.split("::")[1] for line in told if "::" in line]
+    assert ids[:8] == [
+        f"test_measure[{server}-{launch}-{workload}]"
+        for server in ("embedded-smollm2", "llamacpp-cpu")
+        for launch in (1, 2)
+        for workload in ("code-c1", "chat-c1")
+    ]
+    assert len(ids) == 8 + 2 * 2 * 3
+    assert all(one.startswith("test_verdict[") for one in ids[8:])
+    assert not (suite.path / "runs").exists(), "looking makes no run"
+
+
+def test_plain_pytest_does_not_run_the_suite(suite: pytest.Pytester) -> None:
+    result = suite.runpytest_subprocess("-p", "no:cacheprovider")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    assert "tokgate: profile" not in result.stdout.str()
+
+
+def test_missing_hardware_is_skipped_with_its_reason_and_checked_nothing(suite: pytest.Pytester) -> None:
+    result = perf(suite, "--tokgate-profile", "elsewhere", "-rs")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
+    result.assert_outcomes(skipped=20)
+    result.stdout.fnmatch_lines(
+        [
+            "tokgate: NOT CHECKED: everything of profile elsewhere: this machine has no mi300x*",
+            "SKIPPED*no mi300x*",
+        ]
+    )
+
+
+def test_what_is_required_and_missing_fails(suite: pytest.Pytester) -> None:
+    result = perf(suite, "--tokgate-profile", "elsewhere", "--tokgate-require")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.assert_outcomes(errors=20)
+    result.stdout.fnmatch_lines(["*not checked: this machine has no mi300x*"])
