@@ -138,12 +138,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if plan is None:
         return
     items.sort(key=lambda item: _order(item, plan))
-    if plan.unable is None:
-        return
-    reason = f"not checked: {plan.unable}"
-    mark = pytest.mark.usefixtures("_unable") if config.option.tokgate_require else pytest.mark.skip(reason)
-    for item in items:
-        item.add_marker(mark)
+    if plan.unable is not None and not config.option.tokgate_require:
+        for item in items:
+            item.add_marker(pytest.mark.skip(f"not checked: {plan.unable}"))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """--tokgate-require: what cannot be checked fails, with the same reason, before a server is tried."""
+    plan = item.config.stash.get(PLAN, None)
+    if plan is not None and plan.unable is not None and item.config.option.tokgate_require:
+        pytest.fail(f"not checked: {plan.unable}", pytrace=False)
 
 
 def _order(item: pytest.Item, plan: Plan) -> tuple[int, ...]:
@@ -154,12 +159,6 @@ def _order(item: pytest.Item, plan: Plan) -> tuple[int, ...]:
         workloads = [cell.workload.name for cell in plan.cells_of(name)]
         return 0, plan.servers.index(name), launch, workloads.index(params["workload"])
     return (1,)
-
-
-@pytest.fixture(scope="session")
-def _unable(request: pytest.FixtureRequest) -> None:
-    """--tokgate-require: what cannot be checked fails, with the same reason."""
-    pytest.fail(f"not checked: {request.config.stash[PLAN].unable}", pytrace=False)
 
 
 @pytest.fixture(scope="session")

@@ -62,11 +62,12 @@ class Catalogue:
         return self._named(self._document("hardware", name), Hardware, name)
 
     def hypothesis(self, name: str) -> Hypothesis:
-        """One hypothesis; its arms and its workload exist. Raises SpecError."""
+        """One hypothesis; its arms, with what they override, and its workload are right. Raises SpecError."""
         document = self._document("hypotheses", name)
         hypothesis = self._named(document, Hypothesis, name)
         for key, arm in (("a", hypothesis.a), ("b", hypothesis.b)):
             self._refer(document, (key, "server"), "servers", arm.server)
+            self.server(arm.server, arm.override)
         self._refer(document, ("workload",), "workloads", hypothesis.workload)
         return hypothesis
 

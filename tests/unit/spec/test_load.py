@@ -172,3 +172,17 @@ def test_merging_takes_what_is_above_and_keeps_the_rest(
     assert {key: merged[key] for key in below.keys() - above.keys()} == {
         key: below[key] for key in below.keys() - above.keys()
     }
+
+
+def test_what_an_arm_overrides_is_checked_with_the_hypothesis(root: Path) -> None:
+    (root / "hypotheses").mkdir(exist_ok=True)
+    text = (
+        "title: t\nsource: s\nworkload: chat\nrival: r\nclaim: {metric: decode_tps, above: 1.2}\n"
+        "a: {server: box}\nb:\n  server: box\n  override:\n    launch: {shm_size: 16GiB}\n"
+    )
+    file = root / "hypotheses" / "more.yaml"
+    file.write_text(text)
+    assert Catalogue(root).hypothesis("more").b.override == {"launch": {"shm_size": "16GiB"}}
+    file.write_text(text.replace("shm_size", "shm_sise"))
+    with pytest.raises(SpecError, match=r"did you mean `shm_size`\?"):
+        Catalogue(root).hypothesis("more")

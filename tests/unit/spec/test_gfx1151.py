@@ -1,0 +1,130 @@
+"""The suite of the owner's box: all of it is declared, and elsewhere each part is skipped with the reason."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from tokgate.machine.devices import find_gpus
+from tokgate.spec.catalogue import Catalogue
+from tokgate.spec.server import DockerLaunch, ServerSpec
+
+ROOT = Path(__file__).parents[3]
+CATALOGUE = Catalogue(ROOT / "fixtures")
+PROFILE = CATALOGUE.profile("gfx1151")
+HERE = any(gpu.gfx_target_version == 110501 for gpu in find_gpus())
+
+
+def differing(a: str, b: str) -> set[str]:
+    """The launch options, and the model, in which two servers differ."""
+    one, other = CATALOGUE.server(a), CATALOGUE.server(b)
+    assert isinstance(one.launch, DockerLaunch)
+    assert isinstance(other.launch, DockerLaunch)
+    fields = [name for name in one.launch.__struct_fields__ if name != "name"]
+    found = {name for name in fields if getattr(one.launch, name) != getattr(other.launch, name)}
+    return found | ({"model"} if one.model != other.model else set())
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "in_what"),
+    [
+        ("vllm-shm-64m", "vllm-shm-16g", {"shm_size"}),
+        ("vllm-shm-64m", "vllm-current", {"shm_size", "ipc"}),
+        ("vllm-batch-small", "vllm-batch-large", {"args"}),
+        ("vllm-batch-small", "vllm-batch-amd", {"args"}),
+        ("vllm-current", "vllm-awq", {"model"}),
+        ("llamacpp-vulkan", "llamacpp-vulkan-f16", {"model"}),
+        ("llamacpp-vulkan", "llamacpp-rocm", {"image", "devices"}),
+    ],
+)
+def test_a_pair_differs_in_what_is_compared_and_nothing_else(a: str, b: str, in_what: set[str]) -> None:
+    assert differing(a, b) == in_what
+
+
+def test_every_server_states_what_the_roofline_needs() -> None:
+    for name in sorted({name for cells in PROFILE.cells for name in cells.servers}):
+        spec: ServerSpec = CATALOGUE.server(name)
+        assert spec.model.parameters, name
+        assert spec.model.bytes_per_token, name
+        assert spec.model.kv_bytes_per_token, name
+
+
+def test_every_declared_server_of_the_box_and_every_hypothesis_is_in_the_profile() -> None:
+    listed = {name for cells in PROFILE.cells for name in cells.servers}
+    of_the_box = {
+        name
+        for name in CATALOGUE.names("servers")
+        if "/dev/dri" in getattr(CATALOGUE.server(name).launch, "devices", ())
+    }
+    assert listed == of_the_box
+    tested = {
+        name
+        for name in CATALOGUE.names("hypotheses")
+        if {CATALOGUE.hypothesis(name).a.server, CATALOGUE.hypothesis(name).b.server} <= of_the_box
+    }
+    assert set(PROFILE.hypotheses) == tested
+
+
+def test_every_hypothesis_has_a_rival_a_source_and_one_bounded_metric() -> None:
+    for name in PROFILE.hypotheses:
+        hypothesis = CATALOGUE.hypothesis(name)
+        assert hypothesis.rival, name
+        assert hypothesis.source, name
+        assert hypothesis.claim.metric in CATALOGUE.workload(hypothesis.workload).gated, name
+        assert hypothesis.claim.above is not None or hypothesis.claim.below is not None, name
+
+
+def _suite(*options: str) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-m",
+        "perf",
+        "--tokgate-profile",
+        "gfx1151",
+        "-p",
+        "no:cacheprovider",
+    ]
+    done = subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return done.stdout + done.stderr
+
+
+def test_collecting_lists_every_server_workload_and_metric() -> None:
+    listed = set(re.findall(r"::test_verdict\[(\S+)\]", _suite("--collect-only", "-q")))
+    expected = {
+        f"{server}-{workload}-{metric}"
+        for cells in PROFILE.cells
+        for server, workload in product(cells.servers, cells.workloads)
+        for metric in CATALOGUE.workload(workload).gated
+    }
+    assert listed == expected
+    assert len(listed) > 150
+
+
+@pytest.mark.skipif(HERE, reason="this machine has a gfx1151, where nothing of it is skipped")
+def test_on_another_machine_each_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    said = _suite("-q", "-rs", "-k", "test_verdict and vllm-amd", f"--tokgate-out={tmp_path}")
+    assert "not checked: this machine has no gfx1151 (the KFD topology shows" in said
+    assert re.search(r"\d+ skipped", said)
+    assert "passed" not in said
+    assert "failed" not in said
+
+
+@pytest.mark.skipif(HERE, reason="this machine has a gfx1151, where nothing of it is missing")
+def test_on_another_machine_each_fails_when_it_is_required(tmp_path: Path) -> None:
+    said = _suite(
+        "-q",
+        "--tokgate-require",
+        "-k",
+        "test_verdict and vllm-shm-64m-answer-c1",
+        f"--tokgate-out={tmp_path}",
+    )
+    assert "not checked: this machine has no gfx1151" in said
+    assert "passed" not in said
+    assert "skipped" not in said
