@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tokgate._exceptions import ServerUnreachable
 from tokgate.drive.client import Request, Target
-from tokgate.drive.load import DriveResult, drive
+from tokgate.drive.load import DriveResult, Progress, drive
 from tokgate.drive.prompts import requests_for
 from tokgate.drive.scrape import deltas, scrape
 from tokgate.launch.server import Server
@@ -23,15 +20,26 @@ from tokgate.spec.workload import Closed, Prompt, PromptSet
 
 @pytest.fixture(scope="module")
 def llama(catalogue: Catalogue, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    spec = catalogue.server("embedded-smollm2", {"launch": {"context": 512, "parallel": 4}})
+    spec = catalogue.server("embedded-smollm2", {"launch": {"context": 512, "parallel": 4, "threads": 1}})
     with start(spec, log_dir=tmp_path_factory.mktemp("logs")) as server:
         yield server
 
 
-def run(server: Server, requests: tuple[Request, ...], concurrency: int = 4, model: str = "") -> DriveResult:
-    target = Target(base_url=server.facts.base_url, model=model or server.facts.model, engine="llama.cpp")
-    load = Closed(concurrency=concurrency)
-    return drive(target, requests, load, request_timeout_s=60, stall_timeout_s=20, seed=1)
+def run(
+    server: Server,
+    requests: tuple[Request, ...],
+    concurrency: int = 4,
+    on_progress: Callable[[Progress], None] | None = None,
+) -> DriveResult:
+    return drive(
+        Target(base_url=server.facts.base_url, model=server.facts.model, engine="llama.cpp"),
+        requests,
+        Closed(concurrency=concurrency),
+        request_timeout_s=120,
+        stall_timeout_s=60,
+        seed=1,
+        on_progress=on_progress,
+    )
 
 
 def test_prefixes_keep_length_and_share_no_cache(llama: Server) -> None:
@@ -73,17 +81,18 @@ def test_its_counters_grow_by_what_was_asked(llama: Server, catalogue: Catalogue
 
 
 def test_server_killed_in_the_middle_of_a_stream(catalogue: Catalogue, tmp_path: Path) -> None:
-    spec = catalogue.server("embedded-smollm2", {"launch": {"context": 2048, "parallel": 1}})
+    spec = catalogue.server("embedded-smollm2", {"launch": {"context": 2048, "parallel": 1, "threads": 1}})
     with start(spec, log_dir=tmp_path) as server:
         requests = requests_for(catalogue.prompts("short-chat"), 2, seed=1, max_tokens=1500)
-        timer = threading.Timer(2, psutil.Process(server.facts.pids[0]).send_signal, (signal.SIGKILL,))
-        timer.start()
-        broken, never = run(server, requests, concurrency=1).samples
-        timer.join()
+
+        def kill(progress: Progress) -> None:
+            if progress.arrivals > 10 and psutil.pid_exists(server.facts.pids[0]):
+                psutil.Process(server.facts.pids[0]).kill()
+
+        broken, never = run(server, requests, concurrency=1, on_progress=kill).samples
         assert broken.error is not None
         assert "the stream broke after" in broken.error
         assert len(broken.token_times_s) > 5
+        # Its socket may still be closing when the second request comes: refused, or broken off.
         assert never.error is not None
-        assert "could not send: Cannot connect" in never.error
-        with pytest.raises(ServerUnreachable, match="/metrics: connection refused"):
-            scrape(server.facts.base_url)
+        assert never.error.startswith(("could not send", "the connection broke before any answer"))

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import socket
+
 import pytest
 
-from tokgate.drive.scrape import deltas, sums
+from tokgate._exceptions import ServerUnreachable
+from tokgate.drive.scrape import deltas, scrape, sums
 
 PAGE = """\
 # HELP vllm:generation_tokens_total Number of generation tokens processed.
@@ -42,3 +45,10 @@ def test_deltas_are_what_was_added() -> None:
 def test_a_page_of_something_else_is_an_error() -> None:
     with pytest.raises(ValueError, match="<html>"):
         sums("<html> not a page of counters\n")
+
+
+def test_no_server_is_an_error() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(ServerUnreachable, match=f"{port}/metrics: connection refused"):
+        scrape(f"http://127.0.0.1:{port}")
