@@ -44,16 +44,18 @@ def test_it_is_known_by_what_it_tells_and_left_running(theirs: Server, tmp_path:
         server.check_alive()
         assert server.facts.base_url == theirs.facts.base_url
         assert server.facts.settings == theirs.facts.settings
+        assert server.facts.pids == theirs.facts.pids
         assert server.facts.startup_s is None
         assert server.facts.shm_bytes is None
         assert server.facts.log_path is None
     theirs.check_alive()
 
 
-def test_an_engine_without_health_is_asked_for_its_models(theirs: Server, tmp_path: Path) -> None:
+def test_one_declared_openai_compatible_is_known_for_the_engine_it_is(theirs: Server, tmp_path: Path) -> None:
     with start(attach(theirs.facts.base_url, engine="openai"), log_dir=tmp_path) as server:
         server.check_alive()
-        assert server.facts.settings == {}
+        assert server.facts.engine == "llama.cpp"
+        assert server.facts.settings == theirs.facts.settings
 
 
 def test_nothing_there_is_said_at_once(free_port: int, tmp_path: Path) -> None:
@@ -97,6 +99,7 @@ class Loading(ThreadingHTTPServer):
     def __init__(self, times: float) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.times = times
+        self.asked: set[str] = set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}"
 
 
@@ -104,6 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: Loading
 
     def do_GET(self) -> None:
+        self.server.asked.add(self.path)
         self.server.times -= 1
         loading = self.server.times >= 0
         body = b'{"error":{"message":"Loading model"}}' if loading else b'{"data":[{"id":"m"}]}'
@@ -130,6 +134,14 @@ def test_one_that_still_loads_is_waited_for(loading: Loading, tmp_path: Path) ->
     with start(attach(loading.url, model="m"), log_dir=tmp_path) as server:
         assert server.facts.model == "m"
     assert loading.times < 0
+
+
+def test_an_unknown_engine_without_health_is_asked_for_its_models(loading: Loading, tmp_path: Path) -> None:
+    with start(attach(loading.url, model="m", engine="openai"), log_dir=tmp_path) as server:
+        server.check_alive()
+        assert server.facts.engine == "openai"
+        assert server.facts.settings == {}
+        assert loading.asked == {"/v1/models"}
 
 
 def test_one_that_loads_for_ever_says_what_it_answered(loading: Loading, tmp_path: Path) -> None:
