@@ -16,6 +16,7 @@ from tokgate.measure.measurement import Measurement, Problem
 from tokgate.measure.metrics import gated, metrics, output_tps
 from tokgate.measure.quiet import host_problems
 from tokgate.measure.reconcile import timing_problems
+from tokgate.measure.roofline import above_roofline
 from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
 from tokgate.spec.server import DockerLaunch
 from tokgate.store.runs import now
@@ -51,6 +52,7 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
         *timing_problems(result.samples),
         *client_problems(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
         *host_problems(monitor.report),
+        *_impossible(cell, found),
     )
     return Measurement(
         server=cell.server.name,
@@ -121,6 +123,15 @@ def _died(server: Server) -> tuple[Problem, ...]:
     except (LaunchError, ServerUnreachable) as error:
         return (Problem(rule="server_gone", detail=str(error)),)
     return ()
+
+
+def _impossible(cell: Cell, found: dict[str, float]) -> tuple[Problem, ...]:
+    """A single stream that reads more than the chip's memory can give."""
+    size = cell.server.model.bytes_per_token
+    if cell.hardware is None or size is None or "effective_GBps" not in found:
+        return ()
+    problem = above_roofline(cell.hardware, bytes_per_token=size, decode_tps=found["decode_tps"])
+    return () if problem is None else (problem,)
 
 
 def _gpu(server: Server) -> Gpu | None:

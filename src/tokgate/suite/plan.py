@@ -11,6 +11,7 @@ from tokgate._exceptions import UsageError
 from tokgate.machine.devices import find_gpus
 from tokgate.machine.docker_engine import ask_engine
 from tokgate.spec.catalogue import Catalogue
+from tokgate.spec.hardware import Hardware
 from tokgate.spec.load import nearest
 from tokgate.spec.profile import Profile
 from tokgate.spec.server import AttachLaunch, Model, ServerSpec
@@ -21,11 +22,15 @@ ATTACHED = "attached"
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One server under one workload, with the prompts it is driven with."""
+    """One server under one workload, with the prompts it is driven with.
+
+    hardware: the chip of the profile, whose bandwidth no measurement may exceed; None when it names none.
+    """
 
     server: ServerSpec
     workload: Workload
     prompts: PromptSet
+    hardware: Hardware | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -145,7 +150,7 @@ def _declared_cells(catalogue: Catalogue, profile: Profile, wanted: Sequence[str
                 f"--tokgate-server {name}: not in profile {profile.name}; {nearest(name, known)}"
             )
     return tuple(
-        _cell(catalogue, catalogue.server(server), workload)
+        _cell(catalogue, profile, catalogue.server(server), workload)
         for server, workload in dict.fromkeys(pairs)
         if not wanted or server in wanted
     )
@@ -154,12 +159,17 @@ def _declared_cells(catalogue: Catalogue, profile: Profile, wanted: Sequence[str
 def _attached_cells(catalogue: Catalogue, profile: Profile, target: Target) -> tuple[Cell, ...]:
     server = attached(target.url, target.model)
     workloads = dict.fromkeys(name for cells in profile.cells for name in cells.workloads)
-    return tuple(_cell(catalogue, server, workload) for workload in workloads)
+    return tuple(_cell(catalogue, profile, server, workload) for workload in workloads)
 
 
-def _cell(catalogue: Catalogue, server: ServerSpec, workload: str) -> Cell:
+def _cell(catalogue: Catalogue, profile: Profile, server: ServerSpec, workload: str) -> Cell:
     declared = catalogue.workload(workload)
-    return Cell(server=server, workload=declared, prompts=catalogue.prompts(declared.prompts))
+    return Cell(
+        server=server,
+        workload=declared,
+        prompts=catalogue.prompts(declared.prompts),
+        hardware=catalogue.hardware(profile.hardware) if profile.hardware else None,
+    )
 
 
 def _not_checked(catalogue: Catalogue, profile: Profile, unable: str | None) -> tuple[str, ...]:
