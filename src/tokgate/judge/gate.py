@@ -1,30 +1,31 @@
 """The gate: cells of a run against what their baselines offer, with one error rate for the whole run.
 
 The drop of a cell is the fraction by which its speed falls; for ttft_s, tpot_s and itl_s the speed is one
-over the figure, so a drop of 8 % is a time 1 / 0.92 as long. The interval of a cell leaves a tail on each
-side that Holm's procedure sets over the family of cells. A regression must then be reproduced by one
-fresh launch (`confirm`), which noise passes less than half the time; so the tails are twice what `level`
-would allow alone. The error rates that result are simulated in `ci/bench/error_rates.py`.
+over the figure, so a drop of 8 % is a time 1 / 0.92 as long.
+
+Two stages share the error of the run. `judge` screens: the tails of its intervals are five times what
+Holm's procedure gives each cell of the family, so it calls too many cells regressed rather than too few.
+`confirm` concludes, with one fresh launch more and exactly Holm's tail, so that whatever was screened, a
+run with nothing changed fails at most as often as `level` says. `ci/bench/error_rates.py` shows it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal
 
 import msgspec
-from scipy.special import stdtrit
 
 from tokgate.judge import wording
 from tokgate.judge.metric import direction
-from tokgate.judge.power import detectable_log, launches_needed
+from tokgate.judge.power import detectable_log, fewest, gate_log
 from tokgate.judge.sequential import look_tail
-from tokgate.judge.stats import LogRatio, against_figure, against_history, log_moments, welch
+from tokgate.judge.stats import LogRatio, against_figure, against_history, log_moments, welch, welch_error
 from tokgate.judge.verdict import Outcome, Verdict
 
-REPRODUCTION_GAIN = 2.0  # wider tails, because a regression must also be reproduced
-REPRODUCTION_TAIL = 0.1  # how rarely one launch of an unchanged server is as slow as must be reproduced
+SCREEN = 5.0  # how much more often than `level` an unchanged run may be asked for fresh launches
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -62,13 +63,15 @@ class _Case(msgspec.Struct, frozen=True, kw_only=True):
     """A cell that can be judged.
 
     speed: its speed over its reference's; limit: what a regression must lie below, 0 or, for a
-    published figure, its tolerance (both logarithms).
+    published figure, its tolerance (both logarithms). variance, reference_variance: of one log value.
     """
 
     cell: Cell
     reference: Reference
     speed: LogRatio
     limit: float
+    variance: float
+    reference_variance: float
 
 
 def judge(cells: Sequence[Cell], *, level: float = 0.01, family: int = 0) -> tuple[Verdict, ...]:
@@ -95,27 +98,27 @@ def needs_confirmation(verdict: Verdict) -> bool:
 def confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
     """The regression after one fresh launch: it stands, or becomes inconclusive.
 
-    fresh: the gated figure of that launch. It reproduces the regression when it is nearer to this run's
-    launches than to the reference, and slower than nine in ten launches of an unchanged server would be.
+    fresh: the gated figure of that launch. It must be nearer to this run's launches than to the
+    reference, and together with them it must show the regression at the cell's share of the error.
     Raises ValueError: not a regression that awaits one, or fresh not finite and above zero.
     """
-    case = _read(cell)
-    if not needs_confirmation(verdict) or isinstance(case, Verdict):
+    before = _read(cell)
+    if not needs_confirmation(verdict) or verdict.share is None or isinstance(before, Verdict):
         raise ValueError(f"only a regression awaits a fresh launch; this verdict is {verdict.outcome}")
-    sign, n = _sign(cell), len(case.reference.values)
-    mean, variance = log_moments(case.reference.values)
-    fresh_log, _ = log_moments((fresh,))
-    if case.reference.kind == "figure":
-        usual = case.limit
-    else:
-        usual = float(stdtrit(n - 1, REPRODUCTION_TAIL)) * math.sqrt(variance * (1 + 1 / n))
-    bound = sign * min(usual, case.speed.estimate / 2)
-    reproduced = sign * (fresh_log - mean) < sign * bound
+    planned = None if cell.planned is None else cell.planned + 1
+    all_launches = msgspec.structs.replace(cell, current=(*cell.current, fresh), planned=planned)
+    case = _compare(all_launches, before.reference)
+    tail = _look(case, verdict.share)
+    after = _verdict(case, share=verdict.share, tail=tail)
+    fresh_ratio = fresh / math.exp(log_moments(before.reference.values)[0])
+    nearer = _sign(cell) * math.log(fresh_ratio) < before.speed.estimate / 2
+    stands = nearer and after.outcome is Outcome.REGRESSED
     return msgspec.structs.replace(
-        verdict,
-        outcome=Outcome.REGRESSED if reproduced else Outcome.INCONCLUSIVE,
-        reproduced=math.exp(fresh_log - mean),
-        reason=wording.confirmed(verdict, fresh=fresh, bound=math.exp(mean + bound), reproduced=reproduced),
+        after,
+        outcome=Outcome.REGRESSED if stands else Outcome.INCONCLUSIVE,
+        min_detectable_drop=verdict.min_detectable_drop,
+        reproduced=fresh_ratio,
+        reason=wording.confirmed(after, cell, before.reference, tail=tail, fresh=fresh, stands=stands),
     )
 
 
@@ -154,6 +157,7 @@ def _problem(of: str, values: Sequence[float]) -> str:
 
 
 def _compare(cell: Cell, reference: Reference) -> _Case:
+    variance, reference_variance = (log_moments(values)[1] for values in (cell.current, reference.values))
     match reference.kind:
         case "launches":
             ratio = welch(cell.current, reference.values)
@@ -171,32 +175,40 @@ def _compare(cell: Cell, reference: Reference) -> _Case:
             df=ratio.df,
         ),
         limit=math.log1p(-cell.tolerance) if reference.kind == "figure" else 0.0,
+        variance=variance,
+        reference_variance=reference_variance,
     )
 
 
 def _judge_family(cases: Sequence[_Case], *, level: float, family: int) -> list[Verdict]:
     """Holm's step-down: each cell gets level / (cells not yet shown to be slower), until none follows."""
-    tails: dict[int, float] = {}
-    while len(tails) < len(cases):
-        share = min(REPRODUCTION_GAIN * level / (family - len(tails)), 0.25)
-        now = {i: _look(case, share) for i, case in enumerate(cases) if i not in tails}
-        slower = {i: tail for i, tail in now.items() if cases[i].speed.p_below(cases[i].limit) <= tail}
-        tails |= slower or now
-    return [_verdict(case, tails[i]) for i, case in enumerate(cases)]
+    shares: dict[int, float] = {}
+    while len(shares) < len(cases):
+        share = level / (family - len(shares))
+        now = [i for i in range(len(cases)) if i not in shares]
+        slower = [i for i in now if cases[i].speed.p_below(cases[i].limit) <= _screen(cases[i], share)]
+        shares |= dict.fromkeys(slower or now, share)
+    return [_verdict(case, share=shares[i], tail=_screen(case, shares[i])) for i, case in enumerate(cases)]
+
+
+def _screen(case: _Case, share: float) -> float:
+    """The tail of the first stage; before the last planned launch there is none, a stop must be sure."""
+    last = case.cell.planned is None or len(case.cell.current) >= case.cell.planned
+    return _look(case, min(SCREEN * share, 0.25) if last else share)
 
 
 def _look(case: _Case, tail: float) -> float:
-    """What of a cell's error may be used at this look; all of it without early stopping."""
-    kind, planned = case.reference.kind, case.cell.planned
+    """What of `tail` may be used after so many launches; all of it without early stopping."""
+    kind, launches, planned = case.reference.kind, len(case.cell.current), case.cell.planned
     if planned is None:
         return tail
     if kind == "nights":  # more launches tell no more of the nights: only the last look decides
-        return tail if len(case.cell.current) >= planned else 0.0
+        return tail if launches >= planned else 0.0
     baseline = math.inf if kind == "figure" else len(case.reference.values)
-    return look_tail(tail, launches=len(case.cell.current), planned=planned, baseline=baseline)
+    return look_tail(tail, launches=launches, planned=planned, baseline=baseline)
 
 
-def _verdict(case: _Case, tail: float) -> Verdict:
+def _verdict(case: _Case, *, share: float, tail: float) -> Verdict:
     cell, speed = case.cell, case.speed
     low, high = speed.interval(tail) if tail else (0.0, math.inf)
     kept = 1 - cell.tolerance
@@ -208,7 +220,7 @@ def _verdict(case: _Case, tail: float) -> Verdict:
         outcome = Outcome.PASS
     else:
         outcome = Outcome.INCONCLUSIVE
-    known = math.isfinite(high)
+    known = low > 0 and math.isfinite(high)
     verdict = Verdict(
         kind="gate",
         server=cell.server,
@@ -218,7 +230,8 @@ def _verdict(case: _Case, tail: float) -> Verdict:
         ratio=speed.ratio ** _sign(cell),
         ci_low=(low if _sign(cell) > 0 else 1 / high) if known else None,
         ci_high=(high if _sign(cell) > 0 else 1 / low) if known else None,
-        min_detectable_drop=_detectable(case, tail),
+        min_detectable_drop=_detectable(case, share=share, tail=tail),
+        share=share,
         current=math.exp(log_moments(cell.current)[0]),
         baseline=math.exp(log_moments(case.reference.values)[0]),
         launches=len(cell.current),
@@ -231,27 +244,33 @@ def _verdict(case: _Case, tail: float) -> Verdict:
     return msgspec.structs.replace(verdict, reason=reason)
 
 
-def _detectable(case: _Case, tail: float) -> float | None:
-    """Smallest drop that would have been called a regression at 80 % power."""
+def _detectable(case: _Case, *, share: float, tail: float) -> float | None:
+    """Smallest drop that would have been called a regression and confirmed, at 80 % power each."""
     if not tail or math.isinf(case.speed.se):
         return None
-    seen = detectable_log(case.speed.se, case.speed.df, tail) - case.limit
-    worth = -math.log1p(-case.cell.tolerance)
-    return -math.expm1(-max(seen, worth))
+    seen = gate_log(partial(_error, case), len(case.cell.current), screen=tail, share=share) - case.limit
+    return -math.expm1(-max(seen, -math.log1p(-case.cell.tolerance)))
+
+
+def _error(case: _Case, launches: int) -> tuple[float, float]:
+    """Standard error and degrees of freedom the cell would have with so many launches."""
+    if case.reference.kind == "nights":
+        return case.speed.se, case.speed.df
+    if case.reference.kind == "figure":
+        return math.sqrt(case.variance / launches), launches - 1
+    return welch_error(case.variance, launches, case.reference_variance, len(case.reference.values))
 
 
 def _launches_to_decide(case: _Case, tail: float) -> int | None:
     """How many launches in all would show a regression or exclude the promise, if the estimate is true.
 
-    None when it cannot be said, or no number would do because the baseline holds too few.
+    None when it cannot be said, or no number would do because the reference holds too few.
     """
     cell, estimate = case.cell, case.speed.estimate
-    if case.reference.kind == "nights" or not tail:
-        return None
     gap = estimate - math.log1p(-cell.promise)
     if estimate < math.log1p(-cell.tolerance):
         gap = max(gap, case.limit - estimate)
-    _, var_c = log_moments(cell.current)
-    var_b = log_moments(case.reference.values)[1] if case.reference.kind == "launches" else 0.0
-    needed = launches_needed(gap, var_c=var_c, var_b=var_b, n_b=len(case.reference.values), tail=tail)
+    if not tail or math.isinf(case.speed.se):
+        return None
+    needed = fewest(lambda launches: detectable_log(*_error(case, launches), tail) <= gap)
     return None if needed is None else max(needed, len(cell.current) + 1)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tokgate.judge import wording
-from tokgate.judge.power import blocks_needed, detectable_log
+from tokgate.judge.power import detectable_log, fewest
 from tokgate.judge.stats import Block, LogRatio, blocked, log_moments
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.spec.hypothesis import Claim, Hypothesis
@@ -99,7 +99,8 @@ def _blocks_to_decide(claim: Claim, found: LogRatio, blocks: int, tail: float) -
     """How many blocks in all would decide if the estimate is true."""
     bounds = [math.log(bound) for bound in (claim.above, claim.below) if bound is not None]
     gap = min(abs(found.estimate - bound) for bound in bounds)
-    needed = blocks_needed(gap, se_of_one=found.se * math.sqrt(blocks), tail=tail)
+    one = found.se * math.sqrt(blocks)
+    needed = fewest(lambda k: detectable_log(one / math.sqrt(k), 2 * k - 1, tail) <= gap)
     return None if needed is None else max(needed, blocks + 1)
 
 

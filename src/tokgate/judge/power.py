@@ -1,4 +1,4 @@
-"""What a comparison can see: smallest detectable drop, and launches needed for one, by the noncentral t."""
+"""What a comparison can see: smallest detectable drop, and the fewest launches that see one, by the noncentral t."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ from functools import lru_cache
 import numpy as np
 from scipy.optimize import brentq
 from scipy.special import chdtri, ndtr, stdtrit
-
-from tokgate.judge.stats import welch_error
 
 POWER = 0.8
 MOST = 1000
@@ -42,37 +40,26 @@ def detectable_log(se: float, df: float, tail: float, power: float = POWER) -> f
     return se * noncentrality(round(df, 1), tail, power)
 
 
-def launches_needed(
-    log_drop: float, *, var_c: float, var_b: float, n_b: int, tail: float, power: float = POWER
-) -> int | None:
-    """Fewest current launches that see a drop of `log_drop` > 0 against a baseline of n_b launches.
+def gate_log(
+    error: Callable[[int], tuple[float, float]],
+    launches: int,
+    *,
+    screen: float,
+    share: float,
+    power: float = POWER,
+) -> float:
+    """Smallest log drop that both stages of the gate find, each with probability `power`.
 
-    var_c, var_b: variances of one launch's log figure. None when even 1,000 would not do, because the
-    baseline has too few.
+    error: se and df after so many launches; screen: the tail of the launches, share: the tail that they
+    must meet with one fresh launch more.
     """
-    if math.isinf(var_c) or math.isinf(var_b) or log_drop <= 0:
-        return None
-
-    def sees(n_c: int) -> bool:
-        return detectable_log(*welch_error(var_c, n_c, var_b, n_b), tail, power) <= log_drop
-
-    return _fewest(sees)
-
-
-def blocks_needed(log_gap: float, *, se_of_one: float, tail: float, power: float = POWER) -> int | None:
-    """Fewest A B B A blocks that tell two log ratios `log_gap` > 0 apart; None when even 1,000 would not.
-
-    se_of_one: standard error that one block's log ratio has, the spread of a launch.
-    """
-    if log_gap <= 0:
-        return None
-    return _fewest(
-        lambda blocks: detectable_log(se_of_one / math.sqrt(blocks), 2 * blocks - 1, tail, power) <= log_gap
+    return max(
+        detectable_log(*error(launches), screen, power), detectable_log(*error(launches + 1), share, power)
     )
 
 
-def _fewest(enough: Callable[[int], bool]) -> int | None:
-    """The smallest count from 2 up that is enough, by bisection; None when 1,000 is not."""
+def fewest(enough: Callable[[int], bool]) -> int | None:
+    """The smallest count from 2 up that is enough, where more never hurts; None when 1,000 is not."""
     if not enough(MOST):
         return None
     low, high = 1, 2

@@ -79,7 +79,8 @@ def log_moments(values: Sequence[float]) -> tuple[float, float]:
 def welch(current: Sequence[float], baseline: Sequence[float]) -> LogRatio:
     """current / baseline, independent launches with unequal variances (Welch 1947).
 
-    Agrees with scipy.stats.ttest_ind(log(current), log(baseline), equal_var=False).
+    Agrees with scipy.stats.ttest_ind(log(current), log(baseline), equal_var=False) but for the cap on
+    the degrees of freedom (`welch_error`).
     """
     mean_c, var_c = log_moments(current)
     mean_b, var_b = log_moments(baseline)
@@ -88,15 +89,20 @@ def welch(current: Sequence[float], baseline: Sequence[float]) -> LogRatio:
 
 
 def welch_error(var_c: float, n_c: int, var_b: float, n_b: int) -> tuple[float, float]:
-    """Standard error and Welch-Satterthwaite degrees of freedom of a difference of two means."""
+    """Standard error and Welch-Satterthwaite degrees of freedom of a difference of two means.
+
+    The degrees of freedom are capped at 2 (min(n) - 1), what two samples of the smaller size would have.
+    Without the cap a small sample that happens to scatter little is trusted too much: 3 launches
+    against 10 reject 4 times as often as they should at a tail of 0.0005, 5 against 20 twice as often;
+    with it 0.3 and 0.9 times. It costs 5 against 10 less than 0.1 % of power.
+    """
     part_c, part_b = var_c / n_c, var_b / n_b
-    total = part_c + part_b
-    if math.isinf(total):
+    total, cap = part_c + part_b, 2.0 * (min(n_c, n_b) - 1)
+    if math.isinf(total) or cap == 0:
         return math.inf, 1.0
     if total == 0:
-        return 0.0, float(min(n_c, n_b) - 1)
-    df = total**2 / (part_c**2 / max(n_c - 1, 1) + part_b**2 / max(n_b - 1, 1))
-    return math.sqrt(total), df
+        return 0.0, cap
+    return math.sqrt(total), min(cap, total**2 / (part_c**2 / (n_c - 1) + part_b**2 / (n_b - 1)))
 
 
 def against_history(current: Sequence[float], nights: Sequence[float]) -> LogRatio:
@@ -144,18 +150,6 @@ def blocked(blocks: Sequence[Block]) -> LogRatio:
     squares += math.fsum((effect - mean) ** 2 for effect in effects)
     df = 2 * len(effects) - 1
     return LogRatio(estimate=mean, se=math.sqrt(squares / df / len(effects)), df=float(df))
-
-
-def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Holm's adjusted p-values, in the order given: compare each with the level of the whole family.
-
-    Agrees with statsmodels.stats.multitest.multipletests(method="holm").
-    """
-    adjusted, floor = [0.0] * len(p_values), 0.0
-    for rank, index in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
-        floor = max(floor, min(1.0, (len(p_values) - rank) * p_values[index]))
-        adjusted[index] = floor
-    return tuple(adjusted)
 
 
 def _exp(x: float) -> float:

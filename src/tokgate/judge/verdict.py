@@ -29,6 +29,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ci_low, ci_high: its interval at the level that `reason` states.
     min_detectable_drop: the smallest worsening (fraction) this run would have seen at 80 % power.
     reproduced: the ratio of the one fresh launch that a regression must be reproduced by.
+    share: the part of the run's error rate that this cell was given.
     reason: one sentence with the figures; notes: what a reader should also know.
     """
 
@@ -42,6 +43,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     ci_high: float | None = None
     min_detectable_drop: float | None = None
     reproduced: float | None = None
+    share: float | None = None
     current: float | None = None
     baseline: float | None = None
     launches: int = 0

@@ -32,7 +32,7 @@ def small_drop(ratio: float, tolerance: float) -> str:
     return f"a drop of {percent(1 - ratio)} is real, but within the tolerance of {percent(tolerance)}"
 
 
-def interval(verdict: Verdict, tail: float) -> str:
+def _interval(verdict: Verdict, tail: float) -> str:
     """The ratio with its interval and that interval's level."""
     ratio = f"ratio {verdict.ratio:.3f}"
     if verdict.ci_low is None or verdict.ci_high is None:
@@ -44,16 +44,37 @@ def interval(verdict: Verdict, tail: float) -> str:
 
 def gate(verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None) -> str:
     """Why the gate said what it said."""
+    meaning = _meaning(verdict, cell, reference, tail=tail, decides=decides)
+    return f"{_facts(verdict, cell, reference)}: {_interval(verdict, tail)}; {meaning}{_stands_on(reference)}"
+
+
+def confirmed(
+    verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, fresh: float, stands: bool
+) -> str:
+    """What one fresh launch, counted in, says of a regression."""
+    figure = figure_text(cell.metric, fresh)
+    change = percent(abs(1 - (verdict.ratio or 1)))
+    if stands:
+        meaning = f"{change} worse, and a fresh launch at {figure} reproduces it{_stands_on(reference)}"
+    else:
+        meaning = (
+            f"{verdict.launches - 1} launches looked worse, but a fresh one at {figure} does not bear it out"
+        )
+    return f"{_facts(verdict, cell, reference)}: {_interval(verdict, tail)}; {meaning}"
+
+
+def _facts(verdict: Verdict, cell: Cell, reference: Reference) -> str:
     current = figure_text(cell.metric, verdict.current or 0)
     baseline = figure_text(cell.metric, verdict.baseline or 0)
-    facts = (
+    return (
         f"{cell.metric} {current} over {times(verdict.launches, 'launch')}, {baseline} in {reference.label}"
     )
-    meaning = _meaning(verdict, cell, reference, tail=tail, decides=decides)
-    stands_on = (
-        "; it stands on one published figure, whose spread is not known" if reference.kind == "figure" else ""
-    )
-    return f"{facts}: {interval(verdict, tail)}; {meaning}{stands_on}"
+
+
+def _stands_on(reference: Reference) -> str:
+    if reference.kind != "figure":
+        return ""
+    return "; it stands on one published figure, whose spread is not known"
 
 
 def _meaning(verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None) -> str:
@@ -76,13 +97,6 @@ def _meaning(verdict: Verdict, cell: Cell, reference: Reference, *, tail: float,
         return f"{undecided}: {seen}; {decides} launches would decide"
     more = "more nights" if reference.kind == "nights" else "more launches of the baseline"
     return f"{undecided}: {seen}; only {more} would decide"
-
-
-def confirmed(verdict: Verdict, *, fresh: float, bound: float, reproduced: bool) -> str:
-    """The regression's reason, with what the fresh launch said of it."""
-    figure, limit = figure_text(verdict.metric, fresh), figure_text(verdict.metric, bound)
-    said = "reproduced that" if reproduced else "did not reproduce that, so nothing is concluded"
-    return f"{verdict.reason}; one fresh launch at {figure} {said} (limit {limit})"
 
 
 def experiment(
