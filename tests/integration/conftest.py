@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import docker
 import pytest
@@ -81,3 +86,116 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
             time.sleep(0.05)
 
     return wait
+
+
+class Project:
+    """A folder with the suite of this repository and small specs of its own, driven as a person drives it."""
+
+    HOST = ("host_busy", "host_stolen", "host_swapping", "host_throttled")
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._started: list[subprocess.Popen[str]] = []
+
+    def close(self) -> None:
+        """End what a failed test left running; its servers end with it."""
+        for process in self._started:
+            process.kill()
+            process.communicate()
+
+    @classmethod
+    def make(cls, folder: Path) -> Project:
+        """The suite, its options and fixtures, copied; workload `brief` takes a second."""
+        shutil.copytree(ROOT / "tests" / "perf", folder / "tests" / "perf")
+        skipped = shutil.ignore_patterns("*.whl", "__pycache__")
+        shutil.copytree(ROOT / "fixtures", folder / "fixtures", ignore=skipped)
+        for name in ("conftest.py", "pyproject.toml"):
+            shutil.copy(ROOT / name, folder)
+        # One thread each: two that wait for each other stand still when a test of another program takes a core.
+        embedded = folder / "fixtures" / "servers" / "embedded-smollm2.yaml"
+        embedded.write_text(embedded.read_text().replace("parallel: 4", "parallel: 4\n  threads: 1"))
+        container = folder / "fixtures" / "servers" / "llamacpp-cpu.yaml"
+        container.write_text(container.read_text().replace("args: [", 'args: [--threads, "1", '))
+        project = cls(folder)
+        project.workload("brief", requests=2, max_tokens=32)
+        project.profile("brief", "embedded-smollm2", "brief", launches=2)
+        return project
+
+    def workload(self, name: str, *, requests: int, max_tokens: int, prompts: str = "short-chat") -> None:
+        """Declare one user's workload."""
+        declared = (
+            f"description: of a test\nprompts: {prompts}\nrequests: {requests}\nmax_tokens: {max_tokens}\n"
+        )
+        (self.folder / "fixtures" / "workloads" / f"{name}.yaml").write_text(declared)
+
+    def profile(self, name: str, server: str, *workloads: str, launches: int) -> None:
+        """Declare one server under these workloads."""
+        cells = f"cells:\n  - servers: [{server}]\n    workloads: [{', '.join(workloads)}]\n"
+        declared = f"description: of a test\nlaunches: {launches}\n{cells}"
+        (self.folder / "fixtures" / "profiles" / f"{name}.yaml").write_text(declared)
+
+    def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
+        """`pytest -m perf ARGS`, running; stdout and stderr are one pipe."""
+        command = (sys.executable, "-m", "pytest", "-m", "perf", *args)
+        process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,  # signals meant for it reach nobody else
+            **{"stdout": subprocess.PIPE, **options},
+        )
+        self._started.append(process)
+        return process
+
+    def perf(self, *args: str, **options: Any) -> Finished:
+        """`pytest -m perf ARGS`, to its end."""
+        process = self.start(*args, **options)
+        output, _ = process.communicate(timeout=240)
+        return Finished(process.returncode, output)
+
+    def quiet_perf(self, *args: str) -> Finished:
+        """The same, again when it is invalid for what else ran on this host and for nothing else."""
+        for _ in range(5):
+            finished = self.perf(*args)
+            problems = [problem for one in self.record()["measurements"] for problem in one["problems"]]
+            if not problems or any(problem["rule"] not in self.HOST for problem in problems):
+                return finished
+        pytest.fail(f"this host was never quiet enough to measure on: {finished.output}")
+
+    def tokgate(self, *args: str) -> Finished:
+        """The `tokgate` command, to its end; stderr follows stdout."""
+        command = (str(Path(sys.executable).with_name("tokgate")), *args)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=240)
+        return Finished(done.returncode, done.stdout + done.stderr)
+
+    @property
+    def runs(self) -> list[Path]:
+        """Folders of the runs so far that have a record, oldest first by when they were written."""
+        found = [path.parent for path in self.folder.glob("runs/*/run.json")]
+        return sorted(found, key=lambda run: (run / "run.json").stat().st_mtime_ns)
+
+    def record(self) -> dict[str, Any]:
+        """The newest run.json."""
+        read: dict[str, Any] = json.loads((self.runs[-1] / "run.json").read_bytes())
+        return read
+
+
+class Finished(NamedTuple):
+    """What a command gave: its exit code, and all it said."""
+
+    code: int
+    output: str
+
+
+@pytest.fixture(scope="session")
+def make_project() -> Callable[[Path], Project]:
+    """Puts a project with the suite into a folder."""
+    return Project.make
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    """A project with the suite in it, of which nothing ran yet."""
+    with closing(Project.make(tmp_path)) as project:
+        yield project

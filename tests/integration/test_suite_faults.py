@@ -1,0 +1,241 @@
+"""Bad input, and everything that can break while the suite runs: said clearly, nothing left running, figures kept."""
+
+from __future__ import annotations
+
+import json
+import resource
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tokgate.launch.start import start
+from tokgate.spec.catalogue import Catalogue
+
+Eventually = Callable[[Callable[[], bool]], None]
+USAGE, BROKEN = 4, 6
+
+
+@pytest.fixture
+def long_project(project: Any) -> Any:
+    """`brief`, then `long`, of which no stream ends while a test looks at it."""
+    project.workload("long", requests=4, max_tokens=3000)
+    project.profile("long", "embedded-smollm2", "brief", "long", launches=1)
+    return project
+
+
+def server_of(pid: int) -> psutil.Process | None:
+    """The llama.cpp server that a run has started; None while there is none."""
+    try:
+        for child in psutil.Process(pid).children(recursive=True):
+            if "tokgate.launch.llama_server" in " ".join(child.cmdline()):
+                return child
+    except psutil.NoSuchProcess:
+        pass
+    return None
+
+
+def gone(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def in_the_middle(project: Any, eventually: Eventually) -> tuple[subprocess.Popen[str], psutil.Process]:
+    """A run of `long`: `brief` is on disk, a stream of `long` flows; and its server."""
+    process = project.start("--tokgate-profile", "long")
+    eventually(lambda: bool(project.runs) and bool(project.record()["measurements"]))
+    server = server_of(process.pid)
+    assert server is not None
+    return process, server
+
+
+def kept(project: Any) -> None:
+    """What was measured before is readable, and told from a complete run."""
+    record = project.record()
+    assert [one["workload"] for one in record["measurements"]] == ["brief"]
+    assert record["measurements"][0]["metrics"]["decode_tps"] > 0
+    assert record["ended"] is None
+
+
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        (("--tokgate-profile", "embeded"), "embedded"),
+        (("--tokgate-profile", "brief", "--tokgate-server", "embedded-smolm2"), "embedded-smollm2"),
+        (("--tokgate-profile", "brief", "--tokgate-launches", "0"), "whole number of launches"),
+        (("--tokgate-url", "http://127.0.0.1:9"), "--tokgate-url and --tokgate-model go together"),
+        (("--tokgate-profile", "brief", "-n", "2"), "two servers at once would share"),
+    ],
+    ids=["profile", "server", "launches", "url-alone", "xdist"],
+)
+def test_wrong_options_are_usage_errors(project: Any, args: tuple[str, ...], expected: str) -> None:
+    finished = project.perf(*args)
+    assert finished.code == USAGE
+    assert expected in finished.output
+    assert "Traceback" not in finished.output
+    assert not project.runs
+
+
+def test_a_typo_in_a_spec_names_file_line_key_and_the_right_name(project: Any) -> None:
+    workload = project.folder / "fixtures" / "workloads" / "brief.yaml"
+    workload.write_text(workload.read_text().replace("max_tokens", "max_token"))
+    finished = project.perf("--tokgate-profile", "brief")
+    assert finished.code == USAGE
+    assert "brief.yaml:4" in finished.output
+    assert "max_token" in finished.output
+    assert "max_tokens" in finished.output
+    assert "Traceback" not in finished.output
+
+
+def test_a_wrong_model_id_names_those_the_server_has(
+    project: Any, catalogue: Catalogue, tmp_path: Path
+) -> None:
+    with start(catalogue.server("embedded-smollm2"), log_dir=tmp_path / "own") as server:
+        url = server.facts.base_url
+        finished = project.perf(
+            "--tokgate-profile", "brief", "--tokgate-url", url, "--tokgate-model", "smolm"
+        )
+        server.check_alive()
+    assert finished.code not in (0, 5)
+    assert "smolm" in finished.output
+    assert "smollm2-135m-instruct" in finished.output
+    assert "Traceback" not in finished.output
+
+
+def test_nothing_at_the_url(project: Any, free_port: int) -> None:
+    url = f"http://127.0.0.1:{free_port}"
+    finished = project.perf("--tokgate-profile", "brief", "--tokgate-url", url, "--tokgate-model", "m")
+    assert finished.code not in (0, 5)
+    assert "nothing to attach to" in finished.output
+    assert "Traceback" not in finished.output
+
+
+def test_a_prompt_longer_than_the_context_is_an_invalid_measurement(project: Any) -> None:
+    server = project.folder / "fixtures" / "servers" / "embedded-smollm2.yaml"
+    server.write_text(server.read_text().replace("parallel: 4", "parallel: 1\n  context: 512"))
+    project.workload("brief", requests=1, max_tokens=16, prompts="summarise")
+    finished = project.perf("--tokgate-profile", "brief", "--tokgate-launches", "1")
+    assert finished.code == BROKEN
+    (measured,) = project.record()["measurements"]
+    assert not measured["valid"]
+    assert any("400" in problem["detail"] for problem in measured["problems"])
+    assert "400" in finished.output
+
+
+def test_a_server_killed_in_mid_stream_is_an_invalid_measurement(
+    long_project: Any, eventually: Eventually
+) -> None:
+    process, server = in_the_middle(long_project, eventually)
+    time.sleep(0.5)  # into the stream
+    server.kill()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == BROKEN, output
+    record = long_project.record()
+    assert record["ended"] is not None
+    assert [(one["workload"]) for one in record["measurements"]] == ["brief", "long"]
+    broken = record["measurements"][1]
+    assert not broken["valid"]
+    assert any(problem["rule"] == "server_gone" for problem in broken["problems"])
+    assert "server_gone" in output
+    assert "exit code -9" in output or "SIGKILL" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
+def test_a_run_that_is_ended_leaves_no_server_and_keeps_its_figures(
+    long_project: Any, eventually: Eventually, number: signal.Signals
+) -> None:
+    process, server = in_the_middle(long_project, eventually)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == (-9 if number is signal.SIGKILL else 2), output
+    eventually(lambda: gone(server))
+    kept(long_project)
+    again = long_project.perf("--tokgate-profile", "brief", "--tokgate-launches", "1", "-k", "measure")
+    assert again.code in (0, BROKEN), again.output  # the lease and the machine are free
+    assert long_project.record()["ended"] is not None
+
+
+def test_a_second_run_fails_at_once_or_waits(
+    long_project: Any, eventually: Eventually, tmp_path: Path
+) -> None:
+    first, server = in_the_middle(long_project, eventually)
+    refused = long_project.perf("--tokgate-profile", "brief", "--tokgate-no-wait")
+    assert refused.code == USAGE, refused.output
+    assert f"pid {first.pid}" in refused.output
+    assert "Traceback" not in refused.output
+    said = tmp_path / "said"
+    with said.open("w") as file:
+        args = ("--tokgate-profile", "brief", "--tokgate-launches", "1", "-k", "measure")
+        second = long_project.start(*args, stdout=file)
+    eventually(lambda: "waiting for another run to end" in said.read_text())
+    assert f"pid {first.pid}" in said.read_text()
+    assert len(long_project.runs) == 1
+    first.send_signal(signal.SIGINT)
+    first.communicate(timeout=60)
+    assert second.wait(timeout=60) in (0, BROKEN), said.read_text()
+    assert gone(server)
+    assert len(long_project.runs) == 2
+
+
+def test_a_full_disk_is_one_clear_error_and_the_record_before_it_is_intact(project: Any) -> None:
+    project.workload("second", requests=8, max_tokens=200)
+    project.profile("two", "embedded-smollm2", "brief", "second", launches=1)
+    first = project.perf("--tokgate-profile", "brief", "--tokgate-launches", "1", "-k", "measure")
+    size = (project.runs[-1] / "run.json").stat().st_size
+    assert first.code in (0, BROKEN)
+    limit = size + 20_000  # room for `brief`, not for `second` beside it
+
+    def full() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+    finished = project.perf("--tokgate-profile", "two", "-k", "measure", preexec_fn=full)
+    assert finished.code not in (0, 5), finished.output
+    assert "cannot be written" in finished.output
+    assert "--tokgate-out" in finished.output
+    assert "Traceback" not in finished.output
+    assert "INTERNALERROR" not in finished.output
+    kept(project)
+
+
+def test_measure_tells_programs_all_of_it(catalogue: Catalogue, project: Any, tmp_path: Path) -> None:
+    small = catalogue.server("embedded-smollm2", {"launch": {"context": 512, "parallel": 1}})
+    with start(small, log_dir=tmp_path / "own") as server:
+        asked = (
+            server.facts.base_url,
+            "--model",
+            server.facts.model,
+            "--requests",
+            "2",
+            "--max-tokens",
+            "16",
+        )
+        good, bad = (
+            project.tokgate("measure", *asked, "--prompts", f"fixtures/prompts/{name}.jsonl", "--json", "-")
+            for name in ("short-chat", "summarise")
+        )
+    told = json.loads(good.output)
+    assert told.keys() >= {"valid", "problems", "metrics", "samples"}
+    assert told["metrics"]["decode_tps"] > 0
+    assert len(told["samples"]) == 2
+    noisy = bool(told["problems"]) and all(one["rule"].startswith("host_") for one in told["problems"])
+    assert (good.code, told["valid"]) == ((1, False) if noisy else (0, True)), told["problems"]
+    told = json.loads(bad.output)
+    assert (bad.code, told["valid"]) == (1, False)
+    assert any("400" in problem["detail"] for problem in told["problems"])
+
+
+def test_measure_without_a_server(project: Any, free_port: int) -> None:
+    prompts = "fixtures/prompts/short-chat.jsonl"
+    url = f"http://127.0.0.1:{free_port}"
+    finished = project.tokgate("measure", url, "--model", "m", "--prompts", prompts, "--requests", "1")
+    assert finished.code == 3
+    assert "nothing to attach to" in finished.output
+    assert "Traceback" not in finished.output
