@@ -45,3 +45,7 @@ def _model_files(spec: ServerSpec) -> Iterator[Path]:
     if isinstance(spec.launch, DockerLaunch):
         for volume in spec.launch.volumes:
             yield Path(os.path.expandvars(volume.split(":")[0])).expanduser()
+        if spec.model.file is not None and spec.model.source is not None:
+            folder = Path(os.path.expandvars(spec.model.source)).expanduser()
+            if folder.is_absolute():  # else a repository, whose files the engine finds in its own cache
+                yield folder / spec.model.file
