@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
-from tokgate._exceptions import TokgateError
+from tokgate._exceptions import RecordError, TokgateError
 
 if TYPE_CHECKING:
     from tokgate.store.runs import RunWriter
@@ -193,6 +193,15 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A record that cannot be written ends the run: whatever it measured from here on would be lost."""
+    try:
+        yield
+    except RecordError as error:
+        pytest.exit(str(error), returncode=EXIT_BROKEN)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Close the record, and let the exit code tell a regression from a broken run from nothing measured."""
     config = session.config
@@ -205,8 +214,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
         return
     if exitstatus == pytest.ExitCode.TESTS_FAILED and not any(map(_slower, writer.record.verdicts)):
         session.exitstatus = EXIT_BROKEN
-    if exitstatus != pytest.ExitCode.INTERRUPTED:
-        writer.end()
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # else it was cut off
+        try:
+            writer.end()
+        except RecordError as error:
+            _say(config, str(error))
+            session.exitstatus = EXIT_BROKEN
 
 
 def _slower(verdict: Any) -> bool:
