@@ -5,6 +5,7 @@
           └─ server    one launch of one of them, alone on the machine (fixtures/servers/)
               └─ test_measure   a fixed prompt set, driven and timed    (fixtures/workloads/, prompts/)
       └─ test_verdict  all launches of a cell against its baseline      (baselines/)
+      └─ test_hypothesis   two arms in blocks A B B A against a claim   (fixtures/hypotheses/)
 
 Everything measured is in `runs/<time>-<id>/run.json` the moment it is measured.
 """
@@ -26,6 +27,11 @@ if TYPE_CHECKING:
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """`-m perf` is the suite alone and plain `pytest` is all but it: import only what will run."""
+    plan = config.stash.get(PLAN, None)
+    if plan is not None:
+        empty = {"test_hypotheses.py": not plan.experiments, "test_speed.py": not plan.cells}
+        if empty.get(collection_path.name):
+            return True
     is_suite = collection_path == config.rootpath / "tests" / "perf"
     is_other = collection_path.parent == config.rootpath / "tests" and not is_suite
     return True if (is_other if runs_suite(config) else is_suite) else None
@@ -52,6 +58,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "judged" in metafunc.fixturenames:
         keys = [(c.server.name, c.workload.name, metric) for c in plan.cells for metric in c.workload.gated]
         metafunc.parametrize("judged", keys, ids=["-".join(key) for key in keys])
+    if "experiment" in metafunc.fixturenames:
+        metafunc.parametrize(
+            "experiment", plan.experiments, ids=[e.hypothesis.name for e in plan.experiments]
+        )
 
 
 @pytest.fixture(scope="session")

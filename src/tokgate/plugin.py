@@ -18,6 +18,7 @@ import pytest
 from tokgate._exceptions import RecordError, TokgateError
 
 if TYPE_CHECKING:
+    from tokgate.judge.verdict import Verdict
     from tokgate.store.runs import RunWriter
     from tokgate.suite.cell import Watch
     from tokgate.suite.plan import Plan
@@ -60,6 +61,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=_launches,
         metavar="N",
         help="launches (replicates) of each server; below 2 nothing can be decided (default: the profile's)",
+    )
+    option(
+        "--tokgate-blocks",
+        type=_launches,
+        default=2,
+        metavar="N",
+        help="blocks A B B A of each hypothesis, four launches a block (default: 2)",
     )
     option(
         "--tokgate-require",
@@ -208,11 +216,14 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if PLAN not in config.stash or config.option.collectonly:
         return
     writer = config.stash.get(_WRITER, None)
-    if writer is None or not writer.record.measurements:
+    if writer is None or not (writer.record.measurements or writer.record.verdicts):
         if exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
         return
-    if exitstatus == pytest.ExitCode.TESTS_FAILED and not any(map(_slower, writer.record.verdicts)):
+    plan = config.stash[PLAN]
+    if exitstatus == pytest.ExitCode.TESTS_FAILED and not any(
+        _found_wrong(verdict, plan) for verdict in writer.record.verdicts
+    ):
         session.exitstatus = EXIT_BROKEN
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # else it was cut off
         try:
@@ -222,8 +233,12 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
             session.exitstatus = EXIT_BROKEN
 
 
-def _slower(verdict: Any) -> bool:
-    return bool(verdict.outcome == "regressed" or verdict.kind == "hypothesis")
+def _found_wrong(verdict: Verdict, plan: Plan) -> bool:
+    """Whether a verdict is a finding: slower than its baseline, or against what is recorded of a hypothesis."""
+    from tokgate.judge.hypothesis import contradicts
+
+    tested = [one.hypothesis for one in plan.experiments if one.hypothesis.name == verdict.hypothesis]
+    return verdict.outcome == "regressed" or any(contradicts(one, verdict) for one in tested)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
@@ -292,5 +307,5 @@ def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
 
 def _launches(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise pytest.UsageError(f"--tokgate-launches {text}: expected a whole number of launches, 1 or more")
+        raise pytest.UsageError(f"{text}: expected a whole number of launches or blocks, 1 or more")
     return int(text)

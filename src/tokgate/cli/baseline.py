@@ -36,7 +36,9 @@ def accept(
     if force and not reason:
         raise UsageError("--force needs --reason TEXT: it is kept in the baseline for whoever asks later")
     record = read_run(find_run(runs, run))
-    names = server or list(dict.fromkeys(one.server for one in record.measurements))
+    names = server or list(
+        dict.fromkeys(one.server for one in record.measurements if "/" not in one.server)  # no arms
+    )
     if not names:
         raise BaselineRefused(f"run {record.run_id} measured nothing")
     accepted = [baseline_of(record, name, force=force, reason=reason) for name in names]

@@ -33,7 +33,7 @@ def summary(record: RunRecord, *, width: int, colour: bool) -> str:
         file=StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
     )
     with console.capture() as captured:
-        console.print(Group(_gates(record), *_sentences(record)))
+        console.print(Group(_gates(record), *_experiments(record), *_sentences(record)))
     return captured.get().rstrip()
 
 
@@ -69,6 +69,8 @@ def _gates(record: RunRecord) -> Table:
     table.add_column("verdict")
     above: tuple[str, str] = ("", "")
     for verdict in record.verdicts:
+        if verdict.kind == "hypothesis":
+            continue
         if verdict.server != above[0]:
             table.add_row(Text(verdict.server, style="bold"))
         same = (verdict.server, verdict.workload) == above
@@ -86,6 +88,29 @@ def _gates(record: RunRecord) -> Table:
     return table
 
 
+def _experiments(record: RunRecord) -> list[Table]:
+    """A table of the hypotheses, when the run tested any."""
+    tested = [one for one in record.verdicts if one.kind == "hypothesis"]
+    if not tested:
+        return []
+    table = Table(title="hypotheses (B / A)", title_justify="left", box=None)
+    table.add_column("hypothesis, metric", no_wrap=True)
+    for name in ("A", "B", "ratio", "interval", "n"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("verdict")
+    for one in tested:
+        table.add_row(
+            f"{one.hypothesis} {one.metric}",
+            figure(one.metric, one.baseline),
+            figure(one.metric, one.current),
+            "–" if one.ratio is None else f"{one.ratio:.3f}",
+            _interval(one),
+            str(one.launches),
+            Text(one.outcome, style=_STYLE[one.outcome]),
+        )
+    return [table]
+
+
 def _interval(verdict: Verdict) -> str:
     if verdict.ci_low is None or verdict.ci_high is None:
         return "–"
@@ -97,11 +122,15 @@ def _drop(verdict: Verdict) -> str:
     return "–" if drop is None else f"{drop:.1%}"
 
 
+def _about(verdict: Verdict) -> str:
+    return verdict.hypothesis or f"{verdict.server} × {verdict.workload} {verdict.metric}"
+
+
 def _sentences(record: RunRecord) -> list[Text]:
     """One line for each verdict that is more than its row says, and for what was not checked."""
     quiet = (Outcome.PASS, Outcome.IMPROVED, Outcome.CONFIRMED, Outcome.NO_BASELINE)
     lines = [
-        Text(f"{one.outcome}: {one.server} × {one.workload} {one.metric}: {one.reason}", _STYLE[one.outcome])
+        Text(f"{one.outcome}: {_about(one)}: {one.reason}", _STYLE[one.outcome])
         for one in record.verdicts
         if one.outcome not in quiet
     ]

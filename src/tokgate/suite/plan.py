@@ -12,6 +12,7 @@ from tokgate.machine.devices import find_gpus
 from tokgate.machine.docker_engine import ask_engine
 from tokgate.spec.catalogue import Catalogue
 from tokgate.spec.hardware import Hardware
+from tokgate.spec.hypothesis import Arm, Hypothesis
 from tokgate.spec.load import nearest
 from tokgate.spec.profile import Profile
 from tokgate.spec.server import AttachLaunch, Model, ServerSpec
@@ -33,10 +34,18 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     hardware: Hardware | None = None
 
 
+class Experiment(msgspec.Struct, frozen=True, kw_only=True):
+    """A hypothesis with its two arms, each a cell of its own."""
+
+    hypothesis: Hypothesis
+    a: Cell
+    b: Cell
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run covers.
 
-    why: how the profile was chosen; unable: why nothing of it can run here, None when it can;
+    why: how the profile was chosen; experiments: its hypotheses, when the whole profile runs; unable: why nothing of it can run here, None when it can;
     not_checked: what is left out, each with its reason.
     """
 
@@ -44,6 +53,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     cells: tuple[Cell, ...]
     launches: int
     why: str
+    experiments: tuple[Experiment, ...] = ()
     unable: str | None = None
     not_checked: tuple[str, ...] = ()
 
@@ -97,6 +107,7 @@ def plan_run(
         cells=cells,
         launches=launches or declared.launches,
         why=why,
+        experiments=() if attach or servers else _experiments(catalogue, declared),
         unable=unable,
         not_checked=_not_checked(catalogue, declared, unable),
     )
@@ -160,6 +171,17 @@ def _attached_cells(catalogue: Catalogue, profile: Profile, target: Target) -> t
     server = attached(target.url, target.model)
     workloads = dict.fromkeys(name for cells in profile.cells for name in cells.workloads)
     return tuple(_cell(catalogue, profile, server, workload) for workload in workloads)
+
+
+def _experiments(catalogue: Catalogue, profile: Profile) -> tuple[Experiment, ...]:
+    found = [catalogue.hypothesis(name) for name in profile.hypotheses]
+
+    def cell(arm: Arm, workload: str) -> Cell:
+        return _cell(catalogue, profile, catalogue.server(arm.server, arm.override), workload)
+
+    return tuple(
+        Experiment(hypothesis=one, a=cell(one.a, one.workload), b=cell(one.b, one.workload)) for one in found
+    )
 
 
 def _cell(catalogue: Catalogue, profile: Profile, server: ServerSpec, workload: str) -> Cell:

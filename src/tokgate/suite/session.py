@@ -20,7 +20,8 @@ from tokgate.spec.metric import Metric
 from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
 from tokgate.store.runs import RunWriter
 from tokgate.suite.cell import Watch, measure_cell
-from tokgate.suite.plan import Plan
+from tokgate.suite.experiment import run_experiment
+from tokgate.suite.plan import Experiment, Plan
 
 Key = tuple[str, str, Metric]
 """server, workload, metric: what one verdict is about."""
@@ -50,6 +51,7 @@ class Session:
         self._measured: dict[tuple[str, str, int], Measurement] = {}
         self._failed: dict[tuple[str, int], LaunchError] = {}
         self._verdicts: dict[Key, Verdict] = {}
+        self._experiments: list[Verdict] = []
 
     def __enter__(self) -> Session:
         return self
@@ -109,6 +111,17 @@ class Session:
             self._judge(tuple(family))
         return self._verdicts[key]
 
+    def experiment(self, experiment: Experiment, *, blocks: int) -> Verdict:
+        """The verdict of one hypothesis, tested now; whatever server is alive ends first."""
+        self.stop_server()
+        verdict = run_experiment(experiment, self.writer, blocks=blocks, around=self._around)
+        self._experiments.append(verdict)
+        self._record_verdicts()
+        return verdict
+
+    def _record_verdicts(self) -> None:
+        self.writer.set_verdicts((*self._verdicts.values(), *self._experiments))
+
     def _judge(self, family: tuple[Key, ...]) -> None:
         self._complete(dict.fromkeys((server, workload) for server, workload, _ in family))
         cells = [self._judged(*key) for key in family]
@@ -116,7 +129,7 @@ class Session:
             if verdict.outcome is Outcome.NO_BASELINE:
                 verdict = _replace(verdict, reason=self._reference(*key)[1])
             self._verdicts[key] = self._confirmed(cell, verdict) if needs_confirmation(verdict) else verdict
-        self.writer.set_verdicts(tuple(self._verdicts.values()))
+        self._record_verdicts()
 
     def _complete(self, wanted: Iterable[tuple[str, str]]) -> None:
         """Measure what of the wanted cells is missing, each launch serving all of its server's."""

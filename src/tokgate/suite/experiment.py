@@ -1,0 +1,149 @@
+"""Experiment: one hypothesis tested in blocks A B B A, one server alive at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from random import Random
+from typing import Literal, NoReturn
+
+import msgspec
+
+from tokgate._exceptions import (
+    DockerUnavailable,
+    ImageMissing,
+    LaunchError,
+    ModelMissing,
+    PortTaken,
+    ServerExited,
+)
+from tokgate.judge.hypothesis import arm_failed, decide, not_treated
+from tokgate.judge.stats import Block
+from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.launch.server import Server
+from tokgate.launch.start import start
+from tokgate.spec.hypothesis import Hypothesis
+from tokgate.spec.server import DockerLaunch
+from tokgate.store.runs import RunWriter
+from tokgate.suite.cell import Watch, measure_cell
+from tokgate.suite.manipulation import differences, undeclared
+from tokgate.suite.plan import Experiment
+
+Arm = Literal["a", "b"]
+Order = Literal["abba", "baab"]
+_NOT_A_FINDING = (DockerUnavailable, ImageMissing, ModelMissing, PortTaken)
+"""Why an arm was not tried, which says nothing about the arm."""
+
+
+class _Ended(Exception):
+    """The experiment has its verdict early."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+
+
+def run_experiment(
+    experiment: Experiment,
+    writer: RunWriter,
+    *,
+    blocks: int,
+    around: Callable[[str], AbstractContextManager[Watch]],
+) -> Verdict:
+    """Check the treatment from inside both arms, then measure the blocks; each launch is on disk as it ends.
+
+    around: entered while something runs, with its title. Raises RecordError.
+    """
+    orders = block_orders(experiment.hypothesis, blocks)
+    try:
+        return _Run(experiment, writer, around).blocks(orders)
+    except _Ended as ended:
+        return ended.verdict
+
+
+def block_orders(hypothesis: Hypothesis, blocks: int) -> tuple[Order, ...]:
+    """The order of each block, drawn with the hypothesis' name as seed."""
+    draw = Random(hypothesis.name)
+    return tuple(draw.choice(("abba", "baab")) for _ in range(blocks))
+
+
+class _Run:
+    def __init__(
+        self,
+        experiment: Experiment,
+        writer: RunWriter,
+        around: Callable[[str], AbstractContextManager[Watch]],
+    ) -> None:
+        self.experiment, self.writer, self.around = experiment, writer, around
+        self.hypothesis = experiment.hypothesis
+        self.metric = self.hypothesis.claim.metric or experiment.a.workload.gated[0]
+        self.other: Server | None = None
+        self.launches: dict[Arm, int] = {"a": 0, "b": 0}
+
+    def blocks(self, orders: tuple[Order, ...]) -> Verdict:
+        # The arm that runs second is looked into first: the check then costs one start-up, not two.
+        with self._launched("b" if orders[0] == "abba" else "a") as other:
+            self.other = other
+        return decide(self.hypothesis, [self._block(order) for order in orders])
+
+    def _block(self, order: Order) -> Block:
+        arms: tuple[Arm, Arm] = ("a", "b") if order == "abba" else ("b", "a")
+        first, second = arms
+        values = self._value(first), self._value(second), self._value(second), self._value(first)
+        return Block(order=order, values=values)
+
+    def _value(self, arm: Arm) -> float:
+        """The claimed metric on a fresh launch of an arm."""
+        self.launches[arm] += 1
+        launch = self.launches[arm]
+        with self._launched(arm) as server:
+            if self.other is not None:
+                self._check(arm, server, self.other)
+                self.other = None
+            with self.around(f"{self.hypothesis.name}/{arm} · launch {launch}") as watch:
+                cell = self.experiment.a if arm == "a" else self.experiment.b
+                found = measure_cell(server, cell, launch=launch, watch=watch)
+        name = f"{self.hypothesis.name}/{arm}"
+        self.writer.add_measurement(msgspec.structs.replace(found, server=name))
+        if not found.valid or self.metric not in found.gated:
+            why = "; ".join(f"{one.rule}: {one.detail}" for one in found.problems) or f"no {self.metric}"
+            self._invalid(f"launch {launch} of arm {arm.upper()} is not valid: {why}")
+        return found.gated[self.metric]
+
+    @contextmanager
+    def _launched(self, arm: Arm) -> Iterator[Server]:
+        spec = (self.experiment.a if arm == "a" else self.experiment.b).server
+        with ExitStack() as stack:
+            try:
+                with self.around(f"{self.hypothesis.name}/{arm} · starting"):
+                    server = stack.enter_context(start(spec, log_dir=self.writer.folder / "logs"))
+            except _NOT_A_FINDING as error:
+                self._invalid(f"arm {arm.upper()} could not be tried: {error}")
+            except LaunchError as error:
+                cause = error.root_cause if isinstance(error, ServerExited) else ""
+                raise _Ended(arm_failed(self.hypothesis, arm, root_cause=cause or str(error))) from error
+            yield server
+
+    def _check(self, arm: Arm, server: Server, other: Server) -> None:
+        """The treatment differs inside the arms, and nothing else does."""
+        a, b = (server, other) if arm == "a" else (other, server)
+        seen = differences(a, b)
+        if not seen:
+            same = "both arms are the same in arguments, image, environment, container, shm and settings"
+            raise _Ended(not_treated(self.hypothesis, seen=same, remedy=_remedy(b)))
+        if more := undeclared(a.spec, b.spec, seen):
+            told = "; ".join(f"{key} ({text})" for key, text in more.items())
+            self._invalid(f"more than the treatment differs between the arms: {told}; make them equal in it")
+
+    def _invalid(self, reason: str) -> NoReturn:
+        verdict = not_treated(self.hypothesis, seen="", remedy="")
+        raise _Ended(msgspec.structs.replace(verdict, outcome=Outcome.INVALID, reason=reason))
+
+
+def _remedy(server: Server) -> str:
+    launch = server.spec.launch
+    if isinstance(launch, DockerLaunch) and launch.ipc == "host" and launch.shm_size is not None:
+        return (
+            f"both see a /dev/shm of {server.facts.shm_bytes} bytes, the host's: under ipc: host Docker "
+            "ignores shm_size; set ipc: private in both arms"
+        )
+    return "check that the override changes what the engine reads at start"

@@ -1,0 +1,68 @@
+"""The manipulation check: what differs between the two arms of an experiment, as seen from inside."""
+
+from __future__ import annotations
+
+import msgspec
+
+from tokgate.launch.server import Server, ServerFacts
+from tokgate.spec.server import ServerSpec
+
+_COMMAND = frozenset({"args", "settings"})
+_LIMITS = frozenset({"container", "settings", "shm_bytes"})
+_EVERYTHING = frozenset(
+    {"engine", "engine_version", "image", "model", "shm_bytes", "args", "env", "container", "settings"}
+)
+_SHOWS_IN = {
+    "engine": _EVERYTHING,
+    "kind": _EVERYTHING,
+    "image": _EVERYTHING - {"shm_bytes", "container"},
+    "model": _COMMAND | {"model"},
+    "env": frozenset({"env", "settings"}),
+    "request": frozenset({"request"}),
+} | dict.fromkeys(("args", "entrypoint", "gguf", "context", "parallel", "threads"), _COMMAND)
+"""By declared key, the facts it may change; all other keys of `launch` are limits of the container."""
+
+_NO_TREATMENT = frozenset({"name", "description", "start_timeout", "port"})
+
+
+def differences(a: Server, b: Server) -> dict[str, str]:
+    """By fact, `A: …, B: …` for what differs inside; ports, processes, logs and times are no part of it."""
+    first, second = _facts(a), _facts(b)
+    return {key: _told(first[key], second[key]) for key in first if first[key] != second[key]}
+
+
+def undeclared(a: ServerSpec, b: ServerSpec, seen: dict[str, str]) -> dict[str, str]:
+    """What of `seen` no declared difference of the two specs explains."""
+    declared = {key for key, value in _declared(a).items() if value != _declared(b).get(key)}
+    declared |= _declared(b).keys() - _declared(a).keys()
+    allowed = frozenset().union(*(_SHOWS_IN.get(key, _LIMITS) for key in declared - _NO_TREATMENT))
+    return {key: text for key, text in seen.items() if key not in allowed}
+
+
+def _declared(spec: ServerSpec) -> dict[str, object]:
+    top: dict[str, object] = msgspec.to_builtins(spec)
+    launch = top.pop("launch")
+    assert isinstance(launch, dict)
+    return top | launch
+
+
+def _facts(server: Server) -> dict[str, object]:
+    facts: ServerFacts = server.facts
+    port = facts.base_url.rsplit(":", 1)[-1]
+    found: dict[str, object] = {key: getattr(facts, key) for key in sorted(_EVERYTHING)}
+    image = facts.image_id or facts.image
+    args = tuple("{port}" if arg == port else arg for arg in facts.args)
+    container = dict(facts.container)
+    if container.get("ipc") == "host":  # Docker records a shm_size here that has no effect
+        container.pop("shm_size_bytes", None)
+    return found | {"image": image, "args": args, "container": container, "request": server.spec.request}
+
+
+def _told(a: object, b: object) -> str:
+    if isinstance(a, dict) and isinstance(b, dict):
+        keys = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
+        return "; ".join(f"{key}: A {a.get(key)}, B {b.get(key)}" for key in keys)
+    if isinstance(a, tuple) and isinstance(b, tuple):
+        only_a, only_b = [x for x in a if x not in b], [x for x in b if x not in a]
+        return f"A {only_a or list(a)}, B {only_b or list(b)}"
+    return f"A {a}, B {b}"
