@@ -13,7 +13,7 @@ import typer
 
 from tokgate import __version__
 from tokgate._exceptions import TokgateError, UsageError
-from tokgate.cli import baseline, doctor, measure, roofline, server, spec
+from tokgate.cli import baseline, doctor, hypothesis, measure, roofline, server, spec
 
 app = typer.Typer(
     help="Keep LLM servers fast: measure them, compare with stored baselines, test claims about them. "
@@ -28,6 +28,7 @@ app.command("roofline")(roofline.roofline)
 app.add_typer(spec.app, name="spec")
 app.add_typer(server.app, name="server")
 app.add_typer(baseline.app, name="baseline")
+app.add_typer(hypothesis.app, name="hypothesis")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,0 +1,58 @@
+"""`tokgate hypothesis`: what is claimed, what is known of it, and putting a run's verdict on record."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs, catalogue
+
+app = typer.Typer(help="Claims that experiments confirm or refute.", no_args_is_help=True)
+Id = Annotated[str, typer.Argument(metavar="ID", help="The hypothesis: its file's name without .yaml.")]
+
+
+@app.command("list")
+def list_(fixtures: Fixtures = FIXTURES) -> None:
+    """Every hypothesis: status, name, title."""
+    declared = catalogue(fixtures)
+    for name in declared.names("hypotheses"):
+        one = declared.hypothesis(name)
+        typer.echo(f"{one.status:10} {name:24} {one.title}")
+
+
+@app.command()
+def show(name: Id, fixtures: Fixtures = FIXTURES) -> None:
+    """One hypothesis: its source, arms, workload, claim and rival, and the evidence so far."""
+    import json
+
+    import msgspec
+
+    one = catalogue(fixtures).hypothesis(name)
+    for key, value in msgspec.to_builtins(one).items():
+        if key != "evidence":
+            typer.echo(f"{key:10} {value if isinstance(value, str) else json.dumps(value)}")
+    for item in msgspec.to_builtins(one.evidence):
+        typer.echo(f"{'evidence':10} " + ", ".join(f"{k} {v}" for k, v in item.items() if v is not None))
+
+
+@app.command()
+def settle(
+    name: Id,
+    run: Annotated[str, typer.Option("--run", help="A run's id or its start, its folder, or `latest`.")],
+    fixtures: Fixtures = FIXTURES,
+    runs: Runs = RUNS,
+) -> None:
+    """Write status and evidence of a run into the hypothesis' YAML; review it with `git diff` and commit.
+
+    Refuses a run without a confirmed or refuted verdict of it.
+    """
+    from tokgate.store.hypotheses import evidence_of, write_evidence
+    from tokgate.store.runs import find_run, read_run
+
+    declared = catalogue(fixtures)
+    declared.hypothesis(name)
+    evidence = evidence_of(read_run(find_run(runs, run)), name)
+    path = fixtures / "hypotheses" / f"{name}.yaml"
+    write_evidence(path, evidence)
+    typer.echo(f"{name}: {evidence.outcome}, written: {path}")
