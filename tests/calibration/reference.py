@@ -59,7 +59,8 @@ class Record(msgspec.Struct, kw_only=True):
     `perf_counter` reads in every process.
 
     prompt: text of the first message. received_s: the request's last byte was read.
-    sends: (time just before it was handed to the socket, tokens in it) of each piece that held tokens.
+    sends: (time just before the last of it was handed to the socket, tokens in it) of each piece that
+    held tokens.
     """
 
     prompt: str

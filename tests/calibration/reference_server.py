@@ -56,6 +56,7 @@ class Connection:
         self.plan: Iterator[Send] | None = None
         self.next: Send | None = None
         self.record: Record | None = None
+        self.stamped = False  # what is unsent is the last of the record's sends
 
 
 class ReferenceServer:
@@ -206,6 +207,7 @@ class ReferenceServer:
                     return
                 if step.tokens:
                     connection.record.sends.append((now, step.tokens))
+                connection.stamped = step.tokens > 0
                 self._send(connection, step.data)
         except OSError:
             self._close(connection)
@@ -221,6 +223,7 @@ class ReferenceServer:
     def _reply(self, connection: Connection, status: int, content: object) -> None:
         body = msgspec.json.encode(content)
         head = f"HTTP/1.1 {status} -\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        connection.stamped = False
         self._send(connection, head.encode() + body)
 
     def _send(self, connection: Connection, data: bytes) -> None:
@@ -230,6 +233,8 @@ class ReferenceServer:
     def _flush(self, connection: Connection, *, waited: bool = True) -> None:
         try:
             while connection.unsent:
+                if connection.stamped and connection.record is not None:
+                    connection.record.sends[-1] = (perf_counter(), connection.record.sends[-1][1])
                 connection.unsent = connection.unsent[connection.sock.send(connection.unsent) :]
         except BlockingIOError:
             if not waited:

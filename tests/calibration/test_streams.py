@@ -30,19 +30,21 @@ def rules(sample: Sample) -> list[str]:
 def assert_agree(run: Run, scenario: Scenario, *, tokens: int) -> Sample:
     """Drive some requests: all valid, and their decode rate is what the server did within half a percent.
 
-    They start apart from each other, so that a hiccup of a busy machine meets few of them at an end of
-    their stream, and the median of their ratios is taken. Gives one of the samples.
+    A busy machine can hold the client up at an end of a stream. So the requests start apart from each
+    other, the median of their ratios is taken, and it may be off twice: an error of ours always is.
     """
-    result, records = run(scenario, tokens=tokens, requests=9, load=Constant(rate_per_s=40))
-    ratios = []
-    for sample, record in zip(result.samples, records, strict=True):
-        assert rules(sample) == [], sample.error
-        assert len(sample.token_times_s) == len(record.sends)
-        k = sample.first_chunk_tokens
-        truth = sum(n for _, n in record.sends) - k
-        ratios.append((decode_tps(sample) or 0) * (record.sends[-1][0] - record.sends[0][0]) / truth)
-    assert median(ratios) == pytest.approx(1, rel=0.005)
-    return result.samples[0]
+    for _ in range(3):
+        result, records = run(scenario, tokens=tokens, requests=9, load=Constant(rate_per_s=40))
+        ratios = []
+        for sample, record in zip(result.samples, records, strict=True):
+            assert rules(sample) == [], sample.error
+            assert len(sample.token_times_s) == len(record.sends)
+            decoded = sum(count for _, count in record.sends) - sample.first_chunk_tokens
+            took_s = record.sends[-1][0] - record.sends[0][0]
+            ratios.append((decode_tps(sample) or 0) * took_s / decoded)
+        if median(ratios) == pytest.approx(1, rel=0.005):
+            return result.samples[0]
+    pytest.fail(f"client / truth of the decode rate is {median(ratios):.4f}, and was off twice before")
 
 
 PLAIN = {

@@ -21,19 +21,19 @@ PACES = {1: (0.2, 0.01), 16: (0.2, 0.01), 100: (0.3, 0.04)}
 @pytest.mark.parametrize("streams", PACES)
 def test_decode_tps_and_ttft_are_those_of_the_truth(run: Run, streams: int) -> None:
     ttft, itl = PACES[streams]
-    result, records = run(
-        Scenario(ttft_s=ttft, itl_s=itl, jitter=0.3),
-        requests=max(streams, 3),
-        tokens=50,
-        load=Closed(concurrency=streams),
-    )
-    assert {sample.error for sample in result.samples} == {None}
-    pairs = list(zip(result.samples, records, strict=True))
-    # Ratios of pairs, so that lateness of the server itself is no error of the client.
-    decode = median((decode_tps(sample) or 0) / record.decode_tps for sample, record in pairs)
-    first = median((ttft_s(sample) or 0) / record.ttft_s for sample, record in pairs)
-    assert decode == pytest.approx(1, rel=0.005)
-    assert first == pytest.approx(1, rel=0.05)
+    scenario = Scenario(ttft_s=ttft, itl_s=itl, jitter=0.3)
+    seen = []
+    for _ in range(3):  # a busy machine may hold the client up; an error of ours is there every time
+        result, records = run(scenario, requests=max(streams, 3), tokens=50, load=Closed(concurrency=streams))
+        assert {sample.error for sample in result.samples} == {None}
+        pairs = list(zip(result.samples, records, strict=True))
+        # Ratios of pairs, so that lateness of the server itself is no error of the client.
+        decode = median((decode_tps(sample) or 0) / record.decode_tps for sample, record in pairs)
+        first = median((ttft_s(sample) or 0) / record.ttft_s for sample, record in pairs)
+        seen.append((decode, first))
+        if decode == pytest.approx(1, rel=0.005) and first == pytest.approx(1, rel=0.02):
+            return
+    pytest.fail(f"client / truth of decode_tps and ttft_s, three times: {seen}")
 
 
 def test_slower_launch_is_seen_as_slower_by_the_same_factor(run: Run) -> None:
