@@ -136,7 +136,7 @@ class _Drive:
     async def _arriving(self, requests: Sequence[Request], load: Constant | Poisson, seed: int) -> None:
         async with asyncio.TaskGroup() as users:
             for index, (request, due_s) in enumerate(zip(requests, _arrivals(load, seed), strict=False)):
-                while (wait_s := self._zero_s + due_s - perf_counter()) > 0:
+                while (wait_s := self._zero_s + due_s - perf_counter()) > 0:  # noqa: ASYNC110
                     await asyncio.sleep(wait_s)  # uvloop's timers may come a millisecond early
                 users.create_task(self._send(index, request, scheduled_s=due_s))
 
