@@ -63,15 +63,15 @@ class _Case(msgspec.Struct, frozen=True, kw_only=True):
     """A cell that can be judged.
 
     speed: its speed over its reference's; limit: what a regression must lie below, 0 or, for a
-    published figure, its tolerance (both logarithms). variance, reference_variance: of one log value.
+    published figure, its tolerance (both logarithms). current, baseline: mean and variance of the log values.
     """
 
     cell: Cell
     reference: Reference
     speed: LogRatio
     limit: float
-    variance: float
-    reference_variance: float
+    current: tuple[float, float]
+    baseline: tuple[float, float]
 
 
 def judge(cells: Sequence[Cell], *, level: float = 0.01, family: int = 0) -> tuple[Verdict, ...]:
@@ -110,7 +110,7 @@ def confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
     case = _compare(all_launches, before.reference)
     tail = _look(case, verdict.share)
     after = _verdict(case, share=verdict.share, tail=tail)
-    fresh_ratio = fresh / math.exp(log_moments(before.reference.values)[0])
+    fresh_ratio = fresh / math.exp(before.baseline[0])
     nearer = _sign(cell) * math.log(fresh_ratio) < before.speed.estimate / 2
     stands = nearer and after.outcome is Outcome.REGRESSED
     return msgspec.structs.replace(
@@ -157,7 +157,6 @@ def _problem(of: str, values: Sequence[float]) -> str:
 
 
 def _compare(cell: Cell, reference: Reference) -> _Case:
-    variance, reference_variance = (log_moments(values)[1] for values in (cell.current, reference.values))
     match reference.kind:
         case "launches":
             ratio = welch(cell.current, reference.values)
@@ -175,8 +174,8 @@ def _compare(cell: Cell, reference: Reference) -> _Case:
             df=ratio.df,
         ),
         limit=math.log1p(-cell.tolerance) if reference.kind == "figure" else 0.0,
-        variance=variance,
-        reference_variance=reference_variance,
+        current=log_moments(cell.current),
+        baseline=log_moments(reference.values),
     )
 
 
@@ -232,8 +231,8 @@ def _verdict(case: _Case, *, share: float, tail: float) -> Verdict:
         ci_high=(high if _sign(cell) > 0 else 1 / low) if known else None,
         min_detectable_drop=_detectable(case, share=share, tail=tail),
         share=share,
-        current=math.exp(log_moments(cell.current)[0]),
-        baseline=math.exp(log_moments(case.reference.values)[0]),
+        current=math.exp(case.current[0]),
+        baseline=math.exp(case.baseline[0]),
         launches=len(cell.current),
         notes=(wording.small_drop(speed.ratio, cell.tolerance),)
         if outcome is Outcome.PASS and high < 1
@@ -257,8 +256,8 @@ def _error(case: _Case, launches: int) -> tuple[float, float]:
     if case.reference.kind == "nights":
         return case.speed.se, case.speed.df
     if case.reference.kind == "figure":
-        return math.sqrt(case.variance / launches), launches - 1
-    return welch_error(case.variance, launches, case.reference_variance, len(case.reference.values))
+        return math.sqrt(case.current[1] / launches), launches - 1
+    return welch_error(case.current[1], launches, case.baseline[1], len(case.reference.values))
 
 
 def _launches_to_decide(case: _Case, tail: float) -> int | None:

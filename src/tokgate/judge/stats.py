@@ -67,13 +67,13 @@ def log_moments(values: Sequence[float]) -> tuple[float, float]:
     if not values:
         raise ValueError("no values: at least one launch is needed")
     for index, value in enumerate(values):
-        if not (math.isfinite(value) and value > 0):
+        if not 0 < value < math.inf:
             raise ValueError(f"value {index} is {value!r}; a figure must be finite and above zero")
     logs = [math.log(value) for value in values]
-    mean = math.fsum(logs) / len(logs)
+    mean = sum(logs) / len(logs)
     if len(logs) == 1:
         return mean, math.inf
-    return mean, math.fsum((log - mean) ** 2 for log in logs) / (len(logs) - 1)
+    return mean, sum([(log - mean) ** 2 for log in logs]) / (len(logs) - 1)
 
 
 def welch(current: Sequence[float], baseline: Sequence[float]) -> LogRatio:
