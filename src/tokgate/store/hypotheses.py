@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from tokgate._exceptions import RecordError, UsageError
+from tokgate._exceptions import RecordError, SpecError, UsageError
 from tokgate.judge.verdict import Outcome
 from tokgate.spec.hypothesis import Evidence, Hypothesis
 from tokgate.spec.load import Document
@@ -56,6 +56,8 @@ def write_evidence(path: Path, evidence: Evidence) -> None:
     try:
         write_atomically(trial, new.encode())
         read = Document.read(trial).decode(Hypothesis)
+    except SpecError:
+        read = None
     finally:
         trial.unlink(missing_ok=True)
     if read != expected:

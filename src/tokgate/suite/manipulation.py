@@ -40,10 +40,8 @@ def undeclared(a: ServerSpec, b: ServerSpec, seen: dict[str, str]) -> dict[str, 
 
 
 def _declared(spec: ServerSpec) -> dict[str, object]:
-    top: dict[str, object] = msgspec.to_builtins(spec)
-    launch = top.pop("launch")
-    assert isinstance(launch, dict)
-    return top | launch
+    launch = msgspec.structs.asdict(spec.launch) | {"kind": type(spec.launch)}
+    return {key: value for key, value in msgspec.structs.asdict(spec).items() if key != "launch"} | launch
 
 
 def _facts(server: Server) -> dict[str, object]:

@@ -1,0 +1,51 @@
+"""Settling a hypothesis changes its status and evidence and no other byte of its file."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from tokgate._exceptions import RecordError, UsageError
+from tokgate.spec.hypothesis import Evidence, Hypothesis
+from tokgate.spec.load import Document
+from tokgate.store.hypotheses import write_evidence
+
+DECLARED = sorted((Path(__file__).parents[3] / "fixtures" / "hypotheses").glob("*.yaml"))
+
+
+def evidence(run: str, outcome: str = "refuted") -> Evidence:
+    return Evidence(date=date(2026, 11, 25), run=run, outcome=outcome, ratio=1.002, blocks=2)
+
+
+@pytest.mark.parametrize("declared", DECLARED, ids=[path.stem for path in DECLARED])
+def test_every_declared_hypothesis_can_be_settled_twice(declared: Path, tmp_path: Path) -> None:
+    path = Path(shutil.copy(declared, tmp_path))
+    before = Document.read(path).decode(Hypothesis).evidence
+    write_evidence(path, evidence("first"))
+    write_evidence(path, evidence("second", "confirmed"))
+    settled = Document.read(path).decode(Hypothesis)
+    assert settled.status == "confirmed"
+    assert settled.evidence == (evidence("second", "confirmed"), evidence("first"), *before)
+    kept = [
+        line for line in declared.read_text().splitlines() if not line.startswith(("status:", "evidence:"))
+    ]
+    assert [line for line in path.read_text().splitlines() if line in kept] == kept
+
+
+def test_a_run_is_evidence_once(tmp_path: Path) -> None:
+    path = Path(shutil.copy(DECLARED[0], tmp_path))
+    write_evidence(path, evidence("first"))
+    with pytest.raises(UsageError, match="run first is in its evidence already"):
+        write_evidence(path, evidence("first"))
+
+
+def test_evidence_on_one_line_is_left_to_a_person(tmp_path: Path) -> None:
+    path = Path(shutil.copy(DECLARED[0], tmp_path))
+    text = path.read_text() + "evidence: [{date: 2026-01-01, run: old, outcome: refuted}]\n"
+    path.write_text(text)
+    with pytest.raises(RecordError, match="write it by hand"):
+        write_evidence(path, evidence("first"))
+    assert path.read_text() == text
