@@ -1,0 +1,105 @@
+"""The gate against a real container: slowed down for real it fails, left alone it passes, and by URL it is the same."""
+
+from __future__ import annotations
+
+import re
+import statistics
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docker import DockerClient
+
+from tokgate.launch.start import start
+from tokgate.spec.server import ServerSpec
+
+SERVER = "llamacpp-cpu"
+
+
+@pytest.fixture
+def container_project(project: Any, free_port: int) -> Any:
+    """Profile `container`: three launches of the container under `brief`."""
+    declared = project.folder / "fixtures" / "servers" / f"{SERVER}.yaml"
+    declared.write_text(re.sub(r"port: \d+", f"port: {free_port}", declared.read_text(), count=1))
+    project.workload("brief", requests=2, max_tokens=24)
+    project.profile("container", SERVER, "brief", launches=3)
+    return project
+
+
+def throttle(engine: DockerClient, run_folder: Path, over: threading.Event) -> None:
+    """Give every container of this project's runs a fifth of a CPU as soon as it is there."""
+    slowed: set[str] = set()
+    while not over.wait(0.05):
+        for container in engine.containers.list(filters={"label": "tokgate.server"}, ignore_removed=True):
+            ours = container.labels["tokgate.run"].startswith(str(run_folder))
+            if ours and container.id not in slowed:
+                container.update(cpu_period=100_000, cpu_quota=20_000)
+                slowed.add(container.id)
+
+
+def test_a_container_slowed_down_regresses_and_restored_passes(
+    docker_engine: DockerClient, container_project: Any
+) -> None:
+    project = container_project
+    args = ("--tokgate-profile", "container", "-k", "decode_tps")
+    first = project.quiet_perf(*args)
+    assert first.code == 0, first.output
+    assert project.tokgate("baseline", "accept", "latest").code == 0
+
+    over = threading.Event()
+    slower = threading.Thread(target=throttle, args=(docker_engine, project.folder, over))
+    slower.start()
+    try:
+        slowed = project.quiet_perf(*args)
+    finally:
+        over.set()
+        slower.join()
+    (verdict,) = project.record()["verdicts"]
+    assert verdict["outcome"] == "regressed", slowed.output
+    assert slowed.code == 1
+    assert verdict["ci_high"] < 1
+    for figure in ("ratio", "ci_low", "ci_high"):
+        assert f"{verdict[figure]:.3f}" in slowed.output
+    assert "regressed: " in slowed.output
+    refused = project.tokgate("baseline", "accept", "latest")
+    assert refused.code == 3
+    assert "brief decode_tps has regressed" in refused.output
+
+    restored = project.quiet_perf(*args)
+    (verdict,) = project.record()["verdicts"]
+    assert restored.code == 0, restored.output
+    assert verdict["outcome"] in ("pass", "improved", "inconclusive")
+    assert verdict["ratio"] > 0.8
+    assert not docker_engine.containers.list(
+        all=True, filters={"label": f"tokgate.run={project.runs[-1] / 'logs'}"}
+    )
+
+
+def decode_tps(project: Any) -> float:
+    """The median over the launches of the newest run."""
+    return statistics.median(one["metrics"]["decode_tps"] for one in project.record()["measurements"])
+
+
+def test_embedded_container_and_url_give_the_same_decode(
+    container_project: Any, docker_spec: Callable[..., ServerSpec], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project = container_project
+    project.workload("brief", requests=4, max_tokens=64)
+    figures: dict[str, float] = {}
+    assert (
+        project.quiet_perf("--tokgate-profile", "brief", "--tokgate-launches", "3", "-k", "measure").code == 0
+    )
+    figures["embedded"] = decode_tps(project)
+    assert project.quiet_perf("--tokgate-profile", "container", "-k", "measure").code == 0
+    figures["container"] = decode_tps(project)
+    with start(docker_spec(), log_dir=tmp_path_factory.mktemp("own")) as server:
+        url = ("--tokgate-url", server.facts.base_url, "--tokgate-model", server.facts.model)
+        finished = project.quiet_perf("--tokgate-profile", "container", *url, "-k", "measure")
+        assert finished.code == 0, finished.output
+        server.check_alive()
+    figures["url"] = decode_tps(project)
+    print(figures)
+    for other in ("container", "url"):
+        assert figures[other] == pytest.approx(figures["embedded"], rel=0.1), figures
