@@ -24,7 +24,7 @@ import msgspec
 import numpy as np
 from gates import FAMILY, Gate, Said, benchmark, history, naive, stopping, tokgate
 from nights import World, nights
-from pages import markdown, svg
+from pages import Row, markdown, svg
 
 from tokgate.judge.hypothesis import decide
 from tokgate.judge.stats import Block, welch
@@ -36,20 +36,6 @@ CVS = (0.01, 0.02, 0.05)
 DROPS = (0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.10, 0.12, 0.15, 0.20)
 DRIFT = 0.03
 BLOCKS = 3
-
-
-class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """What one gate said of one scenario; the three probabilities add up to one (improved is a pass)."""
-
-    gate: str
-    cv: float
-    drift: float
-    true_drop: float
-    launches: float
-    runs: int
-    p_regressed: float
-    p_inconclusive: float
-    p_pass: float
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
+
+import msgspec
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 420, 64, 52, 24, 168
 COLOURS = {0.01: "#1b7f5c", 0.02: "#2f6db5", 0.05: "#b5482f"}
 X_MOST = 0.20
 
 
-class Row(Protocol):
-    """A row of error_rates.py."""
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """What one gate said of one scenario; the three probabilities add up to one (improved is a pass)."""
 
     gate: str
     cv: float
     drift: float
     true_drop: float
     launches: float
+    runs: int
     p_regressed: float
     p_inconclusive: float
     p_pass: float

@@ -76,7 +76,7 @@ def plan(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, fam
 
     It ends when every promise is kept in 95 of 100 runs, every server has 20 launches, or no launch fits.
     Where history holds no scatter, half the promise is assumed. level, family: as for `judge`.
-    Raises ValueError: no cells, or a time or scatter that is not finite and above zero.
+    Raises ValueError: no cells, a time or scatter that is not finite and above zero, an empty reference.
     """
     _check(cells, budget_s)
     share = level / max(family, len(cells))
@@ -122,12 +122,13 @@ def _check(cells: Sequence[Expected], budget_s: float) -> None:
     if not cells:
         raise ValueError("no cells to plan")
     for cell in cells:
+        what = f"{cell.server} x {cell.workload}"
         for name in ("startup_s", "pass_s", "cv"):
             value = getattr(cell, name)
-            if value is not None and not (math.isfinite(value) and value > 0):
-                raise ValueError(
-                    f"{name} of {cell.server} x {cell.workload} is {value!r}; it must be finite and above zero"
-                )
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name} of {what} is {value!r}; it must be finite and above zero")
+        if cell.reference is not None and cell.values < 1:
+            raise ValueError(f"the reference of {what} holds {cell.values} values; without any it is None")
     if not (math.isfinite(budget_s) and budget_s > 0):
         raise ValueError(f"a budget is a finite number of seconds above zero, got {budget_s!r}")
 

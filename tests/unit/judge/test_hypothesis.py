@@ -1,0 +1,180 @@
+"""Claims and what experiments say of them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tokgate.judge.hypothesis import arm_failed, contradicts, decide, not_treated
+from tokgate.judge.stats import Block
+from tokgate.judge.verdict import Outcome
+from tokgate.spec.hypothesis import Arm, Claim, Hypothesis
+
+
+def hypothesis(claim: Claim, **changes: Any) -> Hypothesis:
+    values: dict[str, Any] = {
+        "name": "two-threads",
+        "title": "Two threads decode faster than one",
+        "source": "a test",
+        "a": Arm(server="one"),
+        "b": Arm(server="two"),
+        "workload": "short",
+        "claim": claim,
+        "rival": "decode is bound by bandwidth",
+    }
+    return Hypothesis(**(values | changes))
+
+
+def blocks(ratio: float, count: int = 3, cv: float = 0.01, drift: float = 0.0) -> list[Block]:
+    """Blocks of alternating order with B / A = ratio."""
+    rng = np.random.default_rng(7)
+    made = []
+    for index in range(count):
+        order = ("abba", "baab")[index % 2]
+        logs = [
+            math.log(100) + rng.normal(0, cv) + drift * at + math.log(ratio) * (arm == "b")
+            for at, arm in enumerate(order)
+        ]
+        made.append(Block(order=order, values=tuple(math.exp(log) for log in logs)))
+    return made
+
+
+ABOVE = Claim(metric="decode_tps", above=1.2)
+BELOW = Claim(metric="decode_tps", below=1.05)
+BETWEEN = Claim(metric="decode_tps", above=0.95, below=1.05)
+
+
+@pytest.mark.parametrize(
+    ("claim", "ratio", "outcome"),
+    [
+        (ABOVE, 1.6, Outcome.CONFIRMED),
+        (ABOVE, 1.0, Outcome.REFUTED),
+        (ABOVE, 1.2, Outcome.INCONCLUSIVE),
+        (BELOW, 1.0, Outcome.CONFIRMED),
+        (BELOW, 1.2, Outcome.REFUTED),
+        (BELOW, 1.05, Outcome.INCONCLUSIVE),
+        (BETWEEN, 1.0, Outcome.CONFIRMED),
+        (BETWEEN, 0.8, Outcome.REFUTED),
+        (BETWEEN, 1.2, Outcome.REFUTED),
+        (BETWEEN, 0.95, Outcome.INCONCLUSIVE),
+    ],
+)
+def test_the_whole_interval_must_lie_on_one_side(claim: Claim, ratio: float, outcome: Outcome) -> None:
+    said = decide(hypothesis(claim), blocks(ratio))
+    assert said.outcome is outcome
+    assert said.ratio == pytest.approx(ratio, rel=0.03)
+    assert (said.server, said.metric, said.launches, said.hypothesis) == (
+        "one | two",
+        "decode_tps",
+        12,
+        "two-threads",
+    )
+
+
+def test_the_sentence_holds_ratio_interval_launches_power_and_the_rival() -> None:
+    said = decide(hypothesis(ABOVE), blocks(1.0))
+    assert said.reason.startswith(
+        f"B / A of decode_tps is {said.ratio:.3f}, 95 % interval {said.ci_low:.3f} to "
+    )
+    assert "over 3 blocks (12 launches); claimed is above 1.2" in said.reason
+    assert "would have been told apart in 8 of 10 such experiments" in said.reason
+    assert said.reason.endswith("this supports instead: decode is bound by bandwidth")
+
+
+def test_what_cannot_tell_says_how_many_blocks_would() -> None:
+    said = decide(hypothesis(ABOVE), blocks(1.17, cv=0.03, count=2))
+    assert said.outcome is Outcome.INCONCLUSIVE
+    needed = int(said.reason.rsplit("; ", 1)[1].split()[0])
+    assert needed > 2
+    assert decide(hypothesis(ABOVE), blocks(1.17, cv=0.03, count=2 * needed)).outcome is Outcome.REFUTED
+
+
+def test_drift_within_blocks_is_no_effect() -> None:
+    still, drifting = (
+        decide(hypothesis(BETWEEN), blocks(1.0)),
+        decide(hypothesis(BETWEEN), blocks(1.0, drift=0.05)),
+    )
+    assert drifting.outcome is Outcome.CONFIRMED
+    assert drifting.ratio == pytest.approx(still.ratio)
+
+
+def test_a_claim_without_a_bound_is_refused() -> None:
+    with pytest.raises(ValueError, match="two-threads: the claim sets neither above, below nor fails"):
+        decide(hypothesis(Claim(metric="decode_tps")), blocks(1.0))
+
+
+def test_a_treatment_that_did_not_arrive_is_invalid_with_its_remedy() -> None:
+    said = not_treated(
+        hypothesis(ABOVE), seen="/dev/shm holds 24 GiB in both arms", remedy="set `ipc: private` in both"
+    )
+    assert said.outcome is Outcome.INVALID
+    assert said.reason == (
+        "the treatment did not reach the server: /dev/shm holds 24 GiB in both arms; set `ipc: private` in both"
+    )
+    assert contradicts(hypothesis(ABOVE), said) is None
+
+
+FAILS = Claim(fails="a", cause="160 MiB required")
+CAUSE = "Insufficient space in /dev/shm: 160 MiB required, 64 MiB free"
+
+
+def test_an_arm_that_does_not_start_is_a_finding() -> None:
+    said = arm_failed(hypothesis(ABOVE), "b", root_cause=CAUSE)
+    assert said.outcome is Outcome.ARM_FAILED
+    assert said.reason == f"arm B does not start: {CAUSE}"
+    assert "arm_failed, but the hypothesis claims otherwise" in (contradicts(hypothesis(ABOVE), said) or "")
+
+
+def test_an_arm_that_fails_as_claimed_confirms() -> None:
+    said = arm_failed(hypothesis(FAILS), "a", root_cause=CAUSE)
+    assert said.outcome is Outcome.CONFIRMED
+    assert contradicts(hypothesis(FAILS), said) is None
+
+
+@pytest.mark.parametrize(("arm", "cause"), [("b", CAUSE), ("a", "CUDA driver not found")])
+def test_the_other_arm_or_another_cause_does_not(arm: Any, cause: str) -> None:
+    said = arm_failed(hypothesis(FAILS), arm, root_cause=cause)
+    assert said.outcome is Outcome.ARM_FAILED
+    assert contradicts(hypothesis(FAILS), said) is not None
+
+
+def test_an_arm_that_starts_though_it_should_fail_refutes() -> None:
+    said = decide(hypothesis(FAILS), blocks(1.0, count=1))
+    assert said.outcome is Outcome.REFUTED
+    assert said.reason.startswith("arm A started in every block")
+
+
+@pytest.mark.parametrize(
+    ("status", "ratio", "fails"),
+    [
+        ("open", 1.6, False),
+        ("open", 1.0, True),
+        ("open", 1.2, False),
+        ("confirmed", 1.6, False),
+        ("confirmed", 1.0, True),
+        ("confirmed", 1.2, False),
+        ("refuted", 1.6, True),
+        ("refuted", 1.0, False),
+        ("refuted", 1.2, False),
+    ],
+)
+def test_a_test_fails_when_what_was_measured_contradicts_what_is_recorded(
+    status: Any, ratio: float, fails: bool
+) -> None:
+    claim = hypothesis(ABOVE, status=status)
+    said = decide(claim, blocks(ratio))
+    message = contradicts(claim, said)
+    assert (message is not None) is fails
+    if message:
+        assert said.reason in message
+        assert message.endswith("tokgate hypothesis settle two-threads --run RUN")
+
+
+def test_an_open_one_asks_to_be_settled() -> None:
+    assert decide(hypothesis(ABOVE), blocks(1.6)).notes == (
+        "open: tokgate hypothesis settle two-threads --run RUN",
+    )
+    assert decide(hypothesis(ABOVE, status="confirmed"), blocks(1.6)).notes == ()

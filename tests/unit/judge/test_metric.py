@@ -1,0 +1,45 @@
+"""What the gate knows of metrics."""
+
+from __future__ import annotations
+
+import pytest
+
+from tokgate.judge.metric import default_promise, default_tolerance, direction, figure_text
+
+
+@pytest.mark.parametrize(
+    ("metric", "way", "tolerance", "promise"),
+    [
+        ("decode_tps", "higher", 0.03, 0.05),
+        ("output_tps", "higher", 0.03, 0.05),
+        ("goodput_rps", "higher", 0.03, 0.05),
+        ("prefill_tps", "higher", 0.08, 0.12),
+        ("ttft_s", "lower", 0.08, 0.12),
+        ("tpot_s", "lower", 0.03, 0.05),
+        ("itl_s", "lower", 0.03, 0.05),
+    ],
+)
+def test_every_gated_metric_has_its_way_and_its_limits(
+    metric: str, way: str, tolerance: float, promise: float
+) -> None:
+    assert (direction(metric), default_tolerance(metric), default_promise(metric)) == (
+        way,
+        tolerance,
+        promise,
+    )
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "text"),
+    [
+        ("decode_tps", 24.0, "24.00 tok/s"),
+        ("prefill_tps", 1597.4, "1597 tok/s"),
+        ("ttft_s", 0.04567, "0.04567 s"),
+        ("goodput_rps", 1.5, "1.500 req/s"),
+        ("effective_GBps", 205.0, "205.0 GB/s"),
+        ("tokens_per_joule", 0.5, "0.5000 tok/J"),
+        ("score", 3.0, "3.000"),
+    ],
+)
+def test_figures_are_written_to_four_digits_with_their_unit(metric: str, value: float, text: str) -> None:
+    assert figure_text(metric, value) == text

@@ -1,0 +1,155 @@
+"""Where the launches of a budget go."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tokgate.judge.plan import MOST_LAUNCHES, Expected, finished, plan
+from tokgate.judge.sequential import FIRST_LOOK
+from tokgate.judge.verdict import Outcome, Verdict
+
+
+def expected(server: str, cv: float | None = 0.01, **changes: Any) -> Expected:
+    values: dict[str, Any] = {
+        "server": server,
+        "workload": "short",
+        "metric": "decode_tps",
+        "startup_s": 30.0,
+        "pass_s": 20.0,
+        "tolerance": 0.03,
+        "promise": 0.05,
+        "cv": cv,
+        "reference": "launches",
+        "values": 10,
+    }
+    return Expected(**(values | changes))
+
+
+CELLS = st.lists(
+    st.builds(
+        expected,
+        st.sampled_from("abcd"),
+        st.one_of(st.none(), st.floats(0.001, 0.1)),
+        workload=st.sampled_from(["short", "long"]),
+        metric=st.sampled_from(["decode_tps", "ttft_s"]),
+        pass_s=st.floats(1, 100),
+        reference=st.sampled_from([None, "launches", "nights", "figure"]),
+        values=st.integers(1, 15),
+    ),
+    min_size=1,
+    max_size=8,
+)
+
+
+@settings(max_examples=50)
+@given(CELLS, st.floats(10, 10_000))
+def test_a_plan_keeps_to_its_budget_or_says_that_it_cannot(cells: list[Expected], budget_s: float) -> None:
+    made = plan(cells, budget_s)
+    assert made.fits == (made.total_s <= budget_s)
+    assert made.total_s == pytest.approx(sum(server.seconds for server in made.servers))
+    launches = {server.server: server.launches for server in made.servers}
+    assert launches.keys() == {cell.server for cell in cells}
+    assert all(FIRST_LOOK <= count <= MOST_LAUNCHES for count in launches.values())
+    assert all(cell.launches == launches[cell.server] for cell in made.cells)
+    assert all(cell.drop is None or 0 < cell.drop < 1 for cell in made.cells)
+    if not made.fits:
+        assert set(launches.values()) == {FIRST_LOOK}
+
+
+def test_a_launch_costs_its_start_and_each_workload_once() -> None:
+    made = plan(
+        [expected("a"), expected("a", metric="ttft_s"), expected("a", workload="long", pass_s=40.0)], 1
+    )
+    assert made.total_s == FIRST_LOOK * (30 + 20 + 40)
+
+
+def test_the_noisy_server_gets_the_launches_and_comes_last() -> None:
+    made = plan([expected("noisy", 0.02), expected("quiet", 0.003)], 3000)
+    assert [server.server for server in made.servers] == ["quiet", "noisy"]
+    quiet, noisy = made.servers
+    assert quiet.launches == FIRST_LOOK
+    assert noisy.launches > 5
+
+
+def test_launches_end_where_the_promise_is_kept() -> None:
+    cells = [expected("a", 0.01)]
+    made = plan(cells, 1e6, family=20)
+    assert made.servers[0].launches <= 6
+    (cell,) = made.cells
+    assert cell.drop is not None
+    assert cell.drop < 0.05
+    assert made.total_s < 1000
+
+
+def test_time_saved_by_the_quiet_reaches_the_noisy_when_the_rest_is_planned_again() -> None:
+    quiet, noisy = expected("quiet", 0.02), expected("noisy", 0.03)
+    whole = plan([quiet, noisy], 800, family=2)
+    spent = FIRST_LOOK * 50.0  # the quiet one was finished at its first look
+    again = plan([noisy], 800 - spent, family=2)
+    assert again.servers[0].launches > whole.servers[1].launches
+
+
+def test_more_budget_never_sees_less() -> None:
+    drops = []
+    for budget_s in (400, 800, 1600, 3200):
+        made = plan([expected("a", 0.02), expected("b", None)], budget_s)
+        drops.append([cell.drop for cell in made.cells])
+    for before, after in pairwise(drops):
+        assert all((a or 0) <= (b or 0) for a, b in zip(after, before, strict=True))
+
+
+def test_launches_are_not_spent_where_they_do_not_help() -> None:
+    nights = expected("nights", 0.05, reference="nights")
+    alone = expected("alone", 0.05, reference="launches", values=1)
+    made = plan([nights, alone], 1e6)
+    assert {server.launches for server in made.servers} == {FIRST_LOOK}
+    assert [cell.drop is None for cell in made.cells] == [False, True]
+
+
+def test_a_cell_without_a_baseline_is_planned_as_the_next_one() -> None:
+    made = plan([expected("new", 0.02, reference=None, values=0)], 1e6)
+    assert made.cells[0].drop is None
+    assert made.servers[0].launches > FIRST_LOOK
+
+
+def test_a_figure_is_seen_only_beyond_its_tolerance() -> None:
+    figure = plan([expected("a", 0.005, reference="figure", values=1)], 300).cells[0].drop
+    launches = plan([expected("a", 0.005)], 300).cells[0].drop
+    assert figure is not None
+    assert launches is not None
+    assert figure > launches
+
+
+@pytest.mark.parametrize("name", ["startup_s", "pass_s", "cv"])
+@pytest.mark.parametrize("value", [0.0, -1.0, math.nan, math.inf])
+def test_times_and_scatter_that_are_none_are_refused(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"{name} of a x short is {value!r}"):
+        plan([expected("a", **{name: value})], 100)
+
+
+def test_no_cells_and_no_budget_are_refused() -> None:
+    with pytest.raises(ValueError, match="no cells to plan"):
+        plan([], 100)
+    with pytest.raises(ValueError, match="a finite number of seconds above zero, got nan"):
+        plan([expected("a")], math.nan)
+
+
+def test_an_empty_reference_is_refused() -> None:
+    with pytest.raises(ValueError, match="the reference of a x short holds 0 values"):
+        plan([expected("a", values=0)], 100)
+
+
+def said(outcome: Outcome) -> Verdict:
+    return Verdict(kind="gate", server="a", workload="w", metric="decode_tps", outcome=outcome)
+
+
+def test_a_server_is_finished_when_all_its_cells_are_decided() -> None:
+    assert finished([said(Outcome.PASS), said(Outcome.REGRESSED), said(Outcome.IMPROVED)])
+    assert not finished([said(Outcome.PASS), said(Outcome.INCONCLUSIVE)])
+    assert not finished([said(Outcome.PASS), said(Outcome.NO_BASELINE)])
