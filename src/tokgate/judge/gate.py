@@ -20,7 +20,7 @@ import msgspec
 
 from tokgate.judge import wording
 from tokgate.judge.metric import direction
-from tokgate.judge.power import detectable_log, fewest, gate_log
+from tokgate.judge.power import detectable_log, fewest, gate_drop
 from tokgate.judge.sequential import look_tail
 from tokgate.judge.stats import LogRatio, against_figure, against_history, log_moments, welch, welch_error
 from tokgate.judge.verdict import Outcome, Verdict
@@ -229,7 +229,16 @@ def _verdict(case: _Case, *, share: float, tail: float) -> Verdict:
         ratio=speed.ratio ** _sign(cell),
         ci_low=(low if _sign(cell) > 0 else 1 / high) if known else None,
         ci_high=(high if _sign(cell) > 0 else 1 / low) if known else None,
-        min_detectable_drop=_detectable(case, share=share, tail=tail),
+        min_detectable_drop=gate_drop(
+            partial(_error, case),
+            len(cell.current),
+            screen=tail,
+            share=share,
+            limit=case.limit,
+            tolerance=cell.tolerance,
+        )
+        if known
+        else None,
         share=share,
         current=math.exp(case.current[0]),
         baseline=math.exp(case.baseline[0]),
@@ -241,14 +250,6 @@ def _verdict(case: _Case, *, share: float, tail: float) -> Verdict:
     decides = _launches_to_decide(case, tail) if outcome is Outcome.INCONCLUSIVE else None
     reason = wording.gate(verdict, cell, case.reference, tail=tail, decides=decides)
     return msgspec.structs.replace(verdict, reason=reason)
-
-
-def _detectable(case: _Case, *, share: float, tail: float) -> float | None:
-    """Smallest drop that would have been called a regression and confirmed, at 80 % power each."""
-    if not tail or math.isinf(case.speed.se):
-        return None
-    seen = gate_log(partial(_error, case), len(case.cell.current), screen=tail, share=share) - case.limit
-    return -math.expm1(-max(seen, -math.log1p(-case.cell.tolerance)))
 
 
 def _error(case: _Case, launches: int) -> tuple[float, float]:

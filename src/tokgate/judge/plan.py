@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from tokgate.judge.gate import SCREEN
-from tokgate.judge.power import POWER, gate_log
+from tokgate.judge.power import POWER, gate_drop
 from tokgate.judge.sequential import FIRST_LOOK
 from tokgate.judge.stats import welch_error
 from tokgate.judge.verdict import Outcome, Verdict
@@ -146,12 +146,11 @@ def _need(cell: Expected, launches: int, share: float) -> float:
     0 where launches are no help: against a history of nights, or a baseline without a spread.
     """
     seen = _seen(cell, launches, share, power=KEPT)
-    if cell.reference == "nights" or math.isinf(seen):
-        return 0.0
-    return seen / -math.log1p(-cell.promise)
+    return 0.0 if cell.reference == "nights" or seen is None else seen / cell.promise
 
 
-def _seen(cell: Expected, launches: int, share: float, *, power: float) -> float:
+def _seen(cell: Expected, launches: int, share: float, *, power: float) -> float | None:
+    """The smallest drop the gate will find in the cell; without a baseline, in its next one."""
     variance = math.log1p((cell.promise / 2 if cell.cv is None else cell.cv) ** 2)
 
     def error(n: int) -> tuple[float, float]:
@@ -166,16 +165,22 @@ def _seen(cell: Expected, launches: int, share: float, *, power: float) -> float
             variance, n, variance, BASELINE_LAUNCHES if cell.reference is None else cell.values
         )
 
-    limit = -math.log1p(-cell.tolerance) if cell.reference == "figure" else 0.0
-    return limit + gate_log(error, launches, screen=SCREEN * share, share=share, power=power)
+    return gate_drop(
+        error,
+        launches,
+        screen=SCREEN * share,
+        share=share,
+        limit=math.log1p(-cell.tolerance) if cell.reference == "figure" else 0.0,
+        tolerance=cell.tolerance,
+        power=power,
+    )
 
 
 def _cell_plan(cell: Expected, launches: int, share: float) -> CellPlan:
-    drop = None
-    if cell.reference is not None:
-        seen = _seen(cell, launches, share, power=POWER)
-        if math.isfinite(seen):
-            drop = -math.expm1(-max(seen, -math.log1p(-cell.tolerance)))
     return CellPlan(
-        server=cell.server, workload=cell.workload, metric=cell.metric, launches=launches, drop=drop
+        server=cell.server,
+        workload=cell.workload,
+        metric=cell.metric,
+        launches=launches,
+        drop=None if cell.reference is None else _seen(cell, launches, share, power=POWER),
     )

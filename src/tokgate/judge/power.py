@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import chdtri, ndtr, stdtrit
+from scipy.special import chdtri, ndtr, ndtri, stdtrit
 
 POWER = 0.8
 MOST = 1000
@@ -40,22 +40,31 @@ def detectable_log(se: float, df: float, tail: float, power: float = POWER) -> f
     return se * noncentrality(round(df, 1), tail, power)
 
 
-def gate_log(
+def gate_drop(
     error: Callable[[int], tuple[float, float]],
     launches: int,
     *,
     screen: float,
     share: float,
+    limit: float,
+    tolerance: float,
     power: float = POWER,
-) -> float:
-    """Smallest log drop that both stages of the gate find, each with probability `power`.
+) -> float | None:
+    """Smallest drop (fraction) that the gate calls a regression in both stages, with probability `power`.
 
     error: se and df after so many launches; screen: the tail of the launches, share: the tail that they
-    must meet with one fresh launch more.
+    must meet with one fresh launch more; limit: the log ratio they must lie below; tolerance: the drop
+    that the estimate must be beyond. Each stage is given half of what `power` leaves to be missed, which
+    simulation bears out to 5 points. None when no drop would be seen.
     """
-    return max(
-        detectable_log(*error(launches), screen, power), detectable_log(*error(launches + 1), share, power)
-    )
+    stage = 1 - (1 - power) / 2
+    se, df = error(launches)
+    screened = detectable_log(se, df, screen, stage)
+    concluded = detectable_log(*error(launches + 1), share, stage)
+    if math.isinf(screened) or math.isinf(concluded):
+        return None
+    beyond_tolerance = -math.log1p(-tolerance) + float(ndtri(stage)) * se
+    return -math.expm1(-max(screened - limit, concluded - limit, beyond_tolerance))
 
 
 def fewest(enough: Callable[[int], bool]) -> int | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from tokgate.judge.power import detectable_log, fewest, gate_log, noncentrality
+from tokgate.judge.power import detectable_log, fewest, gate_drop, noncentrality
 from tokgate.judge.stats import welch_error
 
 
@@ -45,12 +45,27 @@ def test_without_a_spread_nothing_is_seen_and_with_none_everything() -> None:
     assert detectable_log(0.0, 4.0, 0.01) == 0
 
 
-def test_both_stages_must_find_it() -> None:
-    def error(launches: int) -> tuple[float, float]:
-        return welch_error(1e-4, launches, 1e-4, 10)
+def error(launches: int) -> tuple[float, float]:
+    """A cell with a CV of 1 % against ten launches."""
+    return welch_error(1e-4, launches, 1e-4, 10)
 
-    both = gate_log(error, 5, screen=0.0025, share=0.0005)
-    assert both == max(detectable_log(*error(5), 0.0025), detectable_log(*error(6), 0.0005))
+
+def test_both_stages_must_find_the_drop_and_it_must_be_beyond_the_tolerance() -> None:
+    limits = {"screen": 0.0025, "share": 0.0005, "limit": 0.0}
+    drop = gate_drop(error, 5, tolerance=0.001, **limits)
+    stages = detectable_log(*error(5), 0.0025, 0.9), detectable_log(*error(6), 0.0005, 0.9)
+    assert drop == pytest.approx(-math.expm1(-max(stages)))
+    wide = gate_drop(error, 5, tolerance=0.1, **limits)
+    assert wide is not None
+    assert 0.1 < wide < 0.11
+    sure = gate_drop(error, 5, tolerance=0.001, power=0.95, **limits)
+    assert sure is not None
+    assert drop is not None
+    assert sure > drop
+
+
+def test_without_a_spread_no_drop_is_seen() -> None:
+    assert gate_drop(lambda n: (math.inf, 1.0), 5, screen=0.01, share=0.01, limit=0, tolerance=0.03) is None
 
 
 @given(st.integers(2, 1000))

@@ -1,0 +1,155 @@
+"""The gate's stated error rates hold, by simulation through its own code.
+
+Seeds are fixed, so a count never changes by itself; each bound leaves room for the Monte-Carlo error of its
+runs (one chance in 10,000). `ci/bench/error_rates.py` does the same with 10,000 runs; its figures are in
+`docs/error-rates.md`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import math
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from scipy.stats import binom
+
+from tokgate.judge.plan import Expected, plan
+
+BENCH = Path(__file__).parents[2] / "ci" / "bench"
+SEED = 11
+
+
+@pytest.fixture(scope="module")
+def bench() -> Any:
+    """The bench and its modules, as the script itself sees them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(BENCH))
+        yield importlib.import_module("error_rates")
+
+
+def said(bench: ModuleType, world: dict[str, Any], drop: float, *gates: str, runs: int) -> dict[str, Any]:
+    """Rows by gate, of one scenario."""
+    chosen = {"stopping": bench.stopping, "history": bench.history} | bench.RIVALS
+    scenario = bench.Scenario(
+        world=bench.World(**world), true_drop=drop, gates={name: chosen[name] for name in gates}
+    )
+    return {row.gate: row for row in bench.rows(scenario, runs=runs, seed=SEED)}
+
+
+def at_most(rate: float, of: float, runs: int) -> bool:
+    """Whether `of`, seen in so many runs, is no evidence that the true rate is above `rate`."""
+    return bool(binom.sf(round(of * runs) - 1, runs, rate) > 1e-4)
+
+
+def at_least(rate: float, of: float, runs: int) -> bool:
+    return at_most(1 - rate, 1 - of, runs)
+
+
+@pytest.mark.parametrize("cv", [0.01, 0.02, 0.05])
+@pytest.mark.parametrize("drift", [0.0, 0.03])
+def test_a_run_of_20_cells_with_nothing_changed_fails_in_1_of_100(
+    bench: ModuleType, cv: float, drift: float
+) -> None:
+    rows = said(bench, {"cv": cv, "drift": drift}, 0.0, "tokgate", runs=700)
+    assert at_most(0.01, rows["tokgate, run of 20"].p_regressed, 700)
+
+
+@pytest.mark.parametrize(("cv", "drop"), [(0.01, 0.05), (0.02, 0.10)])
+def test_a_drop_is_found_in_95_of_100_with_5_launches(bench: ModuleType, cv: float, drop: float) -> None:
+    row = said(bench, {"cv": cv, "cells": 1}, drop, "tokgate", runs=2000)["tokgate"]
+    assert at_least(0.95, row.p_regressed, 2000)
+    assert row.p_regressed > 0.95
+
+
+@pytest.mark.parametrize("cv", [0.01, 0.02, 0.05])
+def test_a_drop_as_large_as_the_promise_does_not_pass(bench: ModuleType, cv: float) -> None:
+    row = said(bench, {"cv": cv, "cells": 1}, 0.05, "tokgate", runs=2000)["tokgate"]
+    assert at_most(0.005, row.p_pass, 2000)
+
+
+def test_without_power_the_gate_says_so_where_others_fail_or_pass(bench: ModuleType) -> None:
+    rows = said(bench, {"cv": 0.05}, 0.0, *bench.RIVALS, runs=300)
+    assert rows["tokgate"].p_inconclusive > 0.8
+    assert rows["mean < 0.95 x baseline, run of 20"].p_regressed > 0.3
+    assert rows["pytest-benchmark mean:5%, run of 20"].p_regressed > 0.3
+    missed = said(bench, {"cv": 0.01, "cells": 1}, 0.05, *bench.RIVALS, runs=300)
+    assert missed["mean < 0.95 x baseline"].p_pass > 0.3
+
+
+def test_a_history_of_nights_keeps_the_same_error(bench: ModuleType) -> None:
+    world = {"cv": 0.05, "night_cv": 0.025, "baseline": 15}
+    rows = said(bench, world, 0.0, "history", runs=700)
+    assert at_most(0.01, rows["history, run of 20"].p_regressed, 700)
+
+
+def test_early_stopping_costs_no_false_alarm(bench: ModuleType) -> None:
+    rows = said(bench, {"cv": 0.05, "launches": 8}, 0.0, "stopping", runs=200)
+    assert at_most(0.01, rows["stopping, run of 20"].p_regressed, 200)
+
+
+@pytest.mark.parametrize(("cv", "drop"), [(0.01, 0.0), (0.01, 0.10), (0.005, 0.0)])
+def test_a_clear_result_takes_less_than_60_percent_of_a_plan_of_10(
+    bench: ModuleType, cv: float, drop: float
+) -> None:
+    rows = said(bench, {"cv": cv, "launches": 10, "cells": 1}, drop, "tokgate", "stopping", runs=500)
+    fixed, early = rows["tokgate"], rows["stopping"]
+    assert early.launches <= 0.6 * fixed.launches
+    assert early.p_regressed == pytest.approx(fixed.p_regressed, abs=0.01)
+    assert early.p_pass == pytest.approx(fixed.p_pass, abs=0.01)
+
+
+@pytest.mark.parametrize("launches", [3, 5, 10])
+@pytest.mark.parametrize("cv", [0.01, 0.05])
+def test_the_drop_a_plan_says_it_sees_is_found_in_80_of_100(
+    bench: ModuleType, cv: float, launches: int
+) -> None:
+    # The scatter of launch figures: of the launch, of 20 requests, and of the slow ones among these.
+    scatter = math.hypot(cv, cv / math.sqrt(20), 0.17 * math.sqrt(0.01 / 20))
+    cell = Expected(
+        server="server",
+        workload="workload",
+        metric="decode_tps",
+        startup_s=0.5,
+        pass_s=0.5,
+        tolerance=0.03,
+        promise=0.001,
+        cv=scatter,
+        reference="launches",
+        values=10,
+    )
+    (planned,) = plan([cell], launches + 0.5, family=20).cells
+    assert planned.launches == launches
+    assert planned.drop is not None
+    world = {"cv": cv, "cells": 1, "launches": launches}
+    found = said(bench, world, planned.drop, "tokgate", runs=1000)["tokgate"].p_regressed
+    assert 0.70 <= found <= 0.90
+
+
+def test_mirrored_blocks_see_through_drift_and_one_arm_after_the_other_does_not(bench: ModuleType) -> None:
+    rows = {
+        (row.gate.split(" x ")[0], row.drift, row.true_drop): row
+        for row in bench.experiments(runs=1000, seed=SEED)
+    }
+    for drift in (0.0, 0.03):
+        row = rows["A B B A", drift, 0.0]
+        assert at_most(0.05, row.p_regressed + row.p_pass, 1000)
+    assert rows["A", 0.03, 0.0].p_regressed > 0.4
+    assert rows["A B B A", 0.03, 0.05].p_regressed > 0.99
+
+
+def test_the_script_writes_rows(tmp_path: Path) -> None:
+    file = tmp_path / "rows.json"
+    command = [sys.executable, str(BENCH / "error_rates.py"), "--runs", "4", "--json", str(file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "Operating characteristic" in done.stdout
+    rows = json.loads(file.read_text())
+    assert {
+        "gate", "cv", "drift", "true_drop", "launches", "runs", "p_regressed", "p_inconclusive", "p_pass",
+    } == set(rows[0])  # fmt: skip
+    assert all(row["p_regressed"] + row["p_inconclusive"] + row["p_pass"] == pytest.approx(1) for row in rows)
