@@ -42,14 +42,6 @@ def perf(project: pytest.Pytester, *args: str) -> pytest.RunResult:
     return project.runpytest_subprocess("-m", "perf", "-p", "no:cacheprovider", *args)
 
 
-def test_every_option_is_in_one_group_of_the_help(pytester: pytest.Pytester) -> None:
-    told = pytester.runpytest_subprocess("--help").outlines
-    start = next(i for i, line in enumerate(told) if line.startswith("tokgate: speed of LLM servers"))
-    group = [line for line in told[start + 1 : told.index("", start)] if "--tokgate-" in line[:14]]
-    assert [line.split()[0].split("=")[0] for line in group] == [f"--tokgate-{name}" for name in OPTIONS]
-    assert sum("  --tokgate-" in line[:14] for line in told) == len(OPTIONS)
-
-
 def test_a_project_that_does_not_use_it_pays_nothing(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
