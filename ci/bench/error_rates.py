@@ -175,16 +175,20 @@ def main() -> None:
         found += rows(scenario, runs=options.runs, seed=SEED + number)
         print(f"{time.perf_counter() - started:6.0f} s  {number + 1} scenarios", end="\r", file=sys.stderr)
     found += experiments(runs=options.runs, seed=SEED + 1000)
-    tables = markdown(found)
-    print(tables)
+    print(markdown(found))
     if options.json:
         options.json.write_bytes(msgspec.json.encode(found))
     if options.docs:
-        (options.docs / "error-rates.svg").write_text(svg(found))
-        page = options.docs / "error-rates.md"
-        before, begin, rest = page.read_text().partition("<!-- tables -->\n")
-        _, end, after = rest.partition("<!-- end of tables -->\n")
-        page.write_text(f"{before}{begin}\n{tables}\n\n{end}{after}")
+        renew(options.docs, found)
+
+
+def renew(docs: Path, found: list[Row]) -> None:
+    """Draw error-rates.svg anew, and the tables between the marks of error-rates.md."""
+    (docs / "error-rates.svg").write_text(svg(found))
+    page = docs / "error-rates.md"
+    before, begin, rest = page.read_text().partition("<!-- tables -->\n")
+    _, end, after = rest.partition("<!-- end of tables -->\n")
+    page.write_text(f"{before}{begin}\n{markdown(found)}\n\n{end}{after}")
 
 
 if __name__ == "__main__":

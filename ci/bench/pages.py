@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 720, 420, 64, 52, 24, 168
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 740, 420, 64, 52, 24, 184
 COLOURS = {0.01: "#1b7f5c", 0.02: "#2f6db5", 0.05: "#b5482f"}
 X_MOST = 0.20
 
@@ -69,7 +69,10 @@ def _early(rows: Sequence[Row]) -> str:
             continue
         fixed = found[gate.removesuffix(", early stopping"), cv, drop]
         plan = gate.removeprefix("tokgate, plan of ").removesuffix(", early stopping")
-        spent = f"{early.launches:.1f} of {fixed.launches:.1f}", f"{early.launches / fixed.launches:.0%}"
+        spent = (
+            f"{early.launches:.1f} of {fixed.launches:.1f}",
+            f"{100 * early.launches / fixed.launches:.0f} %",
+        )
         lines.append([plan, _percent(cv), _percent(drop), *spent, _three(early), _three(fixed)])
     header = ["plan", "CV", "true drop", "launches spent", "share", "stopping early", "whole plan"]
     return _table(header, lines)
