@@ -185,7 +185,7 @@ def _judge_family(cases: Sequence[_Case], *, level: float, family: int) -> list[
     while len(shares) < len(cases):
         share = level / (family - len(shares))
         now = [i for i in range(len(cases)) if i not in shares]
-        slower = [i for i in now if cases[i].speed.p_below(cases[i].limit) <= _screen(cases[i], share)]
+        slower = [i for i in now if cases[i].speed.p_below(cases[i].limit) <= _look(cases[i], share)]
         shares |= dict.fromkeys(slower or now, share)
     return [_verdict(case, share=shares[i], tail=_screen(case, shares[i])) for i, case in enumerate(cases)]
 
