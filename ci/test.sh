@@ -18,7 +18,4 @@ if (($#)); then
 fi
 # What does not time anything runs in parallel; servers and schedules need the machine to themselves.
 pytest -n auto -q tests/unit
-# Left out: tests that measure whole runs and need a machine with nothing else on it; run them by name:
-#   ./ci/test.sh tests/integration/test_suite_flow.py
-quiet_only=(test_host_busy test_suite_docker test_suite_faults test_suite_flow test_experiments)
-exec pytest tests/plugin tests/calibration tests/integration $(printf -- "--ignore=tests/integration/%s.py " "${quiet_only[@]}")
+exec pytest tests/plugin tests/calibration tests/integration

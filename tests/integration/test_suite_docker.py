@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import statistics
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from docker import DockerClient
 
 from tokgate.launch.start import start
-from tokgate.spec.server import ServerSpec
+from tokgate.spec.catalogue import Catalogue
 
 SERVER = "llamacpp-cpu"
 
@@ -83,7 +82,7 @@ def decode_tps(project: Any) -> float:
 
 
 def test_embedded_container_and_url_give_the_same_decode(
-    container_project: Any, docker_spec: Callable[..., ServerSpec], tmp_path_factory: pytest.TempPathFactory
+    container_project: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     project = container_project
     project.workload("brief", requests=4, max_tokens=64)
@@ -94,7 +93,8 @@ def test_embedded_container_and_url_give_the_same_decode(
     figures["embedded"] = decode_tps(project)
     assert project.quiet_perf("--tokgate-profile", "container", "-k", "measure").code == 0
     figures["container"] = decode_tps(project)
-    with start(docker_spec(), log_dir=tmp_path_factory.mktemp("own")) as server:
+    own = Catalogue(project.folder / "fixtures").server("llamacpp-cpu")
+    with start(own, log_dir=tmp_path_factory.mktemp("own")) as server:
         url = ("--tokgate-url", server.facts.base_url, "--tokgate-model", server.facts.model)
         finished = project.quiet_perf("--tokgate-profile", "container", *url, "-k", "measure")
         assert finished.code == 0, finished.output
