@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import statistics
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -22,20 +24,31 @@ def container_project(project: Any, free_port: int) -> Any:
     """Profile `container`: three launches of the container under `brief`."""
     declared = project.folder / "fixtures" / "servers" / f"{SERVER}.yaml"
     declared.write_text(re.sub(r"port: \d+", f"port: {free_port}", declared.read_text(), count=1))
-    project.workload("brief", requests=2, max_tokens=24)
+    project.workload("brief", requests=2, max_tokens=48)
     project.profile("container", SERVER, "brief", launches=3)
     return project
 
 
-def throttle(engine: DockerClient, run_folder: Path, over: threading.Event) -> None:
-    """Give every container of this project's runs a fifth of a CPU as soon as it is there."""
-    slowed: set[str] = set()
-    while not over.wait(0.05):
-        for container in engine.containers.list(filters={"label": "tokgate.server"}, ignore_removed=True):
-            ours = container.labels["tokgate.run"].startswith(str(run_folder))
-            if ours and container.id not in slowed:
-                container.update(cpu_period=100_000, cpu_quota=20_000)
-                slowed.add(container.id)
+@contextmanager
+def throttled(engine: DockerClient, run_folder: Path) -> Iterator[None]:
+    """Give every container of this project's runs half of the one core it uses, the moment it starts.
+
+    Told by the engine's events: asking again and again would itself be the program that disturbs the host.
+    """
+    starts = engine.events(decode=True, filters={"event": "start", "label": "tokgate.server"})
+
+    def slow_down() -> None:
+        for event in starts:
+            if event["Actor"]["Attributes"]["tokgate.run"].startswith(str(run_folder)):
+                engine.containers.get(event["id"]).update(cpu_period=100_000, cpu_quota=50_000)
+
+    slower = threading.Thread(target=slow_down)
+    slower.start()
+    try:
+        yield
+    finally:
+        starts.close()
+        slower.join()
 
 
 def test_a_container_slowed_down_regresses_and_restored_passes(
@@ -47,14 +60,8 @@ def test_a_container_slowed_down_regresses_and_restored_passes(
     assert first.code == 0, first.output
     assert project.tokgate("baseline", "accept", "latest").code == 0
 
-    over = threading.Event()
-    slower = threading.Thread(target=throttle, args=(docker_engine, project.folder, over))
-    slower.start()
-    try:
+    with throttled(docker_engine, project.folder):
         slowed = project.quiet_perf(*args)
-    finally:
-        over.set()
-        slower.join()
     (verdict,) = project.record()["verdicts"]
     assert verdict["outcome"] == "regressed", slowed.output
     assert slowed.code == 1
@@ -85,7 +92,7 @@ def test_embedded_container_and_url_give_the_same_decode(
     container_project: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     project = container_project
-    project.workload("brief", requests=4, max_tokens=64)
+    project.workload("brief", requests=4, max_tokens=48)
     figures: dict[str, float] = {}
     assert (
         project.quiet_perf("--tokgate-profile", "brief", "--tokgate-launches", "3", "-k", "measure").code == 0
