@@ -10,8 +10,7 @@ export PATH="$PWD/.venv/bin:$PATH"
 ruff format --check --quiet .
 ruff check --quiet .
 mypy --no-error-summary
-lint-imports --no-logo >/tmp/tokgate-imports.$$ || { cat /tmp/tokgate-imports.$$; exit 1; }
-rm -f /tmp/tokgate-imports.$$
+floors=$(lint-imports --no-logo) || { echo "$floors"; exit 1; }
 
 if (($#)); then
     exec pytest "$@"

@@ -11,7 +11,6 @@ import pytest
 pytest_plugins = "pytester"
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = ("profile", "server", "url", "model", "launches", "require", "out", "no-wait")
 PROFILE = """\
 description: of a test
 {hardware}launches: 2
@@ -48,7 +47,7 @@ def test_a_project_that_does_not_use_it_pays_nothing(pytester: pytest.Pytester) 
         import sys
 
         def test_nothing_heavy_is_imported():
-            heavy = {"openai", "numpy", "scipy", "docker", "aiohttp", "rich", "msgspec", "yaml"}
+            heavy = {"openai", "numpy", "scipy", "docker", "aiohttp", "rich", "msgspec", "yaml", "uvloop"}
             assert not heavy & sys.modules.keys()
         """
     )

@@ -7,7 +7,14 @@ from typing import Literal
 _LOWER_IS_BETTER = {"ttft_s", "tpot_s", "itl_s"}
 _NOISY = {"ttft_s", "prefill_tps"}  # prefill and the first token scatter more between launches
 
-_UNITS = {"tps": "tok/s", "rps": "req/s", "GBps": "GB/s", "s": "s", "joule": "tok/J"}
+_UNITS = {
+    "tps": "tok/s",
+    "rps": "req/s",
+    "GBps": "GB/s",
+    "s": "s",
+    "joule": "tok/J",
+    "chunk": "tok/chunk",
+}
 
 
 def direction(metric: str) -> Literal["higher", "lower"]:
@@ -25,7 +32,11 @@ def default_promise(metric: str) -> float:
     return 0.12 if metric in _NOISY else 0.05
 
 
+def unit(metric: str) -> str:
+    """The unit a metric's name ends in, as it is written; empty when it has none."""
+    return _UNITS.get(metric.rsplit("_", 1)[-1], "")
+
+
 def figure_text(metric: str, value: float) -> str:
     """A figure with its unit, to four digits: `24.51 tok/s`."""
-    unit = _UNITS.get(metric.rsplit("_", 1)[-1], "")
-    return f"{f'{value:#.4g}'.rstrip('.')} {unit}".rstrip()
+    return f"{f'{value:#.4g}'.rstrip('.')} {unit(metric)}".rstrip()

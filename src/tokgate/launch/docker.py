@@ -167,7 +167,8 @@ def _sigterm_interrupts() -> Iterator[None]:
         return
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt("SIGTERM")
+        # Not raised here: asyncio, while it runs, has a handler of its own that cancels cleanly.
+        signal.raise_signal(signal.SIGINT)
 
     signal.signal(signal.SIGTERM, interrupt)
     try:

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import docker
 from docker import DockerClient
 from docker.errors import APIError, DockerException
-from docker.utils import parse_host
 from requests.exceptions import RequestException
 
 from tokgate._exceptions import DockerUnavailable, LaunchError
+from tokgate.machine.docker_engine import reach
 
 LABEL = "tokgate"
 OWNER_LABEL = "tokgate.owner"
@@ -24,7 +22,7 @@ UNREACHABLE = (RequestException, DockerException, OSError)
 
 def connect() -> DockerClient:
     """A client of the engine that DOCKER_HOST names, else of the local one. Raises one of UNREACHABLE."""
-    _reach()
+    reach()
     return docker.from_env(timeout=_TIMEOUT_S)
 
 
@@ -43,7 +41,7 @@ def engine(server: str) -> Iterator[DockerClient]:
 def docker_errors(server: str, *, doing: str = "asked the Docker engine for its version") -> Iterator[None]:
     """What docker-py raises inside becomes LaunchError, or DockerUnavailable when the engine is not there."""
     try:
-        _reach()
+        reach()
         yield
     except APIError as error:
         raise LaunchError(
@@ -58,11 +56,3 @@ def docker_errors(server: str, *, doing: str = "asked the Docker engine for its 
             "and what DOCKER_HOST says.",
             server=server,
         ) from error
-
-
-def _reach() -> None:
-    """Raise OSError when the engine's socket takes no connection. docker-py then leaves its own socket unclosed."""
-    host = str(parse_host(os.environ.get("DOCKER_HOST")))
-    if host.startswith("http+unix://"):
-        with socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(host.removeprefix("http+unix://"))

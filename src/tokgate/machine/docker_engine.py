@@ -24,13 +24,11 @@ def ask_engine(images: Iterable[str] = ()) -> Engine:
     """Ask the engine that DOCKER_HOST names, else the local one, for its version and for `images`."""
     import docker  # late: it takes longer to import than most checks take
     from docker.errors import DockerException, ImageNotFound
-    from docker.utils import parse_host
     from requests.exceptions import RequestException
 
-    host = str(parse_host(os.environ.get("DOCKER_HOST")))
     found = {}
     try:
-        _reach(host)
+        reach()
         with closing(docker.from_env(timeout=_TIMEOUT_S)) as client:
             version = str(client.version()["Version"])
             for image in images:
@@ -41,12 +39,20 @@ def ask_engine(images: Iterable[str] = ()) -> Engine:
     except (DockerException, RequestException) as error:
         return Engine(version=None, error=str(error))
     except OSError as error:
-        return Engine(version=None, error=f"{host}: {error.strerror or error}")
+        return Engine(version=None, error=f"{_host()}: {error.strerror or error}")
     return Engine(version=version, images=found)
 
 
-def _reach(host: str) -> None:
-    """Raise OSError when the engine's socket takes no connection: plainer than what docker-py makes of it."""
+def _host() -> str:
+    from docker.utils import parse_host
+
+    return str(parse_host(os.environ.get("DOCKER_HOST")))
+
+
+def reach() -> None:
+    """Raise OSError when the engine's socket takes no connection: plainer than what docker-py makes of it,
+    which then leaves its own socket unclosed."""
+    host = _host()
     if host.startswith("http+unix://"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_TIMEOUT_S)

@@ -9,6 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from tokgate.judge.metric import unit
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunRecord
@@ -24,7 +25,6 @@ _STYLE = {
     Outcome.INCONCLUSIVE: "yellow",
     Outcome.NO_BASELINE: "dim",
 }
-_UNITS = {"tps": "tok/s", "s": "s", "rps": "req/s", "GBps": "GB/s", "joule": "tok/J", "chunk": "tok/chunk"}
 
 
 def summary(record: RunRecord, *, width: int, colour: bool) -> str:
@@ -41,10 +41,9 @@ def figure(metric: str, value: float | None) -> str:
     """A metric's value with its unit; seconds below one as milliseconds."""
     if value is None:
         return "–"
-    unit = _UNITS[metric.rsplit("_", 1)[-1]]
-    if unit == "s" and value < 1:
+    if unit(metric) == "s" and value < 1:
         return f"{value * 1e3:.1f} ms"
-    return f"{value:.4g} {unit}"
+    return f"{value:.4g} {unit(metric)}"
 
 
 def measured(measurement: Measurement) -> str:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from tokgate.launch.model import expand
 from tokgate.machine.doctor import Needs
 from tokgate.spec.catalogue import Catalogue
 from tokgate.spec.server import DockerLaunch, EmbeddedLaunch, ServerSpec
@@ -41,11 +41,11 @@ def _bytes(spec: ServerSpec) -> int:
 
 def _model_files(spec: ServerSpec) -> Iterator[Path]:
     if isinstance(spec.launch, EmbeddedLaunch) and not spec.launch.gguf.startswith("package:"):
-        yield Path(os.path.expandvars(spec.launch.gguf)).expanduser()
+        yield Path(expand(spec.launch.gguf))
     if isinstance(spec.launch, DockerLaunch):
         for volume in spec.launch.volumes:
-            yield Path(os.path.expandvars(volume.split(":")[0])).expanduser()
+            yield Path(expand(volume.split(":")[0]))
         if spec.model.file is not None and spec.model.source is not None:
-            folder = Path(os.path.expandvars(spec.model.source)).expanduser()
+            folder = Path(expand(spec.model.source))
             if folder.is_absolute():  # else a repository, whose files the engine finds in its own cache
                 yield folder / spec.model.file

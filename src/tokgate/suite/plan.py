@@ -45,8 +45,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run covers.
 
-    why: how the profile was chosen; experiments: its hypotheses, when the whole profile runs; unable: why nothing of it can run here, None when it can;
-    not_checked: what is left out, each with its reason.
+    why: how the profile was chosen; experiments: its hypotheses, when the whole profile runs;
+    unable: why nothing of it can run here, None when it can; not_checked: what is left out, with reasons.
     """
 
     profile: Profile

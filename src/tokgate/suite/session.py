@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
+from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
 
 import msgspec
@@ -124,10 +124,15 @@ class Session:
 
     def _judge(self, family: tuple[Key, ...]) -> None:
         self._complete(dict.fromkeys((server, workload) for server, workload, _ in family))
-        cells = [self._judged(*key) for key in family]
-        for key, cell, verdict in zip(family, cells, judge(cells), strict=True):
+        servers = dict.fromkeys(server for server, _, _ in family)
+        baselines = {server: read_baseline(self.baselines / f"{server}.yaml") for server in servers}
+        references = [self._reference(baselines[key[0]], *key) for key in family]
+        cells = [
+            self._judged(*key, reference) for key, (reference, _) in zip(family, references, strict=True)
+        ]
+        for key, cell, (_, gap), verdict in zip(family, cells, references, judge(cells), strict=True):
             if verdict.outcome is Outcome.NO_BASELINE:
-                verdict = _replace(verdict, reason=self._reference(*key)[1])
+                verdict = _replace(verdict, reason=gap)
             self._verdicts[key] = self._confirmed(cell, verdict) if needs_confirmation(verdict) else verdict
         self._record_verdicts()
 
@@ -139,7 +144,7 @@ class Session:
                 with suppress(LaunchError):  # kept, and told by `_why_invalid`
                     self.measured(server, workload, launch)
 
-    def _judged(self, server: str, workload: str, metric: Metric) -> JudgedCell:
+    def _judged(self, server: str, workload: str, metric: Metric, reference: Reference | None) -> JudgedCell:
         cell = self.plan.cell(server, workload)
         launches = [
             one
@@ -151,7 +156,7 @@ class Session:
             workload=workload,
             metric=metric,
             current=tuple(one.gated[metric] for one in launches if metric in one.gated),
-            reference=self._reference(server, workload, metric)[0],
+            reference=reference,
             invalid=self._why_invalid(server, launches),
             tolerance=cell.workload.tolerance.get(metric, default_tolerance(metric)),
             promise=cell.workload.promise.get(metric, default_promise(metric)),
@@ -166,9 +171,10 @@ class Session:
                 return f"launch {one.launch}: {one.problems[0].rule}: {one.problems[0].detail}"
         return None if launches else "nothing was measured"
 
-    def _reference(self, server: str, workload: str, metric: Metric) -> tuple[Reference | None, str]:
-        """What the baseline offers for this metric, or why it offers nothing."""
-        baseline = read_baseline(self.baselines / f"{server}.yaml")
+    def _reference(
+        self, baseline: Baseline | None, server: str, workload: str, metric: Metric
+    ) -> tuple[Reference | None, str]:
+        """What the server's baseline offers for this metric, or why it offers nothing."""
         if baseline is None:
             accept = f"tokgate baseline accept {self.writer.record.run_id} --server {server}"
             return None, f"no baseline is stored; `{accept}` makes this run one"
@@ -210,8 +216,3 @@ def _as_reference(baseline: Baseline, values: tuple[float, ...]) -> Reference:
 def _replace(verdict: Verdict, **changes: object) -> Verdict:
     changed: Verdict = msgspec.structs.replace(verdict, **changes)
     return changed
-
-
-def silent(_: str) -> AbstractContextManager[Watch]:
-    """No display: what `around` is when nobody looks."""
-    return nullcontext(lambda stage, progress: None)
