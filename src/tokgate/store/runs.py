@@ -12,6 +12,7 @@ from tokgate._exceptions import RecordError
 from tokgate.judge.verdict import Verdict
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.measurement import Measurement
+from tokgate.spec.hypothesis import Hypothesis
 from tokgate.spec.workload import Workload
 from tokgate.store.files import write_atomically
 
@@ -25,6 +26,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     started, ended: UTC, ISO 8601; ended is None while it runs, or when it was cut off.
     baselines: where this run's baselines live, below `baselines/`.
     conditions: by workload, what a baseline must share with it to be compared.
+    hypotheses: what was claimed when this run tested it, for whoever reads the record after the claim changed.
     not_checked: what this run could not check, each with its reason.
     """
 
@@ -38,6 +40,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     baselines: str
     fingerprint: Fingerprint
     conditions: dict[str, dict[str, str]]
+    hypotheses: tuple[Hypothesis, ...] = ()
     not_checked: tuple[str, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
