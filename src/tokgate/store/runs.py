@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 
@@ -15,6 +16,8 @@ from tokgate.measure.measurement import Measurement
 from tokgate.spec.hypothesis import Hypothesis
 from tokgate.spec.workload import Workload
 from tokgate.store.files import write_atomically
+
+T = TypeVar("T")
 
 SCHEMA = 1
 RECORD = "run.json"
@@ -86,7 +89,11 @@ def new_run_folder(out: Path) -> Path:
 
 def read_run(path: Path) -> RunRecord:
     """The record of a run's folder, or of its run.json. Raises RecordError: absent, damaged, of a newer schema."""
-    file = path / RECORD if path.is_dir() else path
+    return read_as(path / RECORD if path.is_dir() else path, RunRecord)
+
+
+def read_as(file: Path, kind: type[T]) -> T:
+    """The record in `file` as a `kind`, which may leave fields out. Raises RecordError as `read_run`."""
     try:
         raw = file.read_bytes()
     except OSError as error:
@@ -99,7 +106,7 @@ def read_run(path: Path) -> RunRecord:
             raise RecordError(
                 f"has schema {schema}, this tokgate reads up to {SCHEMA}; update tokgate", path=file
             )
-        return msgspec.json.decode(raw, type=RunRecord)
+        return msgspec.json.decode(raw, type=kind)
     except msgspec.DecodeError as error:
         raise RecordError(f"is not a run record: {error}", path=file) from error
 

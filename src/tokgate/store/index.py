@@ -1,0 +1,123 @@
+"""The index of a folder of records: summaries in one SQLite file, brought up to date by whoever reads it.
+
+It is a cache. The records are the truth: a record that is new or was rewritten since is read again, what
+was indexed of one that is gone is dropped, and an index that is damaged or of another version is made anew.
+A reader that may not write keeps its index in memory. SQLite keeps two readers, and a power cut, apart.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from tokgate._exceptions import RecordError
+from tokgate.machine.fingerprint import Fingerprint, fingerprint_id
+from tokgate.store.runs import RECORD, SCHEMA
+from tokgate.store.summary import CellSummary, summarise
+
+INDEX = "history.sqlite"
+_VERSION = 1000 * SCHEMA + 1  # raise it when what is kept of a record changes
+_AT_ONCE = 100  # records to a transaction
+
+_TABLES = (
+    "DROP TABLE IF EXISTS record",
+    "DROP TABLE IF EXISTS fingerprint",
+    "DROP TABLE IF EXISTS cell",
+    "CREATE TABLE record (name TEXT PRIMARY KEY, stamp TEXT NOT NULL, problem TEXT)",
+    "CREATE TABLE fingerprint (id INTEGER PRIMARY KEY, box TEXT NOT NULL, facts BLOB NOT NULL UNIQUE)",
+    "CREATE TABLE cell (record TEXT NOT NULL, started TEXT NOT NULL, server TEXT NOT NULL, "
+    "workload TEXT NOT NULL, fingerprint INTEGER NOT NULL, summary BLOB NOT NULL)",
+    "CREATE INDEX cell_record ON cell (record)",
+)
+
+
+@contextmanager
+def open_index(out: Path) -> Iterator[sqlite3.Connection]:
+    """The index of `out`, up to date with its records. Raises RecordError when `out` cannot be listed."""
+    stamps = _stamps(out)
+    with closing(_connected(out / INDEX)) as index:
+        _refresh(index, out, stamps)
+        yield index
+
+
+def _connected(path: Path | str) -> sqlite3.Connection:
+    with ExitStack() as undo:
+        try:
+            index = undo.enter_context(closing(sqlite3.connect(path, timeout=60, isolation_level=None)))
+            index.execute("PRAGMA synchronous = NORMAL")
+            with _transaction(index):
+                if index.execute("PRAGMA user_version").fetchone() != (_VERSION,):
+                    for statement in _TABLES:
+                        index.execute(statement)
+                    index.execute(f"PRAGMA user_version = {_VERSION}")
+        except sqlite3.OperationalError:  # the folder may only be read
+            return _connected(":memory:")
+        except sqlite3.DatabaseError:  # damaged
+            for damaged in (Path(f"{path}-journal"), Path(path)):
+                damaged.unlink(missing_ok=True)
+            return _connected(path)
+        undo.pop_all()
+    return index
+
+
+@contextmanager
+def _transaction(index: sqlite3.Connection) -> Iterator[None]:
+    index.execute("BEGIN IMMEDIATE")
+    with index:
+        yield
+
+
+def _stamps(out: Path) -> dict[str, str]:
+    """By folder with a record: what changes when the record is rewritten."""
+    try:
+        with os.scandir(out) as entries:
+            names = [entry.name for entry in entries if entry.is_dir()]
+    except OSError as error:
+        raise RecordError(
+            f"cannot be listed: {error.strerror}; run the suite first, or give --runs DIR", path=out
+        ) from error
+    stamps = {}
+    for name in names:
+        with suppress(OSError):
+            stat = (out / name / RECORD).stat()
+            stamps[name] = f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_size}"
+    return stamps
+
+
+def _refresh(index: sqlite3.Connection, out: Path, stamps: dict[str, str]) -> None:
+    known = dict(index.execute("SELECT name, stamp FROM record").fetchall())
+    changed = [name for name in known.keys() | stamps.keys() if known.get(name) != stamps.get(name)]
+    for first in range(0, len(changed), _AT_ONCE):
+        names = changed[first : first + _AT_ONCE]
+        read = [(name, *_read(out / name)) for name in names if name in stamps]
+        with _transaction(index):
+            for name in names:
+                index.execute("DELETE FROM cell WHERE record = ?", (name,))
+                index.execute("DELETE FROM record WHERE name = ?", (name,))
+            for name, cells, problem in read:
+                index.execute("INSERT INTO record VALUES (?, ?, ?)", (name, stamps[name], problem))
+                for cell, fingerprint in cells:
+                    _insert(index, name, cell, fingerprint)
+
+
+def _read(folder: Path) -> tuple[tuple[tuple[CellSummary, Fingerprint], ...], str | None]:
+    try:
+        return summarise(folder), None
+    except RecordError as error:
+        return (), str(error)
+
+
+def _insert(index: sqlite3.Connection, record: str, cell: CellSummary, fingerprint: Fingerprint) -> None:
+    facts = msgspec.json.encode(fingerprint)
+    index.execute(
+        "INSERT OR IGNORE INTO fingerprint (box, facts) VALUES (?, ?)", (fingerprint_id(fingerprint), facts)
+    )
+    index.execute(
+        "INSERT INTO cell VALUES (?, ?, ?, ?, (SELECT id FROM fingerprint WHERE facts = ?), ?)",
+        (record, cell.started, cell.server, cell.workload, facts, msgspec.json.encode(cell)),
+    )

@@ -1,0 +1,236 @@
+"""History reads what the records say, whatever happened to them or to its index."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tokgate._exceptions import RecordError
+from tokgate.drive.sample import Sample
+from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.launch.server import ServerFacts
+from tokgate.machine.fingerprint import Fact, Fingerprint, Weight, differences, fingerprint_id
+from tokgate.machine.monitor import Monitor
+from tokgate.measure.measurement import Measurement
+from tokgate.store.history import Cost, read_costs, read_history, unreadable
+from tokgate.store.index import INDEX
+from tokgate.store.runs import RECORD, RunRecord, RunWriter, read_run
+
+BOX = Fingerprint({"gpu": Fact("gfx1151", Weight.MUST_MATCH), "kernel": Fact("6.17", Weight.MAY_DIFFER)})
+
+
+@pytest.fixture(scope="module")
+def measurement() -> Measurement:
+    with Monitor(server_pids=()) as monitor:
+        pass
+    return Measurement(
+        server="s",
+        workload="chat",
+        launch=1,
+        started="2026-01-01T00:00:01.000+00:00",
+        valid=True,
+        problems=(),
+        metrics={},
+        gated={"decode_tps": 10.0, "ttft_s": 0.1},
+        facts=ServerFacts(
+            name="s",
+            engine="llama.cpp",
+            base_url="http://x",
+            model="m",
+            startup_s=3.0,
+            image_digest="img@sha256:1",
+            args=("serve", "--port", "8001"),
+        ),
+        warmup_passes=2,
+        host=msgspec.structs.replace(monitor.report, duration_s=4.0),
+        client_cpu_s=0.1,
+        max_lag_s=0.001,
+        samples=(Sample(index=0, prompt_id="p", asked_tokens=8, sent_s=0.0, end_s=1.5),),
+    )
+
+
+def record(day: int, *measurements: Measurement, fingerprint: Fingerprint = BOX) -> RunRecord:
+    return RunRecord(
+        run_id=f"202601{day:02}T000000Z-abcdef",
+        started=f"2026-01-{day:02}T00:00:00.000+00:00",
+        tokgate="0",
+        command=("pytest",),
+        profile="mine",
+        baselines="box",
+        fingerprint=fingerprint,
+        conditions={"chat": {"requests": "4"}, "code": {"requests": "4"}},
+        measurements=measurements,
+        verdicts=(
+            Verdict(kind="gate", server="s", workload="chat", metric="decode_tps", outcome=Outcome.REGRESSED),
+        ),
+    )
+
+
+def write(out: Path, one: RunRecord) -> None:
+    RunWriter(out / one.run_id, one)
+
+
+def launched(measurement: Measurement, *figures: float, **changes: object) -> tuple[Measurement, ...]:
+    return tuple(
+        msgspec.structs.replace(measurement, launch=n + 1, gated={"decode_tps": figure}, **changes)
+        for n, figure in enumerate(figures)
+    )
+
+
+def test_a_point_is_what_a_run_measured(tmp_path: Path, measurement: Measurement) -> None:
+    write(tmp_path, record(1, *launched(measurement, 5.0, 20.0)))
+    (series,) = read_history(tmp_path)
+    (point,) = series.points
+    assert (series.server, series.workload, series.metric) == ("s", "chat", "decode_tps")
+    assert series.fingerprint == fingerprint_id(BOX)
+    assert point.value == pytest.approx(10.0)
+    assert point.launches == (5.0, 20.0)
+    assert (point.valid, point.outcome, point.provenance) == (True, Outcome.REGRESSED, "measured")
+    assert (point.run_id, point.started) == ("20260101T000000Z-abcdef", "2026-01-01T00:00:00.000+00:00")
+
+
+def test_points_stand_in_the_order_of_time_and_invalid_ones_say_so(
+    tmp_path: Path, measurement: Measurement
+) -> None:
+    for day in (3, 1, 2):
+        write(tmp_path, record(day, *launched(measurement, float(day), valid=day != 2)))
+    (series,) = read_history(tmp_path)
+    seen = [(point.launches, point.valid) for point in series.points]
+    assert seen == [((1.0,), True), ((2.0,), False), ((3.0,), True)]
+
+
+def test_what_is_asked_for_is_what_comes(tmp_path: Path, measurement: Measurement) -> None:
+    other = Fingerprint({**BOX.facts, "gpu": Fact("gfx1100", Weight.MUST_MATCH)})
+    write(tmp_path, record(1, measurement, msgspec.structs.replace(measurement, workload="code")))
+    write(tmp_path, record(2, msgspec.structs.replace(measurement, server="t")))
+    write(tmp_path, record(3, measurement, fingerprint=other))
+
+    def keys(**wanted: str) -> set[tuple[str, str, str, int]]:
+        found = read_history(tmp_path, **wanted)
+        return {(one.server, one.workload, one.metric, len(one.points)) for one in found}
+
+    assert len(keys()) == 6  # the other machine's have the same names
+    assert keys(server="t") == {("t", "chat", "decode_tps", 1), ("t", "chat", "ttft_s", 1)}
+    assert keys(workload="code", metric="ttft_s") == {("s", "code", "ttft_s", 1)}
+    assert keys(since="2026-01-03") == keys(fingerprint=fingerprint_id(other))
+    assert keys(server="nobody") == set()
+
+
+def test_a_changed_workload_is_another_series(tmp_path: Path, measurement: Measurement) -> None:
+    write(tmp_path, record(1, measurement))
+    write(tmp_path, msgspec.structs.replace(record(2, measurement), conditions={"chat": {"requests": "8"}}))
+    found = read_history(tmp_path, metric="ttft_s")
+    assert len({series.conditions for series in found}) == len(found) == 2
+
+
+def test_arms_of_experiments_are_no_history(tmp_path: Path, measurement: Measurement) -> None:
+    write(tmp_path, record(1, msgspec.structs.replace(measurement, server="shm/a")))
+    assert read_history(tmp_path) == ()
+
+
+def test_neighbours_tell_what_changed_between_them(tmp_path: Path, measurement: Measurement) -> None:
+    facts = measurement.facts
+    newer = Fingerprint({**BOX.facts, "kernel": Fact("6.18", Weight.MAY_DIFFER)})
+    pulled = msgspec.structs.replace(facts, image_digest="img@sha256:2", args=("serve", "--port", "9009"))
+    write(tmp_path, record(1, measurement))
+    write(tmp_path, record(2, msgspec.structs.replace(measurement, facts=pulled), fingerprint=newer))
+    (series,) = read_history(tmp_path, metric="ttft_s")
+    told = [str(one) for one in differences(*(point.fingerprint for point in series.points))]
+    assert told == ["kernel: 6.17 → 6.18", "image_digest: img@sha256:1 → img@sha256:2"]
+
+
+def test_costs_are_of_the_last_launches(tmp_path: Path, measurement: Measurement) -> None:
+    slow = msgspec.structs.replace(
+        measurement, facts=msgspec.structs.replace(measurement.facts, startup_s=60.0)
+    )
+    write(tmp_path, record(1, *(slow for _ in range(30))))
+    write(tmp_path, record(2, *(measurement for _ in range(20))))
+    assert read_costs(tmp_path) == {("s", "chat"): Cost(startup_s=3.0, pass_s=7.0)}  # 4 + 2 x 1.5
+    assert read_costs(tmp_path, fingerprint="another") == {}
+
+
+def test_records_that_cannot_be_read_are_named_and_the_rest_is_read(
+    tmp_path: Path, measurement: Measurement
+) -> None:
+    for day in range(1, 6):
+        write(tmp_path, record(day, measurement))
+    raws = {1: b"", 2: (tmp_path / record(2).run_id / RECORD).read_bytes()[:-200], 3: b'{"schema": 99}'}
+    for day, raw in raws.items():
+        (tmp_path / record(day).run_id / RECORD).write_bytes(raw)
+    (series, _) = read_history(tmp_path)
+    assert [point.started[:10] for point in series.points] == ["2026-01-04", "2026-01-05"]
+    told = unreadable(tmp_path)
+    parts = ("is empty: the run was cut off", "is not a run record", "has schema 99.*update tokgate")
+    for text, day, part in zip(told, (1, 2, 3), parts, strict=True):
+        with pytest.raises(RecordError, match=part) as caught:
+            read_run(tmp_path / record(day).run_id)
+        assert text == str(caught.value)
+
+
+def test_a_record_rewritten_or_removed_changes_the_history(tmp_path: Path, measurement: Measurement) -> None:
+    write(tmp_path, record(1, *launched(measurement, 1.0)))
+    assert read_history(tmp_path)[0].points[0].launches == (1.0,)
+    write(tmp_path, record(1, *launched(measurement, 1.0, 1.0)))
+    assert read_history(tmp_path)[0].points[0].launches == (1.0, 1.0)
+    shutil.rmtree(tmp_path / record(1).run_id)
+    assert read_history(tmp_path) == ()
+
+
+@pytest.mark.parametrize("damage", ["removed", "garbage", "truncated", "of another version", "out of reach"])
+def test_the_index_may_be_lost_at_any_time(tmp_path: Path, measurement: Measurement, damage: str) -> None:
+    write(tmp_path, record(1, measurement))
+    before = read_history(tmp_path)
+    index = tmp_path / INDEX
+    assert index.is_file()
+    if damage == "removed":
+        index.unlink()
+    elif damage == "garbage":
+        index.write_bytes(b"no database at all " * 100)
+    elif damage == "truncated":
+        index.write_bytes(index.read_bytes()[:5000])
+    elif damage == "of another version":
+        with sqlite3.connect(index) as connection:
+            connection.execute("PRAGMA user_version = 1")
+            connection.execute("DROP TABLE cell")
+        connection.close()
+    else:
+        index.unlink()
+        index.mkdir()  # what even root cannot open
+    assert read_history(tmp_path) == before
+
+
+def test_no_folder_of_records_is_told(tmp_path: Path) -> None:
+    with pytest.raises(RecordError, match="No such file or directory; run the suite first, or give --runs"):
+        read_history(tmp_path / "runs")
+    assert read_history(tmp_path) == ()
+
+
+_BRING_AND_READ = """
+import sys
+from pathlib import Path
+from tokgate.store.history import read_history
+
+staged, out = Path(sys.argv[1]), Path(sys.argv[2])
+for name in sys.argv[3:]:
+    (staged / name).rename(out / name)
+    read_history(out)
+"""
+
+
+def test_two_writers_and_readers_at_once_lose_nothing(tmp_path: Path, measurement: Measurement) -> None:
+    staged, out = tmp_path / "staged", tmp_path / "runs"
+    out.mkdir()
+    for day in range(1, 26):
+        write(staged, record(day, measurement))
+    names = [record(day).run_id for day in range(1, 26)]
+    command = [sys.executable, "-c", _BRING_AND_READ, str(staged), str(out)]
+    both = [subprocess.Popen([*command, *half]) for half in (names[::2], names[1::2])]
+    assert [process.wait(60) for process in both] == [0, 0]
+    (series,) = read_history(out, metric="ttft_s")
+    assert [point.run_id for point in series.points] == names
