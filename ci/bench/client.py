@@ -32,10 +32,11 @@ from typing import Any, NamedTuple
 import psutil
 
 ROOT = Path(__file__).parents[2]
-sys.path[:0] = [str(ROOT / "tests" / "calibration"), str(Path(__file__).parent)]
+sys.path[:0] = [str(Path(__file__).parent)]
 
-from reference import Record, Reference, Scenario, reference_server  # noqa: E402
 from tools import TOOLS, Job, Tool, install  # noqa: E402
+
+from tokgate.drive.reference import Record, Reference, Scenario, reference_server  # noqa: E402
 
 STREAMS = (1, 16, 100, 500, 1000)
 TIMEOUT_S = 600

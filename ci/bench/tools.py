@@ -11,8 +11,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
+import platformdirs
+
 HERE = Path(__file__).parent
-ENVIRONMENTS = HERE.parents[1] / ".venvs"
+ENVIRONMENTS = platformdirs.user_cache_path("tokgate") / "bench"
 
 
 class Job(NamedTuple):

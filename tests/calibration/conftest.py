@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 import pytest
-from reference import Record, Reference, Scenario, reference_server
 
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import DriveResult, drive
+from tokgate.drive.reference import Record, Reference, Scenario, reference_server
 from tokgate.drive.sample import Sample
 from tokgate.spec.workload import Closed, Load
 

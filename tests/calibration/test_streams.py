@@ -8,9 +8,9 @@ from itertools import pairwise
 from statistics import median
 
 import pytest
-from reference import Record, Scenario
 
 from tokgate.drive.load import DriveResult
+from tokgate.drive.reference import Record, Scenario
 from tokgate.drive.sample import Sample
 from tokgate.measure.metrics import decode_tps
 from tokgate.measure.validity import sample_problems

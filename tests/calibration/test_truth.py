@@ -6,9 +6,9 @@ from collections.abc import Callable
 from statistics import median
 
 import pytest
-from reference import Record, Scenario
 
 from tokgate.drive.load import DriveResult
+from tokgate.drive.reference import Record, Scenario
 from tokgate.measure.metrics import decode_tps, ttft_s
 from tokgate.spec.workload import Closed
 

@@ -7,7 +7,8 @@ import zlib
 from collections.abc import Callable, Iterator
 
 import msgspec
-from reference import Scenario
+
+from tokgate.drive.reference import Scenario
 
 _BLOCK_TOKENS = 256
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"

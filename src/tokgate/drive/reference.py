@@ -1,4 +1,7 @@
-"""The reference server as tests and benches see it: start one, tell it what to emit, ask what it did."""
+"""The reference server as its users see it: start one, tell it what to emit, ask what it did.
+
+It has no model. What it really sent, and when, is the truth that the client is measured against.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 from urllib.request import Request, urlopen
 
@@ -99,9 +101,11 @@ class Reference:
 @contextmanager
 def reference_server() -> Iterator[Reference]:
     """A reference server in a process of its own; it ends with the context, or with this process."""
-    program = Path(__file__).with_name("reference_server.py")
     process = subprocess.Popen(
-        [sys.executable, str(program)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "tokgate.drive.reference_server"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
     assert process.stdin is not None
     assert process.stdout is not None
