@@ -83,6 +83,31 @@ def test_client_and_server_must_agree(timings: dict[str, float], evidence: str) 
     assert evidence in problem.detail
 
 
+def with_server_ms(index: int, predicted_ms: float) -> Sample:
+    """GOOD, which the client saw decode for 1000 ms."""
+    assert GOOD.timings is not None
+    return changed(index=index, timings=msgspec.structs.replace(GOOD.timings, predicted_ms=predicted_ms))
+
+
+def test_one_late_wake_up_is_noise_and_a_shared_one_is_bias() -> None:
+    once = [with_server_ms(index, 1000.0 if index else 950.0) for index in range(4)]
+    always = [with_server_ms(index, 975.0) for index in range(4)]
+    assert timing_problems(once) == ()
+    (problem,) = timing_problems(always)
+    assert "4 requests: decode 10.00 tok/s by the client, 10.26 tok/s by the server" in problem.detail
+
+
+@pytest.mark.parametrize(("ms_apart", "problems"), [(4.0, 0), (6.0, 1)])
+def test_on_a_short_stream_the_ends_may_be_a_few_milliseconds_apart(ms_apart: float, problems: int) -> None:
+    assert GOOD.timings is not None
+    short = changed(
+        token_times_s=tuple(1.5 + 0.01 * i for i in range(11)),
+        end_s=1.6,
+        timings=msgspec.structs.replace(GOOD.timings, predicted_ms=100.0 - ms_apart),
+    )
+    assert len(timing_problems([short])) == problems
+
+
 @pytest.mark.parametrize(
     ("figures", "rule"),
     [
