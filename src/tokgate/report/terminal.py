@@ -80,7 +80,7 @@ def _gates(record: RunRecord) -> Table:
             figure(verdict.metric, verdict.current),
             figure(verdict.metric, verdict.baseline),
             "–" if verdict.ratio is None else f"{verdict.ratio:.3f}",
-            _interval(verdict),
+            interval(verdict),
             _drop(verdict),
             Text(verdict.outcome, style=_STYLE[verdict.outcome]),
         )
@@ -103,14 +103,15 @@ def _experiments(record: RunRecord) -> list[Table]:
             figure(one.metric, one.baseline),
             figure(one.metric, one.current),
             "–" if one.ratio is None else f"{one.ratio:.3f}",
-            _interval(one),
+            interval(one),
             str(one.launches),
             Text(one.outcome, style=_STYLE[one.outcome]),
         )
     return [table]
 
 
-def _interval(verdict: Verdict) -> str:
+def interval(verdict: Verdict) -> str:
+    """`0.912–1.043`, a dash where the verdict has none."""
     if verdict.ci_low is None or verdict.ci_high is None:
         return "–"
     return f"{verdict.ci_low:.3f}–{verdict.ci_high:.3f}"

@@ -1,0 +1,181 @@
+"""Charts: parts of the view as figures of plotly.js, plain data; colours of text and grid are the page's."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable
+from itertools import cycle
+from statistics import median
+from typing import Any
+
+import msgspec
+
+from tokgate.report.host import Host
+from tokgate.report.latency import SHARES, Latency, Spread
+from tokgate.report.terminal import figure
+from tokgate.report.trend import Trend
+
+# After Okabe and Ito (the blue lighter, for dark pages): told apart without full colour vision; dash and symbol tell them apart without any.
+_COLOURS = ("#2A8FD6", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
+
+
+class Chart(msgspec.Struct, frozen=True, kw_only=True):
+    """key: its place in the page; title: what it shows, read aloud too; height: in CSS pixels."""
+
+    key: str
+    title: str
+    height: int
+    data: tuple[dict[str, Any], ...]
+    layout: dict[str, Any]
+
+
+def trend_charts(trends: Iterable[Trend]) -> tuple[Chart, ...]:
+    """For each server and metric, its workloads as percent of their own median, so that one axis holds all."""
+    groups: dict[tuple[str, str], list[Trend]] = {}
+    for one in trends:
+        if len(one.values) > 1 and median(one.values) > 0:
+            groups.setdefault((one.server, one.metric), []).append(one)
+    return tuple(_trend_chart(at, *key, group) for at, (key, group) in enumerate(groups.items()))
+
+
+def latency_charts(latencies: Iterable[Latency]) -> tuple[Chart, ...]:
+    """Time to first token, and gaps between tokens: the share of all that took at most so long."""
+    cells = list(latencies)
+    first = [(cell, cell.ttft) for cell in cells if cell.ttft]
+    gaps = [(cell, cell.itl) for cell in cells if cell.itl]
+    charts = [
+        _distribution("ttft", "Time to first token: share of requests that waited at most so long", first),
+        _distribution("itl", "Gap between tokens: share of gaps that lasted at most so long", gaps),
+    ]
+    return tuple(chart for chart in charts if chart.data)
+
+
+def host_chart(host: Host) -> Chart | None:
+    """Every sensor under the others on one axis of time."""
+    tracks = host.tracks
+    if not tracks:
+        return None
+    each = 1 / len(tracks)
+    below = f"y{len(tracks)}" if len(tracks) > 1 else "y"
+    layout: dict[str, Any] = {
+        "xaxis": {"anchor": below, "ticksuffix": " s", "rangemode": "tozero"},
+        "showlegend": False,
+        "shapes": [_line(at_s, "dot") for at_s in host.borders_s[:-1]] if len(host.borders_s) < 50 else [],
+    }
+    data = []
+    for at, track in enumerate(tracks):
+        top = 1 - at * each
+        axis = "" if at == 0 else str(at + 1)
+        layout[f"yaxis{axis}"] = {
+            "domain": [round(top - 0.8 * each, 4), round(top - 0.12 * each, 4)],
+            "nticks": 4,
+            "rangemode": "tozero",
+        }
+        layout.setdefault("annotations", []).append(
+            {"text": _text(track.title), "x": 0, "xref": "paper", "y": top - 0.1 * each, "yref": "paper"}
+            | {"xanchor": "left", "yanchor": "bottom", "showarrow": False}
+        )
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines",
+                "x": track.at_s,
+                "y": track.values,
+                "yaxis": f"y{axis}",
+                "text": [_text(told) for told in track.told],
+                "hovertemplate": "%{y} · %{text}<extra></extra>",
+                "line": {"color": _COLOURS[0], "width": 1.5},
+            }
+        )
+    return Chart(
+        key="host", title="Sensors over the seconds of measuring, one timed region after another", height=60 + 95 * len(tracks), data=tuple(data), layout=layout
+    )
+
+
+def _trend_chart(at: int, server: str, metric: str, group: list[Trend]) -> Chart:
+    data: list[dict[str, Any]] = []
+    for one, (colour, dash, symbol) in zip(group, _looks(), strict=False):
+        middle = median(one.values)
+        data.append(
+            {
+                "type": "scatter",
+                "mode": "lines+markers",
+                "name": _text(one.workload),
+                "x": one.times,
+                "y": [round(100 * value / middle, 2) for value in one.values],
+                "text": [
+                    _text(f"{figure(metric, value)}, run {run}" + ("" if valid else ", INVALID"))
+                    for value, run, valid in zip(one.values, one.runs, one.valid, strict=True)
+                ],
+                "hovertemplate": "%{text}",
+                "line": {"color": colour, "dash": dash, "width": 1.5},
+                "marker": {
+                    "color": colour,
+                    "size": 6,
+                    "symbol": [symbol if valid else f"{symbol}-open" for valid in one.valid],
+                },
+            }
+        )
+    marks = dict.fromkeys(mark for one in group for mark in one.facts)
+    return Chart(
+        key=f"trend-{at}",
+        title=f"{server}: {metric}, percent of the median",
+        height=300,
+        data=tuple(data),
+        layout={
+            "xaxis": {"type": "date"},
+            # Not closer than 5 %: noise should look like noise.
+            "yaxis": {"ticksuffix": " %", "autorangeoptions": {"include": [95, 105]}},
+            "shapes": [_line(mark.at, "dot") for mark in marks],
+            "annotations": [_flag(mark.at, mark.text) for mark in marks],
+        },
+    )
+
+
+def _distribution(key: str, title: str, cells: list[tuple[Latency, Spread]]) -> Chart:
+    data = [
+        {
+            "type": "scatter",
+            "mode": "lines",
+            "name": _text(f"{cell.server} {cell.workload}"),
+            "x": [round(1e3 * value, 4) for value in spread.seconds],
+            "y": [100 * share for share in SHARES],
+            "hovertemplate": "%{y} % within %{x:.4g} ms",
+            "line": {"color": colour, "dash": dash, "width": 2},
+        }
+        for (cell, spread), (colour, dash, _) in zip(cells, _looks(), strict=False)
+    ]
+    layout = {
+        "xaxis": {"type": "log", "ticksuffix": " ms", "exponentformat": "none"},
+        "yaxis": {"ticksuffix": " %", "range": [0, 101]},
+    }
+    return Chart(key=key, title=title, height=360, data=tuple(data), layout=layout)
+
+
+def _looks() -> Iterable[tuple[str, str, str]]:
+    """Colour, dash and symbol of each next line; a colour that comes again has another dash."""
+    at = 0
+    for colour, symbol in cycle(zip(_COLOURS, _SYMBOLS, strict=True)):
+        yield colour, _DASHES[(at + at // len(_COLOURS)) % len(_DASHES)], symbol
+        at += 1
+
+
+def _line(at: str | float, dash: str) -> dict[str, Any]:
+    return {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "yref": "paper"} | {
+        "line": {"dash": dash, "width": 1}
+    }
+
+
+def _flag(at: str, text: str) -> dict[str, Any]:
+    """A small flag at the top whose text shows when pointed at; all of them stand in the table too."""
+    return {"x": at, "y": 1, "yref": "paper", "text": "⚑", "hovertext": _text(text)} | {
+        "showarrow": False,
+        "yanchor": "bottom",
+    }
+
+
+def _text(text: str) -> str:
+    """Text as plotly.js must be given it: it takes tags in labels for formatting, and links for links."""
+    return html.escape(text)

@@ -1,0 +1,52 @@
+"""HTML: one file that works offline, is complete without JavaScript, and runs no script but its own two."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import msgspec
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from tokgate.report.charts import Chart, host_chart, latency_charts, trend_charts
+from tokgate.report.view import Report
+
+
+def to_html(report: Report) -> str:
+    """The report as a page. Every text is escaped; the page's policy allows its own scripts by their hash."""
+    environment = Environment(
+        loader=PackageLoader("tokgate.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.policies["json.dumps_function"] = _json
+    trends, latency, host = trend_charts(report.trends), latency_charts(report.latencies), host_chart(report.host)
+    charts = (*trends, *latency, *((host,) if host else ()))
+    # plotly.js is the larger part of the page: only where something is drawn with it.
+    scripts = (get_plotlyjs(), environment.get_template("charts.js").render()) if charts else ()
+    return environment.get_template("report.html").render(
+        report=report,
+        trend_charts=trends,
+        latency_charts=latency,
+        host_chart=host,
+        charts=charts,
+        scripts=[Markup(script) for script in scripts],
+        policy=_policy(scripts),
+    )
+
+
+def _policy(scripts: tuple[str, ...]) -> str:
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests) or "'none'"
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _json(charts: tuple[Chart, ...], **_: object) -> str:
+    return msgspec.json.encode(charts).decode()

@@ -1,0 +1,80 @@
+"""Latency: how long the first token, and each next one, took; as quantiles of all requests of a cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+import numpy as np
+
+from tokgate.measure.measurement import Measurement
+from tokgate.measure.metrics import inter_token_s, tokens_per_chunk, ttft_s
+from tokgate.report.terminal import figure
+
+SHARES = (0.0, *(round(0.02 * step, 2) for step in range(1, 50)), 0.99, 0.995, 0.999, 1.0)
+"""Shares at which a distribution is kept; finer at the tail that people wait for."""
+
+_TOLD = (0.5, 0.9, 0.99, 1.0)
+
+
+class Spread(msgspec.Struct, frozen=True, kw_only=True):
+    """One distribution. seconds: its quantiles at SHARES; told: those of 50, 90, 99 % and the largest, as text."""
+
+    count: int
+    seconds: tuple[float, ...]
+    told: tuple[str, ...]
+
+
+class Latency(msgspec.Struct, frozen=True, kw_only=True):
+    """One cell, all valid launches together. note: what makes its figures less than they seem, empty if nothing."""
+
+    server: str
+    workload: str
+    launches: int
+    ttft: Spread | None
+    itl: Spread | None
+    note: str
+
+
+def latencies(measurements: Sequence[Measurement]) -> tuple[Latency, ...]:
+    """The distributions of each cell, in the order of the run."""
+    cells: dict[tuple[str, str], list[Measurement]] = {}
+    for one in measurements:
+        cells.setdefault((one.server, one.workload), []).append(one)
+    return tuple(_latency(*key, launches) for key, launches in cells.items())
+
+
+def _latency(server: str, workload: str, launches: list[Measurement]) -> Latency:
+    valid = [one for one in launches if one.valid]
+    used = valid or launches
+    samples = [sample for one in used for sample in one.samples if sample.error is None]
+    first = np.array([value for sample in samples if (value := ttft_s(sample)) is not None])
+    return Latency(
+        server=server,
+        workload=workload,
+        launches=len(used),
+        ttft=_spread("ttft_s", first),
+        itl=_spread("itl_s", inter_token_s(samples)),
+        note=_note(len(launches), len(valid), tokens_per_chunk(samples)),
+    )
+
+
+def _spread(metric: str, seconds: np.ndarray) -> Spread | None:
+    if not seconds.size:
+        return None
+    return Spread(
+        count=int(seconds.size),
+        seconds=tuple(round(float(value), 7) for value in np.quantile(seconds, SHARES)),
+        told=tuple(figure(metric, float(value)) for value in np.quantile(seconds, _TOLD)),
+    )
+
+
+def _note(launches: int, valid: int, per_chunk: float | None) -> str:
+    notes = []
+    if not valid:
+        notes.append("no launch is valid: these are figures of an invalid measurement")
+    elif valid < launches:
+        notes.append(f"{launches - valid} of {launches} launches are invalid and left out")
+    if per_chunk is not None and not 0.99 < per_chunk < 1.01:
+        notes.append(f"{per_chunk:.2f} tokens a chunk: gaps are between chunks, not tokens")
+    return "; ".join(notes)

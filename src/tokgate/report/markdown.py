@@ -1,0 +1,36 @@
+"""Markdown: a run for a job summary and the body of an issue, as GitHub shows it."""
+
+from __future__ import annotations
+
+import re
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tokgate.report.view import Report
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&!])")
+_CALLS = re.compile(r"@(?=\w)|(?<=:)//|(?<=www)\.")
+_NOTHING = "\N{ZERO WIDTH SPACE}"
+
+
+def to_markdown(report: Report) -> str:
+    """The report as Markdown; its first line is `<!-- tokgate: STATE -->`, for programs.
+
+    Every text is escaped: it can be no markup, calls nobody by @name and links nowhere.
+    """
+    environment = Environment(
+        loader=PackageLoader("tokgate.report"),
+        autoescape=False,
+        finalize=escape,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template("report.md").render(report=report)
+
+
+def escape(value: object) -> str:
+    """`value` as text that Markdown shows as it is, on one line."""
+    text = _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+    return _CALLS.sub(lambda match: match[0] + _NOTHING if match[0] == "@" else _NOTHING + match[0], text)

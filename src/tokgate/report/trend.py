@@ -1,0 +1,118 @@
+"""Trends: what was measured of a run's cells before, with the changes of machine and server between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import median
+
+import msgspec
+
+from tokgate.judge.wording import percent
+from tokgate.machine.fingerprint import differences
+from tokgate.report.terminal import figure
+from tokgate.store.history import Point, Series
+from tokgate.store.runs import RunRecord
+
+SHOWN = 365
+"""Newest runs of a series that are drawn; the whole of it is in `tokgate history`."""
+
+_SPARK = 40
+_BEFORE = 10
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """Something that happened at a run: its time, and what it was."""
+
+    at: str
+    text: str
+
+
+class Trend(msgspec.Struct, frozen=True, kw_only=True):
+    """One series, the newest SHOWN runs of it.
+
+    values: the figure of each run, in the metric's unit; valid: whether each may be believed.
+    facts: what changed in the fingerprint; before: median of up to ten runs before the last; spark:
+    the newest forty as the points of a line in a box of 100 × 20.
+    """
+
+    server: str
+    workload: str
+    metric: str
+    times: tuple[str, ...]
+    runs: tuple[str, ...]
+    values: tuple[float, ...]
+    valid: tuple[bool, ...]
+    facts: tuple[Mark, ...]
+    total: int
+    last: str
+    before: str
+    change: str
+    spark: str
+
+
+def trends(record: RunRecord, history: Sequence[Series]) -> tuple[Trend, ...]:
+    """The series that this run continues, in its own order of cells."""
+    order = {
+        cell: at for at, cell in enumerate(dict.fromkeys((m.server, m.workload) for m in record.measurements))
+    }
+    mine = [one for one in history if any(point.run_id == record.run_id for point in one.points[-SHOWN:])]
+    mine.sort(key=lambda one: order.get((one.server, one.workload), len(order)))
+    return tuple(_trend(one) for one in mine)
+
+
+def marks(shown: Sequence[Trend]) -> tuple[Mark, ...]:
+    """What changed between the runs of all these series, each once, by time."""
+    found = dict.fromkeys(mark for one in shown for mark in one.facts)
+    return tuple(sorted(found, key=lambda mark: mark.at))
+
+
+def since_last(record: RunRecord, history: Sequence[Series]) -> tuple[str, ...]:
+    """What differs in machine and servers from the run before, as `key: was → is`, each once."""
+    found: dict[str, None] = {}
+    for series in history:
+        ids = [point.run_id for point in series.points]
+        if record.run_id in ids and (at := ids.index(record.run_id)) > 0:
+            found.update(dict.fromkeys(_changed(series.points[at - 1], series.points[at])))
+    return tuple(found)
+
+
+def _trend(series: Series) -> Trend:
+    points = series.points[-SHOWN:]
+    earlier = [point.value for point in points[:-1] if point.valid][-_BEFORE:]
+    last = points[-1].value
+    return Trend(
+        server=series.server,
+        workload=series.workload,
+        metric=series.metric,
+        times=tuple(point.started for point in points),
+        runs=tuple(point.run_id for point in points),
+        values=tuple(point.value for point in points),
+        valid=tuple(point.valid for point in points),
+        facts=tuple(
+            Mark(now.started, "; ".join(changed))
+            for was, now in zip(points, points[1:], strict=False)
+            if (changed := _changed(was, now))
+        ),
+        total=len(series.points),
+        last=figure(series.metric, last),
+        before=figure(series.metric, median(earlier)) if earlier else "–",
+        change=_signed(last / median(earlier) - 1) if earlier and median(earlier) > 0 else "–",
+        spark=_spark([point.value for point in points[-_SPARK:]]),
+    )
+
+
+def _changed(was: Point, now: Point) -> tuple[str, ...]:
+    if was.fingerprint is now.fingerprint:
+        return ()
+    return tuple(str(one) for one in differences(was.fingerprint, now.fingerprint) if one.weight != "told")
+
+
+def _signed(fraction: float) -> str:
+    return f"{'+' if fraction > 0 else '−'}{percent(abs(fraction))}"
+
+
+def _spark(values: Sequence[float]) -> str:
+    """Points of an SVG polyline in a box of 100 × 20, the largest value on top."""
+    low, high = min(values), max(values)
+    height, step = (high - low) or 1.0, 100 / max(len(values) - 1, 1)
+    return " ".join(f"{at * step:.1f},{18 - 16 * (one - low) / height:.1f}" for at, one in enumerate(values))

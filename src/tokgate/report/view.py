@@ -1,0 +1,168 @@
+"""View: all that a report shows of a run, ready to be laid out. Pure; Markdown and HTML show the same one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import PurePosixPath
+from urllib.parse import quote
+
+import msgspec
+
+from tokgate.judge.verdict import Outcome
+from tokgate.machine.fingerprint import Weight
+from tokgate.measure.measurement import Measurement
+from tokgate.report.badge import Badge, badge
+from tokgate.report.headline import Headline, headline
+from tokgate.report.host import Host, host
+from tokgate.report.latency import Latency, latencies
+from tokgate.report.rows import Experiment, Row, experiments, rows
+from tokgate.report.terminal import figure
+from tokgate.report.trend import Mark, Trend, marks, since_last, trends
+from tokgate.store.history import Series
+from tokgate.store.runs import RECORD, RunRecord
+
+_FILES = (RECORD, "junit.xml", "benchmark.json")
+
+
+class Count(msgspec.Struct, frozen=True):
+    """How often an outcome was given."""
+
+    badge: Badge
+    count: int
+
+
+class Launch(msgspec.Struct, frozen=True, kw_only=True):
+    """One measurement. figures: its gated metrics; log: the link to its server's log, empty if none."""
+
+    server: str
+    workload: str
+    launch: int
+    valid: bool
+    problems: tuple[str, ...]
+    figures: str
+    startup: str
+    engine: str
+    log: str
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """One run as its report shows it.
+
+    marks: what changed in machine or servers between the runs of the trends, by time.
+    machine: the fingerprint as (key, value, what a difference in it means); changed: since the run before.
+    not_checked: (what, why). files: (name, link) of what lies beside the record.
+    """
+
+    run_id: str
+    started: str
+    took: str
+    profile: str
+    command: str
+    state: Badge
+    headline: Headline
+    counts: tuple[Count, ...]
+    rows: tuple[Row, ...]
+    experiments: tuple[Experiment, ...]
+    trends: tuple[Trend, ...]
+    marks: tuple[Mark, ...]
+    changed: tuple[str, ...]
+    latencies: tuple[Latency, ...]
+    host: Host
+    launches: tuple[Launch, ...]
+    not_checked: tuple[tuple[str, str], ...]
+    machine: tuple[tuple[str, str, str], ...]
+    files: tuple[tuple[str, str], ...]
+
+
+def view(record: RunRecord, history: Sequence[Series] = (), *, folder: str = "", unread: Sequence[str] = ()) -> Report:
+    """What to show of `record`.
+
+    history: series that may hold this run; folder: the way from the report to the run's folder, for links
+    (empty: they lie side by side); unread: records of the history that cannot be read, each with why.
+    """
+    seen = Counter(one.outcome for one in record.verdicts)
+    said, watched = headline(record), host(record.measurements)
+    series = trends(record, history)
+    return Report(
+        run_id=record.run_id,
+        started=record.started[:16].replace("T", " ") + " UTC",
+        took=_took(record),
+        profile=record.profile,
+        command=" ".join(record.command),
+        state=badge(said.state),
+        headline=said,
+        counts=tuple(Count(badge(outcome), seen[outcome]) for outcome in Outcome if seen[outcome]),
+        rows=rows(record),
+        experiments=experiments(record),
+        trends=series,
+        marks=marks(series),
+        changed=since_last(record, history),
+        latencies=latencies(record.measurements),
+        host=watched,
+        launches=tuple(_launch(one, folder) for one in record.measurements),
+        not_checked=_not_checked(record, watched, unread),
+        machine=tuple(
+            (key, "unknown" if fact.value is None else str(fact.value), _MEANS[fact.weight])
+            for key, fact in record.fingerprint.facts.items()
+        ),
+        files=tuple((name, link(folder, name)) for name in _FILES),
+    )
+
+
+_MEANS = {
+    Weight.MUST_MATCH: "another value is another machine",
+    Weight.MAY_DIFFER: "a suspect when it changes",
+    Weight.TOLD: "for information",
+}
+
+
+def link(folder: str, *parts: str) -> str:
+    """A relative link that is a path and can be nothing else, whatever the names hold."""
+    return quote(str(PurePosixPath(".", folder, *parts)) if folder else "./" + "/".join(parts), safe="/.")
+
+
+def _took(record: RunRecord) -> str:
+    if record.ended is None:
+        return "cut off"
+    seconds = (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def _launch(one: Measurement, folder: str) -> Launch:
+    facts = one.facts
+    log = PurePosixPath(facts.log_path).name if facts.log_path else ""
+    return Launch(
+        server=one.server,
+        workload=one.workload,
+        launch=one.launch,
+        valid=one.valid,
+        problems=tuple(f"{problem.rule}: {problem.detail}" for problem in one.problems),
+        figures=", ".join(f"{name} {figure(name, value)}" for name, value in one.gated.items()),
+        startup="–" if facts.startup_s is None else f"{facts.startup_s:.1f} s",
+        engine=" ".join(filter(None, (facts.engine, facts.engine_version))),
+        log=link(folder, "logs", log) if log else "",
+    )
+
+
+def _not_checked(record: RunRecord, watched: Host, unread: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """What this run does not vouch for, and why."""
+    found = [(what, why) for told in record.not_checked for what, _, why in (told.partition(": "),)]
+    for one in record.verdicts:
+        if one.outcome in (Outcome.NO_BASELINE, Outcome.INCONCLUSIVE, Outcome.INVALID):
+            about = one.hypothesis or f"{one.server} {one.workload} {one.metric}"
+            found.append((f"{about} ({badge(one.outcome).word})", one.reason))
+    tested = {one.hypothesis for one in record.verdicts}
+    found += [
+        (f"hypothesis {one.name}", "declared, not tested in this run")
+        for one in record.hypotheses
+        if one.name not in tested
+    ]
+    if watched.unknown:
+        found.append(("host sensors: " + ", ".join(watched.unknown), "this machine does not show them"))
+    if not any("effective_GBps" in one.metrics for one in record.measurements):
+        found.append(("share of the roofline", "no server of this run says how many bytes a token reads"))
+    found += [("a record of the history", why) for why in unread]
+    return tuple(found)

@@ -1,0 +1,48 @@
+"""Writing a run's report: record and history in, files out."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tokgate._exceptions import RecordError
+from tokgate.report.headline import Headline
+from tokgate.report.view import Report, view
+from tokgate.store.files import write_atomically
+from tokgate.store.history import Series, read_history, unreadable
+from tokgate.store.runs import read_run
+
+HTML, MARKDOWN = "report.html", "report.md"
+
+
+def write_report(
+    folder: Path, runs: Path, *, html: Path | None = None, markdown: Path | None = None
+) -> Headline:
+    """Write the report of the run in `folder` to the files given; returns what it says first.
+
+    runs: the folder of records that are its history. Raises RecordError: the run cannot be read, or a
+    file cannot be written.
+    """
+    record = read_run(folder)
+    history, unread = _history(runs)
+
+    def shown(file: Path) -> Report:
+        return view(record, history, folder=os.path.relpath(folder, file.parent), unread=unread)
+
+    if html is not None:
+        from tokgate.report.html import to_html  # plotly.js is 5 MB, and only needed here
+
+        write_atomically(html, to_html(shown(html)).encode())
+    if markdown is not None:
+        from tokgate.report.markdown import to_markdown
+
+        write_atomically(markdown, to_markdown(shown(markdown)).encode())
+    return view(record).headline
+
+
+def _history(runs: Path) -> tuple[tuple[Series, ...], tuple[str, ...]]:
+    """The series below `runs` and the records that cannot be read; a run elsewhere simply has no history."""
+    try:
+        return read_history(runs), unreadable(runs)
+    except RecordError as error:
+        return (), (str(error),)

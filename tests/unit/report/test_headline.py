@@ -1,0 +1,100 @@
+"""What is said first of a run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from tokgate.judge.verdict import Outcome
+from tokgate.measure.measurement import Problem
+from tokgate.report.badge import State
+from tokgate.report.headline import headline
+from tokgate.store.runs import RunRecord
+
+replace = msgspec.structs.replace
+
+
+def gates(record: RunRecord, *outcomes: Outcome) -> RunRecord:
+    """The record with its first gates' outcomes set to these, the rest passed, and without hypotheses."""
+    found = [one for one in record.verdicts if one.kind == "gate"]
+    wanted = [*outcomes, *[Outcome.PASS] * (len(found) - len(outcomes))]
+    verdicts = tuple(replace(one, outcome=outcome) for one, outcome in zip(found, wanted, strict=True))
+    return replace(record, verdicts=verdicts, hypotheses=())
+
+
+def broken(record: RunRecord) -> RunRecord:
+    first, *rest = record.measurements
+    bad = replace(first, valid=False, problems=(Problem(rule="host_busy", detail="make took 2 cores"),))
+    return replace(record, measurements=(bad, *rest))
+
+
+def test_a_regression_comes_first_with_its_size_and_figures(slow_night: RunRecord) -> None:
+    said = headline(slow_night)
+    assert said.state is State.REGRESSED
+    assert said.title == "2 of 12 figures got worse and 1 claim contradicted."
+    assert "llamacpp-q4 chat-c1 decode_tps: 15" in said.findings[0]
+    assert "% slower (23.9" in said.findings[0]
+    assert said.findings[2].startswith("shm-size: refuted: decode_tps B / A is 0.999")
+
+
+def test_the_longest_time_is_worse_too(slow_night: RunRecord) -> None:
+    record = gates(slow_night, Outcome.REGRESSED)
+    first = replace(record.verdicts[0], metric="ttft_s", ratio=1.25, current=0.5, baseline=0.4)
+    said = headline(replace(record, verdicts=(first, *record.verdicts[1:])))
+    assert said.title == "1 of 12 figures got worse."
+    assert said.findings == ("vllm-fp16 chat-c1 ttft_s: 25 % longer (400.0 ms → 500.0 ms)",)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state", "words"),
+    [
+        ({"ended": None}, State.BROKEN, "cut off after 12 measurements"),
+        ({"ended": None, "measurements": (), "verdicts": ()}, State.BROKEN, "cut off after 0 measurements"),
+        ({"measurements": (), "verdicts": ()}, State.EMPTY, "Nothing was measured"),
+    ],
+)
+def test_runs_that_say_nothing_of_speed(
+    slow_night: RunRecord, changes: dict[str, Any], state: State, words: str
+) -> None:
+    said = headline(replace(gates(slow_night), **changes))
+    assert said.state is state
+    assert words in said.title
+
+
+def test_an_invalid_measurement_is_broken_but_hides_no_regression(slow_night: RunRecord) -> None:
+    said = headline(broken(gates(slow_night)))
+    assert (said.state, said.title) == (State.BROKEN, "1 of 12 measurements cannot be trusted.")
+    assert said.findings == ("vllm-fp16 chat-c1, launch 1: host_busy: make took 2 cores",)
+    assert headline(broken(gates(slow_night, Outcome.REGRESSED))).state is State.REGRESSED
+
+
+def test_inconclusive_is_not_passed(slow_night: RunRecord) -> None:
+    assert headline(gates(slow_night)).state is State.PASSED
+    said = headline(gates(slow_night, Outcome.INCONCLUSIVE))
+    assert said.state is State.UNDECIDED
+    assert said.title == "Nothing is shown to be slower, but 1 of 12 verdicts cannot tell."
+
+
+def test_without_a_baseline_the_next_step_is_to_accept_one(slow_night: RunRecord) -> None:
+    said = headline(gates(slow_night, *[Outcome.NO_BASELINE] * 12))
+    assert said.state is State.UNDECIDED
+    assert f"tokgate baseline accept {slow_night.run_id}" in said.advice
+    # One cell without a baseline never gated anything: the others still say that nothing got slower.
+    assert headline(gates(slow_night, Outcome.NO_BASELINE)).state is State.PASSED
+
+
+def test_improvements_are_told(slow_night: RunRecord) -> None:
+    said = headline(gates(slow_night, Outcome.IMPROVED))
+    assert said.title == "Nothing got slower, and 1 figure got better."
+
+
+def test_a_claim_against_its_record_is_a_finding_of_its_own(slow_night: RunRecord) -> None:
+    claims = tuple(one for one in slow_night.verdicts if one.kind == "hypothesis")
+    said = headline(replace(slow_night, verdicts=claims))
+    assert (said.state, said.title) == (State.CONTRADICTED, "1 claim contradicted.")
+    settled = tuple(
+        replace(one, status="refuted") if one.name == "shm-size" else one for one in slow_night.hypotheses
+    )
+    assert headline(replace(slow_night, verdicts=claims, hypotheses=settled)).state is State.PASSED

@@ -1,0 +1,154 @@
+"""The view of a run: everything a report shows, as text and positions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokgate.judge.verdict import Outcome
+from tokgate.report.badge import State, badge
+from tokgate.report.rows import experiments, rows
+from tokgate.report.trend import SHOWN
+from tokgate.report.view import Report, link, view
+from tokgate.store.history import read_history
+from tokgate.store.runs import RunRecord
+
+replace = msgspec.structs.replace
+
+
+@pytest.fixture(scope="module")
+def shown(runs: Path, slow_night: RunRecord) -> Report:
+    return view(slow_night, read_history(runs))
+
+
+def test_servers_with_a_regression_come_first(shown: Report) -> None:
+    assert [row.server for row in shown.rows] == ["llamacpp-q4"] * 6 + ["vllm-fp16"] * 6
+    worst = shown.rows[0]
+    assert (worst.badge.word, worst.badge.symbol) == ("regressed", "▼")
+    assert worst.change.endswith("% slower")
+    assert "173" in worst.roofline
+    assert worst.bar is not None
+    assert worst.bar.low < worst.bar.at < worst.bar.high < worst.bar.marks[0] == 50
+
+
+def test_every_outcome_and_state_is_told_apart_without_colour() -> None:
+    looks = [badge(one) for one in Outcome]
+    assert len({(one.symbol, one.word) for one in looks}) == len(Outcome)
+    assert len({badge(one).symbol for one in State}) == len(State)
+
+
+@given(ratio=st.floats(1e-6, 1e6), width=st.floats(1.0, 1e3))
+def test_bars_stay_in_their_box(slow_night: RunRecord, ratio: float, width: float) -> None:
+    one = replace(slow_night.verdicts[0], ratio=ratio, ci_low=ratio / width, ci_high=ratio * width)
+    (row,) = rows(replace(slow_night, verdicts=(one,)))
+    assert row.bar is not None
+    assert 0 <= row.bar.low <= row.bar.at <= row.bar.high <= 100
+
+
+def test_claims_stand_beside_their_bounds_and_contradictions_first(slow_night: RunRecord) -> None:
+    told = experiments(slow_night)
+    assert [one.name for one in told] == ["shm-size", "batch-c16", "shm-tiny", "awq-fp16"]
+    shm, batch, tiny, awq = told
+    assert shm.badge.word == "refuted, against the claim"
+    assert f"settle shm-size --run {slow_night.run_id}" in shm.contradiction
+    assert shm.bar is not None
+    assert batch.bar is not None
+    assert shm.bar.high < shm.bar.marks[0] == batch.bar.marks[0] < batch.bar.low
+    assert (tiny.badge.word, tiny.claim) == ("confirmed", "arm A does not start: /dev/shm")
+    assert (awq.badge.word, awq.reason) == ("open", "not tested in this run")
+    assert awq.claim == "decode_tps B / A above 2 and below 3"
+
+
+def test_trends_name_what_changed_between_runs(shown: Report, slow_night: RunRecord) -> None:
+    assert len(shown.trends) == 12
+    slow = next(
+        one
+        for one in shown.trends
+        if (one.server, one.workload, one.metric) == ("llamacpp-q4", "chat-c1", "decode_tps")
+    )
+    assert (slow.total, len(slow.values), slow.runs[-1]) == (12, 12, slow_night.run_id)
+    assert slow.change.startswith("−1")
+    assert [(mark.at[:10], mark.text) for mark in shown.marks] == [("2026-03-12", "kernel: 6.17 → 6.18")]
+    assert shown.changed == ("kernel: 6.17 → 6.18",)
+
+
+def test_a_run_without_a_past_is_shown_alone(slow_night: RunRecord) -> None:
+    alone = view(slow_night)
+    assert (alone.trends, alone.changed, alone.marks) == ((), (), ())
+    assert alone.rows
+
+
+def test_a_long_history_is_drawn_in_part(slow_night: RunRecord, runs: Path) -> None:
+    series = read_history(runs, server="llamacpp-q4", workload="chat-c1", metric="decode_tps")[0]
+    long = replace(series, points=(*[series.points[0]] * 1000, series.points[-1]))
+    (trend,) = view(slow_night, (long,)).trends
+    assert (trend.total, len(trend.values)) == (1001, SHOWN)
+
+
+def test_latency_and_host_are_of_all_launches(shown: Report) -> None:
+    assert [(one.server, one.workload, one.launches) for one in shown.latencies][0] == (
+        "vllm-fp16",
+        "chat-c1",
+        3,
+    )
+    first = shown.latencies[0]
+    assert first.ttft is not None
+    assert first.itl is not None
+    assert (first.ttft.count, first.itl.count) == (12, 3 * 4 * 47)
+    assert list(first.itl.seconds) == sorted(first.itl.seconds)
+    assert [track.title for track in shown.host.tracks] == [
+        "GPU clock, MHz",
+        "GPU power, W",
+        "GPU temperature, °C",
+        "other programs, cores",
+    ]
+    assert shown.host.disturbed == ("backup (pid 77), 0.06 cores at most, in 12 of 12 measurements",)
+    assert list(shown.host.tracks[0].at_s) == sorted(shown.host.tracks[0].at_s)
+
+
+def test_invalid_launches_are_left_out_of_latency_and_said_so(slow_night: RunRecord) -> None:
+    first, *rest = slow_night.measurements
+    record = replace(slow_night, measurements=(replace(first, valid=False), *rest))
+    cell = view(record).latencies[0]
+    assert (cell.launches, cell.note) == (2, "1 of 3 launches are invalid and left out")
+
+
+def test_what_was_not_checked_is_listed_with_its_reason(shown: Report) -> None:
+    found = dict(shown.not_checked)
+    assert found["the mi300x figures"] == "this machine has no mi300x"
+    assert found["hypothesis awq-fp16"] == "declared, not tested in this run"
+    assert found["host sensors: governor, steal"] == "this machine does not show them"
+    undecided = [what for what in found if what.endswith("(inconclusive)")]
+    assert len(undecided) == sum(one.badge.word == "inconclusive" for one in shown.rows)
+
+
+def test_records_that_cannot_be_read_are_named(slow_night: RunRecord) -> None:
+    told = view(slow_night, unread=["runs/x/run.json: is empty"]).not_checked
+    assert ("a record of the history", "runs/x/run.json: is empty") in told
+
+
+def test_logs_are_linked_beside_the_run(shown: Report, slow_night: RunRecord) -> None:
+    assert shown.launches[0].log == "./logs/vllm-fp16-1.log"
+    elsewhere = view(slow_night, folder="../runs/one")
+    assert elsewhere.launches[0].log == "../runs/one/logs/vllm-fp16-1.log"
+    assert ("run.json", "../runs/one/run.json") in elsewhere.files
+
+
+@given(st.text(), st.text(min_size=1))
+def test_a_link_is_a_relative_path_whatever_the_names_hold(folder: str, name: str) -> None:
+    parts = urlsplit(link(folder, name))
+    assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", "")
+    assert not set(link(folder, name)) & set("<>\"'` ")
+
+
+def test_the_view_is_the_same_wherever_it_is_made(
+    runs: Path, slow_night: RunRecord, put: Callable[[Path, RunRecord], Path], tmp_path: Path
+) -> None:
+    put(tmp_path, slow_night)
+    assert view(slow_night, read_history(tmp_path)).rows == view(slow_night, read_history(runs)).rows
