@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
-from itertools import cycle
+from collections.abc import Iterable, Iterator
+from itertools import count
 from statistics import median
 from typing import Any
 
@@ -90,7 +90,11 @@ def host_chart(host: Host) -> Chart | None:
             }
         )
     return Chart(
-        key="host", title="Sensors over the seconds of measuring, one timed region after another", height=60 + 95 * len(tracks), data=tuple(data), layout=layout
+        key="host",
+        title="Sensors over the seconds of measuring, one timed region after another",
+        height=60 + 95 * len(tracks),
+        data=tuple(data),
+        layout=layout,
     )
 
 
@@ -154,12 +158,11 @@ def _distribution(key: str, title: str, cells: list[tuple[Latency, Spread]]) -> 
     return Chart(key=key, title=title, height=360, data=tuple(data), layout=layout)
 
 
-def _looks() -> Iterable[tuple[str, str, str]]:
+def _looks() -> Iterator[tuple[str, str, str]]:
     """Colour, dash and symbol of each next line; a colour that comes again has another dash."""
-    at = 0
-    for colour, symbol in cycle(zip(_COLOURS, _SYMBOLS, strict=True)):
-        yield colour, _DASHES[(at + at // len(_COLOURS)) % len(_DASHES)], symbol
-        at += 1
+    for at in count():
+        colour = at % len(_COLOURS)
+        yield _COLOURS[colour], _DASHES[(at + at // len(_COLOURS)) % len(_DASHES)], _SYMBOLS[colour]
 
 
 def _line(at: str | float, dash: str) -> dict[str, Any]:
@@ -178,4 +181,4 @@ def _flag(at: str, text: str) -> dict[str, Any]:
 
 def _text(text: str) -> str:
     """Text as plotly.js must be given it: it takes tags in labels for formatting, and links for links."""
-    return html.escape(text)
+    return html.escape(text, quote=False)

@@ -24,7 +24,11 @@ def to_html(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_function"] = _json
-    trends, latency, host = trend_charts(report.trends), latency_charts(report.latencies), host_chart(report.host)
+    trends, latency, host = (
+        trend_charts(report.trends),
+        latency_charts(report.latencies),
+        host_chart(report.host),
+    )
     charts = (*trends, *latency, *((host,) if host else ()))
     # plotly.js is the larger part of the page: only where something is drawn with it.
     scripts = (get_plotlyjs(), environment.get_template("charts.js").render()) if charts else ()

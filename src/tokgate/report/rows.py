@@ -177,7 +177,8 @@ def _bar(verdict: Verdict, span: float, marks: tuple[float, ...]) -> Bar | None:
         high=_position(high, span),
         at=_position(verdict.ratio, span),
         marks=tuple(_position(mark, span) for mark in marks),
-        text=f"ratio {verdict.ratio:.3f}, interval {interval(verdict)}" + (f", beside {beside}" if marks else ""),
+        text=f"ratio {verdict.ratio:.3f}, interval {interval(verdict)}"
+        + (f", beside {beside}" if marks else ""),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from statistics import median
 
 import msgspec
@@ -90,7 +91,7 @@ def _trend(series: Series) -> Trend:
         valid=tuple(point.valid for point in points),
         facts=tuple(
             Mark(now.started, "; ".join(changed))
-            for was, now in zip(points, points[1:], strict=False)
+            for was, now in pairwise(points)
             if (changed := _changed(was, now))
         ),
         total=len(series.points),

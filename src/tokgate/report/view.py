@@ -76,7 +76,9 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     files: tuple[tuple[str, str], ...]
 
 
-def view(record: RunRecord, history: Sequence[Series] = (), *, folder: str = "", unread: Sequence[str] = ()) -> Report:
+def view(
+    record: RunRecord, history: Sequence[Series] = (), *, folder: str = "", unread: Sequence[str] = ()
+) -> Report:
     """What to show of `record`.
 
     history: series that may hold this run; folder: the way from the report to the run's folder, for links

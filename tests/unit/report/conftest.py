@@ -18,7 +18,7 @@ from tokgate.judge.stats import Block
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.machine.host import Culprit, HostReport, Level
-from tokgate.measure.measurement import Measurement, Problem
+from tokgate.measure.measurement import Measurement
 from tokgate.measure.metrics import gated, metrics
 from tokgate.spec.hypothesis import Arm, Claim, Hypothesis
 from tokgate.spec.workload import Closed, Workload
@@ -132,7 +132,9 @@ class Box:
                 swapped_bytes=0,
                 throttled={},
                 governor=None,
-                levels={key: Level(low=min(v), mean=sum(v) / len(v), high=max(v)) for key, v in timeline.items()},
+                levels={
+                    key: Level(low=min(v), mean=sum(v) / len(v), high=max(v)) for key, v in timeline.items()
+                },
                 at_s=tuple(float(at) for at in seconds),
                 timeline=timeline,
                 unknown=("governor", "steal"),
@@ -181,7 +183,9 @@ class Box:
         return [
             decide(shm, [block(1.0) for _ in range(3)]),
             decide(batch, [block(1.9) for _ in range(3)]),
-            arm_failed(small, "a", root_cause="Insufficient space in /dev/shm: 160 MiB required, 64 MiB free"),
+            arm_failed(
+                small, "a", root_cause="Insufficient space in /dev/shm: 160 MiB required, 64 MiB free"
+            ),
         ]
 
 
