@@ -29,5 +29,5 @@ def test_more_bandwidth_than_there_is_invalidates(catalogue: Catalogue, tmp_path
         )
     (problem,) = [one for one in impossible.problems if one.rule == "above_roofline"]
     assert not impossible.valid
-    assert "the 0.01 GB/s that slow-chip has on paper" in problem.detail
+    assert "slow-chip allows on paper (0.01 GB/s" in problem.detail
     assert "above_roofline" not in {one.rule for one in possible.problems}

@@ -16,12 +16,42 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True):
     detail: str
 
 
+class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
+    """What one pair of limits allows; None where the limit behind it is not known.
+
+    decode_tps: one stream; prefill_tps: prompt tokens a second; streams: how many at once until the
+    arithmetic takes as long as the reading, below which more users cost nothing.
+    """
+
+    bandwidth_GBps: float | None
+    fp16_tflops: float | None
+    decode_tps: float | None
+    prefill_tps: float | None
+    streams: float | None
+
+
+class Roofline(msgspec.Struct, frozen=True, kw_only=True):
+    """What a chip allows one cell: its model at the workload's context and number of streams.
+
+    bytes_per_token: weights and the KV cache of the mean context; parameters_per_token: multiplied for one
+    token, None where the model does not say. paper, measured: as on the data sheet, as seen on such chips.
+    """
+
+    hardware: str
+    streams: int
+    bytes_per_token: float
+    parameters_per_token: float | None
+    paper: Ceiling
+    measured: Ceiling
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """One cell on one launch (the replicate).
 
     metrics: medians over requests, in the units of the metric's name.
     gated: by gated metric, the launch's one value that enters the statistics: the geometric mean
     over requests of a rate, the median of ttft_s, the whole of output_tps.
+    roofline: what the chip allows this cell, None where chip or model are not known.
     warmup_passes: how many passes it took until two agreed.
     host: what the machine did meanwhile; client_cpu_s, max_lag_s: what the client itself cost.
     """
@@ -40,3 +70,4 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     client_cpu_s: float
     max_lag_s: float
     samples: tuple[Sample, ...]
+    roofline: Roofline | None = None

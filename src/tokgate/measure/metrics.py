@@ -72,13 +72,23 @@ def _meets(sample: Sample, limits: Limits) -> bool:
     return (limits.ttft is None or first <= limits.ttft) and (limits.tpot is None or each <= limits.tpot)
 
 
+def context(samples: Iterable[Sample]) -> float:
+    """Mean length in tokens of what an answer stood behind while it grew: the prompt and half of the answer."""
+    lengths = [
+        sample.prompt_tokens + sample.completion_tokens / 2
+        for sample in samples
+        if sample.prompt_tokens is not None and sample.completion_tokens is not None
+    ]
+    return float(np.mean(lengths)) if lengths else 0.0
+
+
 def inter_token_s(samples: Iterable[Sample]) -> np.ndarray:
     """Gaps between token chunks of all samples, shape (gaps,), seconds."""
     gaps = [np.diff(sample.token_times_s) for sample in samples if len(sample.token_times_s) > 1]
     return np.concatenate(gaps) if gaps else np.empty(0)
 
 
-def metrics(samples: Sequence[Sample], workload: Workload, bytes_per_token: int | None) -> dict[str, float]:
+def metrics(samples: Sequence[Sample], workload: Workload, bytes_per_token: float | None) -> dict[str, float]:
     """Every metric of one launch that can be computed: medians over requests, rates over the whole.
 
     bytes_per_token: what one decoded token reads from memory; effective_GBps needs it and one stream.

@@ -7,50 +7,117 @@ not measured but mistaken: a cache hit, speculation, miscounted tokens.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+
 import msgspec
 
-from tokgate.measure.measurement import Problem
+from tokgate.measure.measurement import Ceiling, Problem, Roofline
 from tokgate.spec.hardware import Hardware
 
 FLOP_PER_PARAMETER = 2
 
 
-class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pair of limits allows; None where the limit behind it is not known.
+class Use(msgspec.Struct, frozen=True, kw_only=True):
+    """What one figure used of the chip; None where a limit is not known.
 
-    decode_tps: one stream; prefill_tps: prompt tokens a second; streams: how many at once until the
-    arithmetic takes as long as the reading, below which more users cost nothing.
+    effective_GBps: of the memory (decode of one stream); effective_tflops: of the arithmetic (prefill).
+    of_paper, of_measured: share of that limit (1.0 is all); possible, possible_measured: the figure, in its
+    own unit, that those limits allow.
     """
 
-    bandwidth_GBps: float | None
-    fp16_tflops: float | None
-    decode_tps: float | None
-    prefill_tps: float | None
-    streams: float | None
-
-
-class BandwidthUse(msgspec.Struct, frozen=True, kw_only=True):
-    """What a single stream's decode rate says of the memory.
-
-    of_theoretical, of_measured: shares (1.0 is all); bound_tps: the rate at the theoretical bandwidth.
-    """
-
-    effective_GBps: float
-    of_theoretical: float
+    effective_GBps: float | None = None
+    effective_tflops: float | None = None
+    of_paper: float | None
     of_measured: float | None
-    bound_tps: float
+    possible: float | None
+    possible_measured: float | None
+
+
+def roofline(
+    hardware: Hardware | None,
+    *,
+    bytes_per_token: float | None,
+    parameters_per_token: float | None,
+    streams: int,
+) -> Roofline | None:
+    """What `hardware` allows a model; None when the chip or the bytes a token reads are not known.
+
+    streams: how many answers are written at once; the others as for `ceilings`.
+    """
+    if hardware is None or bytes_per_token is None:
+        return None
+    paper, measured = ceilings(
+        hardware, bytes_per_token=bytes_per_token, parameters_per_token=parameters_per_token
+    )
+    return Roofline(
+        hardware=hardware.name,
+        streams=streams,
+        bytes_per_token=bytes_per_token,
+        parameters_per_token=parameters_per_token,
+        paper=paper,
+        measured=measured,
+    )
+
+
+def use(roof: Roofline | None, metric: str, value: float | None) -> Use | None:
+    """What a figure used of the chip: of its memory for decode_tps of one stream, of its arithmetic for
+    prefill_tps; output_tps of many streams against what both allow together. None for anything else.
+    """
+    if roof is None or value is None or not value > 0:
+        return None
+    bounds = [_bound(ceiling, metric, roof.streams) for ceiling in (roof.paper, roof.measured)]
+    if bounds == [None, None]:
+        return None
+    flop = FLOP_PER_PARAMETER * (roof.parameters_per_token or 0)
+    return Use(
+        effective_GBps=roof.bytes_per_token * value / 1e9 if metric == "decode_tps" else None,
+        effective_tflops=flop * value / 1e12 if metric == "prefill_tps" else None,
+        of_paper=None if bounds[0] is None else value / bounds[0],
+        of_measured=None if bounds[1] is None else value / bounds[1],
+        possible=bounds[0],
+        possible_measured=bounds[1],
+    )
+
+
+def _bound(ceiling: Ceiling, metric: str, streams: int) -> float | None:
+    """The most of `metric` that a pair of limits allows so many streams."""
+    if metric == "prefill_tps":
+        return ceiling.prefill_tps
+    if metric == "decode_tps" and streams == 1:
+        return ceiling.decode_tps
+    if metric == "output_tps" and streams > 1 and ceiling.decode_tps is not None:
+        # Every stream is given a token by one reading of the weights, until the arithmetic takes longer.
+        return min(streams * ceiling.decode_tps, ceiling.prefill_tps or float("inf"))
+    return None
+
+
+def impossible(roof: Roofline | None, metrics: Mapping[str, float]) -> Iterator[Problem]:
+    """Why a rate of decode cannot be true; nothing when the memory allows it, or is not known."""
+    for metric in ("decode_tps", "output_tps"):
+        used = use(roof, metric, metrics.get(metric))
+        if roof is None or used is None or used.of_paper is None or used.of_paper <= 1:
+            continue
+        read = "" if used.effective_GBps is None else f"would read {used.effective_GBps:.4g} GB/s, "
+        yield Problem(
+            rule="above_roofline",
+            detail=f"{metrics[metric]:.4g} tok/s ({metric}) {read}{used.of_paper:.0%} of what {roof.hardware} allows "
+            f"on paper ({roof.paper.bandwidth_GBps:.4g} GB/s, bound {used.possible:.4g} tok/s): look for cached or "
+            "speculated tokens, or a wrong `bytes_per_token`",
+        )
 
 
 def ceilings(
-    hardware: Hardware, *, bytes_per_token: float, parameters_per_token: float
+    hardware: Hardware, *, bytes_per_token: float, parameters_per_token: float | None
 ) -> tuple[Ceiling, Ceiling]:
     """(on paper, as measured on such chips).
 
     bytes_per_token: bytes read for one token: weights, and the KV cache of its context if that counts.
-    parameters_per_token: weights multiplied for one token: all but the input embedding.
+    parameters_per_token: weights multiplied for one token: all but the input embedding; None: not known.
     Raises ValueError: not above zero.
     """
-    _positive(bytes_per_token=bytes_per_token, parameters_per_token=parameters_per_token)
+    _positive(bytes_per_token=bytes_per_token)
+    if parameters_per_token is not None:
+        _positive(parameters_per_token=parameters_per_token)
     return (
         _ceiling(hardware.bandwidth_GBps, hardware.fp16_tflops, bytes_per_token, parameters_per_token),
         _ceiling(
@@ -62,49 +129,16 @@ def ceilings(
     )
 
 
-def bandwidth_use(hardware: Hardware, *, bytes_per_token: float, decode_tps: float) -> BandwidthUse:
-    """How much of the memory's bandwidth one stream of `decode_tps` used. Raises ValueError: not above zero."""
-    _positive(bytes_per_token=bytes_per_token, decode_tps=decode_tps)
-    effective_GBps = bytes_per_token * decode_tps / 1e9
-    measured = hardware.bandwidth_measured_GBps
-    return BandwidthUse(
-        effective_GBps=effective_GBps,
-        of_theoretical=effective_GBps / hardware.bandwidth_GBps,
-        of_measured=None if measured is None else effective_GBps / measured,
-        bound_tps=hardware.bandwidth_GBps * 1e9 / bytes_per_token,
-    )
-
-
-def prefill_share(hardware: Hardware, *, parameters_per_token: float, prefill_tps: float) -> float | None:
-    """Share of the FP16 peak that prefill used; None when the peak is not known."""
-    _positive(parameters_per_token=parameters_per_token, prefill_tps=prefill_tps)
-    if hardware.fp16_tflops is None:
-        return None
-    return FLOP_PER_PARAMETER * parameters_per_token * prefill_tps / (hardware.fp16_tflops * 1e12)
-
-
-def above_roofline(hardware: Hardware, *, bytes_per_token: float, decode_tps: float) -> Problem | None:
-    """Why a single stream's rate cannot be true; None when the memory allows it."""
-    use = bandwidth_use(hardware, bytes_per_token=bytes_per_token, decode_tps=decode_tps)
-    if use.of_theoretical <= 1:
-        return None
-    return Problem(
-        rule="above_roofline",
-        detail=f"{decode_tps:.4g} tok/s would read {use.effective_GBps:.4g} GB/s, {use.of_theoretical:.0%} of "
-        f"the {hardware.bandwidth_GBps:.4g} GB/s that {hardware.name} has on paper (bound "
-        f"{use.bound_tps:.4g} tok/s): look for cached or speculated tokens, or a wrong `bytes_per_token`",
-    )
-
-
 def _ceiling(
     bandwidth_GBps: float | None,
     fp16_tflops: float | None,
     bytes_per_token: float,
-    parameters_per_token: float,
+    parameters_per_token: float | None,
 ) -> Ceiling:
-    flop = FLOP_PER_PARAMETER * parameters_per_token
     decode_tps = None if bandwidth_GBps is None else bandwidth_GBps * 1e9 / bytes_per_token
-    prefill_tps = None if fp16_tflops is None else fp16_tflops * 1e12 / flop
+    prefill_tps = None
+    if fp16_tflops is not None and parameters_per_token is not None:
+        prefill_tps = fp16_tflops * 1e12 / (FLOP_PER_PARAMETER * parameters_per_token)
     return Ceiling(
         bandwidth_GBps=bandwidth_GBps,
         fp16_tflops=fp16_tflops,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from io import StringIO
 
 from rich.console import Console, Group
@@ -11,7 +12,8 @@ from rich.text import Text
 
 from tokgate.judge.metric import unit
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.measure.measurement import Measurement
+from tokgate.measure.measurement import Ceiling, Measurement, Roofline
+from tokgate.measure.roofline import Use, use
 from tokgate.store.runs import RunRecord
 
 _STYLE = {
@@ -27,13 +29,22 @@ _STYLE = {
 }
 
 
+_ROOFLINE = ("uses", "of paper", "of measured", "possible")
+Rooflines = Mapping[tuple[str, str], Roofline]
+"""By server and workload."""
+
+
 def summary(record: RunRecord, *, width: int, colour: bool) -> str:
     """The verdict table and what needs a sentence beside it, as text `width` columns wide."""
+    roofs = {(one.server, one.workload): one.roofline for one in record.measurements if one.roofline}
+    wide = 150 if roofs else 0  # columns cut short say nothing
     console = Console(
-        file=StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
+        file=StringIO(), width=max(width, wide), force_terminal=colour, no_color=not colour, highlight=False
     )
     with console.capture() as captured:
-        console.print(Group(_gates(record), *_experiments(record), *_sentences(record)))
+        console.print(
+            Group(_gates(record, roofs), *_experiments(record, roofs), *_limits(roofs), *_sentences(record))
+        )
     return captured.get().rstrip()
 
 
@@ -49,6 +60,12 @@ def figure(metric: str, value: float | None) -> str:
 def measured(measurement: Measurement) -> str:
     """One measurement as lines `metric value`, and what makes it invalid."""
     lines = [f"{name:18} {figure(name, value)}" for name, value in measurement.metrics.items()]
+    for name in measurement.gated:
+        if used := use(measurement.roofline, name, measurement.metrics.get(name)):
+            seen, paper, copied, possible = _used(used, name)
+            lines.append(
+                f"{name:18} {seen}: {paper} of the chip on paper, {copied} as measured; possible: {possible}"
+            )
     lines += [f"INVALID {problem.rule}: {problem.detail}" for problem in measurement.problems]
     return "\n".join(lines)
 
@@ -59,11 +76,11 @@ def counts(verdicts: tuple[Verdict, ...]) -> str:
     return ", ".join(f"{seen[outcome]} {outcome}" for outcome in Outcome if seen[outcome]) or "no verdict"
 
 
-def _gates(record: RunRecord) -> Table:
+def _gates(record: RunRecord, roofs: Rooflines) -> Table:
     table = Table(title=f"run {record.run_id} · profile {record.profile}", title_justify="left", box=None)
     table.add_column("server, workload", no_wrap=True)
     table.add_column("metric", no_wrap=True)
-    for name in ("now", "baseline", "ratio", "interval", "sees"):
+    for name in ("now", "baseline", "ratio", "interval", "sees", *(_ROOFLINE if roofs else ())):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
     above: tuple[str, str] = ("", "")
@@ -82,19 +99,21 @@ def _gates(record: RunRecord) -> Table:
             "–" if verdict.ratio is None else f"{verdict.ratio:.3f}",
             interval(verdict),
             _drop(verdict),
+            *_roofline(roofs, (verdict.server, verdict.workload), verdict.metric, verdict.current),
             Text(verdict.outcome, style=_STYLE[verdict.outcome]),
         )
     return table
 
 
-def _experiments(record: RunRecord) -> list[Table]:
+def _experiments(record: RunRecord, roofs: Rooflines) -> list[Table]:
     """A table of the hypotheses, when the run tested any."""
     tested = [one for one in record.verdicts if one.kind == "hypothesis"]
     if not tested:
         return []
     table = Table(title="hypotheses (B / A)", title_justify="left", box=None)
     table.add_column("hypothesis, metric", no_wrap=True)
-    for name in ("A", "B", "ratio", "interval", "n"):
+    of_arms = [f"{arm} {name}" for arm in "AB" for name in ("paper", "measured")] if roofs else []
+    for name in ("A", "B", "ratio", "interval", "n", *of_arms):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("verdict")
     for one in tested:
@@ -105,9 +124,47 @@ def _experiments(record: RunRecord) -> list[Table]:
             "–" if one.ratio is None else f"{one.ratio:.3f}",
             interval(one),
             str(one.launches),
+            *_roofline(roofs, (f"{one.hypothesis}/a", one.workload), one.metric, one.baseline)[1:3],
+            *_roofline(roofs, (f"{one.hypothesis}/b", one.workload), one.metric, one.current)[1:3],
             Text(one.outcome, style=_STYLE[one.outcome]),
         )
     return [table]
+
+
+def _roofline(roofs: Rooflines, cell: tuple[str, str], metric: str, value: float | None) -> tuple[str, ...]:
+    """The columns `_ROOFLINE` of one figure; none at all in a run that knows no chip."""
+    if not roofs:
+        return ()
+    used = use(roofs.get(cell), metric, value)
+    return ("–",) * len(_ROOFLINE) if used is None else _used(used, metric)
+
+
+def _used(used: Use, metric: str) -> tuple[str, str, str, str]:
+    seen = "–"
+    if used.effective_GBps is not None:
+        seen = f"{used.effective_GBps:.4g} GB/s"
+    elif used.effective_tflops is not None:
+        seen = f"{used.effective_tflops:.3g} TFLOPS"
+    paper, measured = ("–" if one is None else f"{one:.0%}" for one in (used.of_paper, used.of_measured))
+    return seen, paper, measured, figure(metric, used.possible)
+
+
+def _limits(roofs: Rooflines) -> list[Text]:
+    """What the roofline columns are shares of."""
+    chips = {roof.hardware: roof for roof in roofs.values()}
+    return [
+        Text(
+            f"roofline of {name}: on paper {_pair(roof.paper)}; measured on such chips {_pair(roof.measured)}; "
+            "possible: the rate that the limits on paper allow",
+            "dim",
+        )
+        for name, roof in chips.items()
+    ]
+
+
+def _pair(ceiling: Ceiling) -> str:
+    known = ((ceiling.bandwidth_GBps, "GB/s"), (ceiling.fp16_tflops, "TFLOPS in FP16"))
+    return ", ".join(f"{value:.4g} {of}" for value, of in known if value is not None) or "unknown"
 
 
 def interval(verdict: Verdict) -> str:

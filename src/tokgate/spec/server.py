@@ -17,8 +17,9 @@ class Model(Spec, frozen=True, kw_only=True):
 
     id: the name requests use; it must be one the server lists.
     source: Hugging Face repository, `package:MODULE/FILE` or a path; revision and file pick inside it.
-    bytes_per_token: weights read from memory for one decoded token (all but the input embedding).
-    kv_bytes_per_token: KV cache written for each token of context.
+    parameters_per_token: weights multiplied for one token (all but the input embedding).
+    bytes_per_token: weights read from memory for one decoded token (the same ones, in their format).
+    kv_bytes_per_token: KV cache of each token of context, read again for every token after it.
     """
 
     id: str
@@ -28,8 +29,15 @@ class Model(Spec, frozen=True, kw_only=True):
     sha256: str | None = None
     quantisation: str | None = None
     parameters: float | None = None
+    parameters_per_token: float | None = None
     bytes_per_token: Size | None = None
     kv_bytes_per_token: Size | None = None
+
+    def bytes_read(self, context: float) -> float | None:
+        """Bytes read for one decoded token behind `context` tokens: weights and KV cache; None when not stated."""
+        if self.bytes_per_token is None:
+            return None
+        return self.bytes_per_token + (self.kv_bytes_per_token or 0) * context
 
 
 class DockerLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="docker"):

@@ -13,10 +13,10 @@ from tokgate.launch.server import Server
 from tokgate.machine.devices import Gpu, find_gpus
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Measurement, Problem
-from tokgate.measure.metrics import gated, metrics, output_tps
+from tokgate.measure.metrics import context, gated, metrics, output_tps
 from tokgate.measure.quiet import host_problems
 from tokgate.measure.reconcile import timing_problems
-from tokgate.measure.roofline import above_roofline
+from tokgate.measure.roofline import impossible, roofline
 from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
 from tokgate.spec.server import DockerLaunch
 from tokgate.store.runs import now
@@ -43,7 +43,15 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
         result = _drive(
             server, cell, seed=_seed(cell, launch, 0), requests=cell.workload.requests, watch=watch
         )
-    found = metrics(result.samples, cell.workload, cell.server.model.bytes_per_token)
+    model = cell.server.model
+    read = model.bytes_read(context(result.samples))
+    roof = roofline(
+        cell.hardware,
+        bytes_per_token=read,
+        parameters_per_token=model.parameters_per_token,
+        streams=cell.workload.concurrency,
+    )
+    found = metrics(result.samples, cell.workload, read)
     statistics = gated(result.samples, cell.workload)
     problems = (
         *_died(server),
@@ -52,7 +60,7 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
         *timing_problems(result.samples),
         *client_problems(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
         *host_problems(monitor.report),
-        *_impossible(cell, found),
+        *impossible(roof, found),
     )
     return Measurement(
         server=cell.server.name,
@@ -69,6 +77,7 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
         client_cpu_s=result.client_cpu_s,
         max_lag_s=result.max_lag_s,
         samples=result.samples,
+        roofline=roof,
     )
 
 
@@ -123,15 +132,6 @@ def _died(server: Server) -> tuple[Problem, ...]:
     except (LaunchError, ServerUnreachable) as error:
         return (Problem(rule="server_gone", detail=str(error)),)
     return ()
-
-
-def _impossible(cell: Cell, found: dict[str, float]) -> tuple[Problem, ...]:
-    """A single stream that reads more than the chip's memory can give."""
-    size = cell.server.model.bytes_per_token
-    if cell.hardware is None or size is None or "effective_GBps" not in found:
-        return ()
-    problem = above_roofline(cell.hardware, bytes_per_token=size, decode_tps=found["decode_tps"])
-    return () if problem is None else (problem,)
 
 
 def _gpu(server: Server) -> Gpu | None:

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokgate.measure.roofline import above_roofline, bandwidth_use, ceilings, prefill_share
+from tokgate.measure.measurement import Roofline
+from tokgate.measure.roofline import Use, ceilings, impossible, roofline, use
 from tokgate.spec.catalogue import Catalogue
 from tokgate.spec.hardware import Hardware
 from tokgate.spec.model_facts import ModelFacts, Quantisation, facts_of_config
@@ -20,6 +21,25 @@ GFX1151 = Catalogue(FIXTURES).hardware("gfx1151")
 
 def qwen(quantisation: Quantisation) -> ModelFacts:
     return facts_of_config(FIXTURES / "models" / "qwen2.5-14b.json", quantisation)
+
+
+def roof(bytes_per_token: float, parameters_per_token: float | None = None, streams: int = 1) -> Roofline:
+    """What the box allows such a model."""
+    found = roofline(
+        GFX1151,
+        bytes_per_token=bytes_per_token,
+        parameters_per_token=parameters_per_token,
+        streams=streams,
+    )
+    assert found is not None
+    return found
+
+
+def decode(gigabytes: float, tps: float) -> Use:
+    """One stream's rate as use of the box's memory."""
+    used = use(roof(gigabytes * 1e9), "decode_tps", tps)
+    assert used is not None
+    return used
 
 
 # GB read per token, tok/s at 256 GB/s and at 212 GB/s: bytes of the published files over the bandwidth.
@@ -49,8 +69,11 @@ def test_prefill_is_bound_by_arithmetic_and_a_stream_by_memory() -> None:
     assert paper.prefill_tps == pytest.approx(2120, rel=0.01)
     assert measured.prefill_tps == pytest.approx(1320, rel=0.01)
     assert measured.streams == pytest.approx(170, rel=0.05)
-    share = prefill_share(GFX1151, parameters_per_token=facts.parameters_per_token, prefill_tps=1060)
-    assert share == pytest.approx(0.5, rel=0.01)
+    used = use(roof(facts.bytes_per_token, facts.parameters_per_token), "prefill_tps", 1060)
+    assert used is not None
+    assert used.of_paper == pytest.approx(0.5, rel=0.01)
+    assert used.effective_tflops == pytest.approx(29.7, rel=0.01)
+    assert used.possible == paper.prefill_tps
 
 
 # What the owner saw: 6.4 tok/s of FP16 and 24 of Q4_K_M.
@@ -58,19 +81,31 @@ def test_prefill_is_bound_by_arithmetic_and_a_stream_by_memory() -> None:
     ("gigabytes", "tps", "effective", "share"), [(27.98, 6.4, 179, 0.84), (8.55, 24, 205, 0.97)]
 )
 def test_the_owners_rates_as_bandwidth(gigabytes: float, tps: float, effective: float, share: float) -> None:
-    use = bandwidth_use(GFX1151, bytes_per_token=gigabytes * 1e9, decode_tps=tps)
-    assert use.effective_GBps == pytest.approx(effective, rel=0.01)
-    assert use.of_measured == pytest.approx(share, rel=0.01)
-    assert above_roofline(GFX1151, bytes_per_token=gigabytes * 1e9, decode_tps=tps) is None
+    used = decode(gigabytes, tps)
+    assert used.effective_GBps == pytest.approx(effective, rel=0.01)
+    assert used.of_measured == pytest.approx(share, rel=0.01)
+    assert not [*impossible(roof(gigabytes * 1e9), {"decode_tps": tps})]
 
 
 def test_above_the_memory_on_paper_is_a_problem_with_its_figures() -> None:
     # 230 GB/s was published and is above the measured copy: that bandwidth is no ceiling.
-    assert above_roofline(GFX1151, bytes_per_token=8.55e9, decode_tps=230 / 8.55) is None
-    problem = above_roofline(GFX1151, bytes_per_token=8.55e9, decode_tps=33)
-    assert problem is not None
+    assert not [*impossible(roof(8.55e9), {"decode_tps": 230 / 8.55})]
+    (problem,) = impossible(roof(8.55e9), {"decode_tps": 33, "prefill_tps": 1.0})
     assert problem.rule == "above_roofline"
-    assert "33 tok/s would read 282.1 GB/s, 110% of the 256 GB/s that gfx1151 has on paper" in problem.detail
+    assert "33 tok/s (decode_tps) would read 282.1 GB/s, 110% of what gfx1151 allows on paper (256 GB/s" in (
+        problem.detail
+    )
+
+
+def test_many_streams_share_a_reading_until_the_arithmetic_bounds_them() -> None:
+    few, many = roof(27.98e9, 13.99e9, streams=16), roof(27.98e9, 13.99e9, streams=1000)
+    for one, bound in ((few, 16 * 9.15), (many, 2120)):
+        used = use(one, "output_tps", 100.0)
+        assert used is not None
+        assert used.possible == pytest.approx(bound, rel=0.01)
+        assert used.effective_GBps is None
+        assert [*impossible(one, {"output_tps": bound * 1.02})]
+    assert use(few, "decode_tps", 5.0) is None  # a stream's own rate depends on what the others do
 
 
 def test_an_unknown_limit_bounds_nothing() -> None:
@@ -78,21 +113,30 @@ def test_an_unknown_limit_bounds_nothing() -> None:
     paper, measured = ceilings(plain, bytes_per_token=1e9, parameters_per_token=5e8)
     assert (paper.decode_tps, paper.prefill_tps, paper.streams) == (100, None, None)
     assert (measured.decode_tps, measured.prefill_tps) == (None, None)
-    assert prefill_share(plain, parameters_per_token=5e8, prefill_tps=1) is None
+    unknown = roofline(plain, bytes_per_token=1e9, parameters_per_token=None, streams=1)
+    assert use(unknown, "prefill_tps", 1.0) is None
+    assert use(unknown, "ttft_s", 1.0) is None
+    assert use(None, "decode_tps", 1.0) is None
+    assert roofline(None, bytes_per_token=1e9, parameters_per_token=5e8, streams=1) is None
+    assert roofline(plain, bytes_per_token=None, parameters_per_token=5e8, streams=1) is None
 
 
 @given(st.floats(1e6, 1e12), st.floats(1e-3, 1e5))
 def test_the_bound_and_the_share_agree(bytes_per_token: float, tps: float) -> None:
-    use = bandwidth_use(GFX1151, bytes_per_token=bytes_per_token, decode_tps=tps)
-    assert use.of_theoretical == pytest.approx(tps / use.bound_tps)
-    problem = above_roofline(GFX1151, bytes_per_token=bytes_per_token, decode_tps=tps)
-    assert (problem is not None) == (use.of_theoretical > 1)
+    roofs = roof(bytes_per_token)
+    used = use(roofs, "decode_tps", tps)
+    assert used is not None
+    assert used.of_paper is not None
+    assert used.possible is not None
+    assert used.of_paper == pytest.approx(tps / used.possible)
+    assert (len([*impossible(roofs, {"decode_tps": tps})]) == 1) == (used.of_paper > 1)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan])
-def test_no_rate_has_no_bandwidth(bad: float) -> None:
-    with pytest.raises(ValueError, match=f"decode_tps is {bad}"):
-        bandwidth_use(GFX1151, bytes_per_token=1e9, decode_tps=bad)
+def test_no_rate_uses_nothing_and_no_bytes_are_an_error(bad: float) -> None:
+    assert use(roof(1e9), "decode_tps", bad) is None
+    with pytest.raises(ValueError, match=f"bytes_per_token is {bad}"):
+        roof(bad)
 
 
 def test_the_servers_state_what_the_arithmetic_gives() -> None:
@@ -106,5 +150,6 @@ def test_the_servers_state_what_the_arithmetic_gives() -> None:
         model = Catalogue(FIXTURES).server(name).model
         facts = qwen(quantisation)  # type: ignore[arg-type]
         assert model.parameters == pytest.approx(facts.parameters, rel=1e-3), name
+        assert model.parameters_per_token == pytest.approx(facts.parameters_per_token, rel=1e-3), name
         assert model.bytes_per_token == pytest.approx(facts.bytes_per_token, rel=0.01), name
         assert model.kv_bytes_per_token == facts.kv_bytes_per_token, name

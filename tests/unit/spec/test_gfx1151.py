@@ -50,6 +50,7 @@ def test_every_server_states_what_the_roofline_needs() -> None:
     for name in sorted({name for cells in PROFILE.cells for name in cells.servers}):
         spec: ServerSpec = CATALOGUE.server(name)
         assert spec.model.parameters, name
+        assert spec.model.parameters_per_token, name
         assert spec.model.bytes_per_token, name
         assert spec.model.kv_bytes_per_token, name
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tokgate.machine.fingerprint import Fingerprint
-from tokgate.measure.roofline import bandwidth_use
+from tokgate.measure.roofline import impossible, roofline
 from tokgate.spec.catalogue import Catalogue
 from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
 
@@ -53,8 +53,9 @@ def test_what_the_owner_reports_is_compared_and_physically_possible(server: str,
     assert why_not_comparable(read, "answer-c1", conditions={}, fingerprint=ANY_BOX) is None
     size = CATALOGUE.server(server).model.bytes_per_token
     assert size is not None
-    use = bandwidth_use(CATALOGUE.hardware("gfx1151"), bytes_per_token=size, decode_tps=tps)
-    assert use.of_theoretical < 1
+    roof = roofline(CATALOGUE.hardware("gfx1151"), bytes_per_token=size, parameters_per_token=None, streams=1)
+    assert roof is not None
+    assert not [*impossible(roof, {"decode_tps": tps})]
 
 
 def test_the_reference_chip_is_a_row_and_no_server() -> None:

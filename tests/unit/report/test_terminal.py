@@ -1,0 +1,125 @@
+"""The tables of a run: figures stand beside what the chip allows, and nothing where that is not known."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.launch.server import ServerFacts
+from tokgate.machine.fingerprint import Fingerprint
+from tokgate.machine.monitor import Monitor
+from tokgate.measure.measurement import Measurement, Roofline
+from tokgate.measure.roofline import roofline
+from tokgate.report.terminal import measured, summary
+from tokgate.spec.catalogue import Catalogue
+from tokgate.store.runs import RunRecord
+
+CATALOGUE = Catalogue(Path(__file__).parents[3] / "fixtures")
+
+
+def roof(server: str, streams: int = 1) -> Roofline | None:
+    model = CATALOGUE.server(server).model
+    return roofline(
+        CATALOGUE.hardware("gfx1151"),
+        bytes_per_token=model.bytes_read(0),
+        parameters_per_token=model.parameters_per_token,
+        streams=streams,
+    )
+
+
+def measurement(server: str, workload: str, roofline: Roofline | None, **metrics: float) -> Measurement:
+    with Monitor(server_pids=()) as monitor:
+        pass
+    return Measurement(
+        server=server,
+        workload=workload,
+        launch=1,
+        started="2026-01-01T00:00:01.000+00:00",
+        valid=True,
+        problems=(),
+        metrics=metrics,
+        gated=metrics,
+        facts=ServerFacts(name=server, engine="vllm", base_url="http://x", model="m"),
+        warmup_passes=2,
+        host=monitor.report,
+        client_cpu_s=0.1,
+        max_lag_s=0.001,
+        samples=(),
+        roofline=roofline,
+    )
+
+
+def verdict(kind: str, server: str, workload: str, metric: str, current: float, **more: object) -> Verdict:
+    given = {"kind": kind, "server": server, "workload": workload, "metric": metric, "current": current}
+    return msgspec.convert(given | {"outcome": Outcome.PASS} | more, Verdict)
+
+
+def record(*measurements: Measurement, verdicts: tuple[Verdict, ...]) -> RunRecord:
+    return RunRecord(
+        run_id="20260101T000000Z-abcdef",
+        started="2026-01-01T00:00:00.000+00:00",
+        tokgate="0",
+        command=("pytest",),
+        profile="gfx1151",
+        baselines="gfx1151",
+        fingerprint=Fingerprint({}),
+        conditions={},
+        measurements=measurements,
+        verdicts=verdicts,
+    )
+
+
+def row(text: str, *words: str) -> str:
+    (line,) = (line for line in text.splitlines() if all(word in line for word in words))
+    return line
+
+
+def test_each_figure_stands_beside_what_the_chip_allows() -> None:
+    run = record(
+        measurement("vllm-current", "answer-c1", roof("vllm-current"), decode_tps=6.4),
+        measurement("vllm-current", "answer-c16", roof("vllm-current", 16), output_tps=90.0),
+        measurement("gap/a", "answer-c1", roof("vllm-current"), decode_tps=6.4),
+        measurement("gap/b", "answer-c1", roof("llamacpp-vulkan"), decode_tps=24.0),
+        verdicts=(
+            verdict("gate", "vllm-current", "answer-c1", "decode_tps", 6.4),
+            verdict("gate", "vllm-current", "answer-c1", "prefill_tps", 660.0),
+            verdict("gate", "vllm-current", "answer-c1", "ttft_s", 0.2),
+            verdict("gate", "vllm-current", "answer-c16", "output_tps", 90.0),
+            verdict("hypothesis", "a | b", "answer-c1", "decode_tps", 24.0, baseline=6.4, hypothesis="gap"),
+        ),
+    )
+    text = summary(run, width=80, colour=False)
+    # The owner's 6.4 tok/s of FP16: 179 GB/s, 84 % of what a copy reaches, and at most 9.15 tok/s on paper.
+    assert row(text, "decode_tps", "GB/s").split()[-7:] == [
+        "179.1",
+        "GB/s",
+        "70%",
+        "84%",
+        "9.149",
+        "tok/s",
+        "pass",
+    ]
+    assert row(text, "prefill_tps").split()[-7:] == ["18.5", "TFLOPS", "31%", "50%", "2123", "tok/s", "pass"]
+    assert row(text, "output_tps").split()[-6:] == ["–", "61%", "74%", "146.4", "tok/s", "pass"]
+    assert row(text, "ttft_s").split()[-5:] == ["–", "–", "–", "–", "pass"]
+    assert row(text, "gap decode_tps").split()[-5:] == ["70%", "84%", "80%", "97%", "pass"]
+    assert "roofline of gfx1151: on paper 256 GB/s, 59.4 TFLOPS in FP16; measured" in text
+
+
+def test_where_the_chip_is_not_known_nothing_is_shown() -> None:
+    one = measurement("here", "chat-c1", None, decode_tps=120.0)
+    text = summary(
+        record(one, verdicts=(verdict("gate", "here", "chat-c1", "decode_tps", 120.0),)),
+        width=100,
+        colour=False,
+    )
+    assert "of paper" not in text
+    assert "roofline" not in text
+    assert "of the chip" not in measured(one)
+
+
+def test_a_single_measurement_says_what_it_used() -> None:
+    one = measurement("vllm-current", "answer-c1", roof("vllm-current"), decode_tps=6.4)
+    assert "179.1 GB/s: 70% of the chip on paper, 84% as measured; possible: 9.149 tok/s" in measured(one)
