@@ -9,9 +9,10 @@ import msgspec
 
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.judge.wording import percent
+from tokgate.measure.roofline import use
 from tokgate.report.badge import Badge, badge
 from tokgate.report.headline import change, contradictions
-from tokgate.report.terminal import figure, interval
+from tokgate.report.terminal import figure, interval, roofline_words, rooflines
 from tokgate.spec.hypothesis import Claim, Hypothesis
 from tokgate.store.runs import RunRecord
 
@@ -77,7 +78,7 @@ def rows(record: RunRecord) -> tuple[Row, ...]:
     order = list(dict.fromkeys(one.server for one in gates))
     gates.sort(key=lambda one: (one.server not in worse, order.index(one.server)))
     span = _span(end for one in gates for end in (one.ci_low, one.ci_high, one.ratio))
-    used = _bandwidth(record)
+    roofs = rooflines(record)
     return tuple(
         Row(
             server=one.server,
@@ -90,7 +91,9 @@ def rows(record: RunRecord) -> tuple[Row, ...]:
             ratio="–" if one.ratio is None else f"{one.ratio:.3f}",
             interval=interval(one),
             sees="–" if one.min_detectable_drop is None else percent(one.min_detectable_drop),
-            roofline=used.get((one.server, one.workload), "–") if one.metric == "decode_tps" else "–",
+            roofline=roofline_words(
+                use(roofs.get((one.server, one.workload)), one.metric, one.current), one.metric
+            ),
             bar=_bar(one, span, (1.0,)),
             reason="; ".join((one.reason, *one.notes)),
         )
@@ -150,15 +153,6 @@ def _arms(verdict: Verdict) -> str:
         return "–"
     a, b = (figure(verdict.metric, value) for value in (verdict.baseline, verdict.current))
     return f"{a} → {b}"
-
-
-def _bandwidth(record: RunRecord) -> dict[tuple[str, str], str]:
-    """By cell, the GB/s that one stream of its median launch read."""
-    found: dict[tuple[str, str], list[float]] = {}
-    for one in record.measurements:
-        if (value := one.metrics.get("effective_GBps")) is not None:
-            found.setdefault((one.server, one.workload), []).append(value)
-    return {key: figure("effective_GBps", sorted(values)[len(values) // 2]) for key, values in found.items()}
 
 
 def _span(ratios: Iterable[float | None]) -> float:

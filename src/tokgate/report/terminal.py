@@ -36,7 +36,7 @@ Rooflines = Mapping[tuple[str, str], Roofline]
 
 def summary(record: RunRecord, *, width: int, colour: bool) -> str:
     """The verdict table and what needs a sentence beside it, as text `width` columns wide."""
-    roofs = {(one.server, one.workload): one.roofline for one in record.measurements if one.roofline}
+    roofs = rooflines(record)
     wide = 150 if roofs else 0  # columns cut short say nothing
     console = Console(
         file=StringIO(), width=max(width, wide), force_terminal=colour, no_color=not colour, highlight=False
@@ -60,12 +60,10 @@ def figure(metric: str, value: float | None) -> str:
 def measured(measurement: Measurement) -> str:
     """One measurement as lines `metric value`, and what makes it invalid."""
     lines = [f"{name:18} {figure(name, value)}" for name, value in measurement.metrics.items()]
-    for name in measurement.gated:
-        if used := use(measurement.roofline, name, measurement.metrics.get(name)):
-            seen, paper, copied, possible = _used(used, name)
-            lines.append(
-                f"{name:18} {seen}: {paper} of the chip on paper, {copied} as measured; possible: {possible}"
-            )
+    used = {
+        name: use(measurement.roofline, name, measurement.metrics.get(name)) for name in measurement.gated
+    }
+    lines += [f"{name:18} {roofline_words(one, name)}" for name, one in used.items() if one is not None]
     lines += [f"INVALID {problem.rule}: {problem.detail}" for problem in measurement.problems]
     return "\n".join(lines)
 
@@ -147,6 +145,20 @@ def _used(used: Use, metric: str) -> tuple[str, str, str, str]:
         seen = f"{used.effective_tflops:.3g} TFLOPS"
     paper, measured = ("–" if one is None else f"{one:.0%}" for one in (used.of_paper, used.of_measured))
     return seen, paper, measured, figure(metric, used.possible)
+
+
+def rooflines(record: RunRecord) -> Rooflines:
+    """What the chip allows each cell of a run, where that is known."""
+    return {(one.server, one.workload): one.roofline for one in record.measurements if one.roofline}
+
+
+def roofline_words(used: Use | None, metric: str) -> str:
+    """`179.1 GB/s, 70% on paper (9.149 tok/s possible), 84% as measured`; a dash where nothing is known."""
+    if used is None:
+        return "–"
+    seen, paper, measured, possible = _used(used, metric)
+    of = "" if seen == "–" else f"{seen}, "
+    return f"{of}{paper} on paper ({possible} possible), {measured} as measured"
 
 
 def _limits(roofs: Rooflines) -> list[Text]:

@@ -164,7 +164,8 @@ def _not_checked(record: RunRecord, watched: Host, unread: Sequence[str]) -> tup
     ]
     if watched.unknown:
         found.append(("host sensors: " + ", ".join(watched.unknown), "this machine does not show them"))
-    if not any("effective_GBps" in one.metrics for one in record.measurements):
-        found.append(("share of the roofline", "no server of this run says how many bytes a token reads"))
+    if not any(one.roofline for one in record.measurements):
+        why = "the profile names no chip, or no server says how many bytes a token reads"
+        found.append(("share of the roofline", why))
     found += [("a record of the history", why) for why in unread]
     return tuple(found)

@@ -20,11 +20,14 @@ from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.machine.host import Culprit, HostReport, Level
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.metrics import gated, metrics
+from tokgate.measure.roofline import roofline
+from tokgate.spec.hardware import Hardware
 from tokgate.spec.hypothesis import Arm, Claim, Hypothesis
 from tokgate.spec.workload import Closed, Workload
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RECORD, RunRecord
 
+BOX = Hardware(name="gfx1151", description="", source="", bandwidth_GBps=256, fp16_tflops=59.4)
 SERVERS = {"vllm-fp16": 6.4, "llamacpp-q4": 24.0}
 WORKLOADS = {"chat-c1": 1.0, "depth-c1": 0.8}
 START = datetime(2026, 3, 1, 1, 0, tzinfo=UTC)
@@ -103,6 +106,7 @@ class Box:
             "others_cores": tuple(round(0.1 * draw.random(), 3) for _ in seconds),
         }
         minutes = list(SERVERS).index(server) * 20 + launch * 6 + list(WORKLOADS).index(workload) * 3
+        size = 27_980_000_000 if server == "vllm-fp16" else 8_550_000_000
         return Measurement(
             server=server,
             workload=workload,
@@ -110,7 +114,7 @@ class Box:
             started=(started + timedelta(minutes=minutes)).isoformat(timespec="milliseconds"),
             valid=True,
             problems=(),
-            metrics=metrics(samples, load, 27_980_000_000 if server == "vllm-fp16" else 8_550_000_000),
+            metrics=metrics(samples, load, size),
             gated=gated(samples, load),
             facts=ServerFacts(
                 name=server,
@@ -122,6 +126,7 @@ class Box:
                 log_path=f"/tmp/anywhere/logs/{server}-{launch}.log",
             ),
             warmup_passes=2,
+            roofline=roofline(BOX, bytes_per_token=size, parameters_per_token=13_990_000_000, streams=1),
             host=HostReport(
                 duration_s=clock,
                 cpus=32,

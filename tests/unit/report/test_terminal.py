@@ -117,9 +117,9 @@ def test_where_the_chip_is_not_known_nothing_is_shown() -> None:
     )
     assert "of paper" not in text
     assert "roofline" not in text
-    assert "of the chip" not in measured(one)
+    assert "on paper" not in measured(one)
 
 
 def test_a_single_measurement_says_what_it_used() -> None:
     one = measurement("vllm-current", "answer-c1", roof("vllm-current"), decode_tps=6.4)
-    assert "179.1 GB/s: 70% of the chip on paper, 84% as measured; possible: 9.149 tok/s" in measured(one)
+    assert "179.1 GB/s, 70% on paper (9.149 tok/s possible), 84% as measured" in measured(one)
