@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
+from statistics import median
 from typing import Literal
 
 import msgspec
@@ -33,11 +34,13 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 
     values: for each launch of an accepted run, for each of the last nights, or the one published figure.
     label: what it is, in words: "baseline of 2026-11-24, 10 launches".
+    cpu_gflops: the machine's yardstick beside each value; empty where none was taken.
     """
 
     kind: Literal["launches", "nights", "figure"]
     values: tuple[float, ...]
     label: str
+    cpu_gflops: tuple[float, ...] = ()
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,6 +49,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     current: one value for each launch; invalid: why the measurement is not valid, None if it is.
     tolerance: the drop worth failing for; promise: the drop the run undertakes to see (fractions).
     planned: launches of the plan, when the run may stop before them; looking early then costs no error.
+    cpu_gflops: the machine's yardstick beside each launch; empty where none was taken.
     """
 
     server: str
@@ -57,6 +61,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: float
     promise: float
     planned: int | None = None
+    cpu_gflops: tuple[float, ...] = ()
 
 
 class _Case(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,10 +101,11 @@ def needs_confirmation(verdict: Verdict) -> bool:
 
 
 def confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
-    """The regression after one fresh launch: it stands, or becomes inconclusive.
+    """The regression after one fresh launch: it stands, or becomes inconclusive, or invalid.
 
     fresh: the gated figure of that launch. It must be nearer to this run's launches than to the
     reference, and together with them it must show the regression at the cell's share of the error.
+    Invalid: it is no larger than what the machine itself lost by its yardstick.
     Raises ValueError: not a regression that awaits one, or fresh not finite and above zero.
     """
     before = _read(cell)
@@ -113,13 +119,30 @@ def confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
     fresh_ratio = fresh / math.exp(before.baseline[0])
     nearer = _sign(cell) * math.log(fresh_ratio) < before.speed.estimate / 2
     stands = nearer and after.outcome is Outcome.REGRESSED
+    outcome = Outcome.REGRESSED if stands else Outcome.INCONCLUSIVE
+    reason = wording.confirmed(after, cell, before.reference, tail=tail, fresh=fresh, stands=stands)
+    pace = _pace(case)
+    if stands and not _regressed(case, case.speed.interval(tail)[1], pace=pace):
+        outcome, reason = Outcome.INVALID, f"{reason}; {wording.slower_machine(pace)}"
     return msgspec.structs.replace(
         after,
-        outcome=Outcome.REGRESSED if stands else Outcome.INCONCLUSIVE,
+        outcome=outcome,
         min_detectable_drop=verdict.min_detectable_drop,
         reproduced=fresh_ratio,
-        reason=wording.confirmed(after, cell, before.reference, tail=tail, fresh=fresh, stands=stands),
+        reason=reason,
     )
+
+
+def _pace(case: _Case) -> float:
+    """The machine's speed over what it was for the reference, at most 1: what it may excuse a cell."""
+    now, then = case.cell.cpu_gflops, case.reference.cpu_gflops
+    return min(1.0, median(now) / median(then)) if now and then else 1.0
+
+
+def _regressed(case: _Case, high: float, *, pace: float = 1.0) -> bool:
+    """Whether so high an end of the interval shows a drop, by more than the tolerance, beyond `pace`."""
+    kept = 1 - case.cell.tolerance
+    return high < pace * math.exp(case.limit) and case.speed.ratio < pace * kept
 
 
 def _sign(cell: Cell) -> int:
@@ -211,7 +234,7 @@ def _verdict(case: _Case, *, share: float, tail: float) -> Verdict:
     cell, speed = case.cell, case.speed
     low, high = speed.interval(tail) if tail else (0.0, math.inf)
     kept = 1 - cell.tolerance
-    if high < math.exp(case.limit) and speed.ratio < kept:
+    if _regressed(case, high):
         outcome = Outcome.REGRESSED
     elif low > math.exp(-case.limit) and speed.ratio > 1 / kept:
         outcome = Outcome.IMPROVED

@@ -63,6 +63,11 @@ def confirmed(
     return f"{_facts(verdict, cell, reference)}: {_interval(verdict, tail)}; {meaning}"
 
 
+def slower_machine(pace: float) -> str:
+    lost = percent(1 - pace)
+    return f"but the machine itself was {lost} slower by its yardstick, which no server can be blamed for: measure again"
+
+
 def _facts(verdict: Verdict, cell: Cell, reference: Reference) -> str:
     current = figure_text(cell.metric, verdict.current or 0)
     baseline = figure_text(cell.metric, verdict.baseline or 0)

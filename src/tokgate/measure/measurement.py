@@ -53,6 +53,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     over requests of a rate, the median of ttft_s, the whole of output_tps.
     roofline: what the chip allows this cell, None where chip or model are not known.
     warmup_passes: how many passes it took until two agreed.
+    cpu_gflops: the yardstick just before, where the CPU makes the tokens.
     host: what the machine did meanwhile; client_cpu_s, max_lag_s: what the client itself cost.
     """
 
@@ -66,6 +67,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     gated: dict[str, float]
     facts: ServerFacts
     warmup_passes: int
+    cpu_gflops: float | None = None
     host: HostReport
     client_cpu_s: float
     max_lag_s: float

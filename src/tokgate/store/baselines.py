@@ -7,7 +7,7 @@ One YAML file for each server configuration, read in a diff: `baselines/<hardwar
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +17,7 @@ import yaml
 from tokgate._exceptions import BaselineRefused
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Fingerprint, differences
+from tokgate.measure.measurement import Measurement
 from tokgate.spec.base import Spec
 from tokgate.spec.load import Document
 from tokgate.spec.metric import Metric
@@ -27,10 +28,14 @@ Provenance = Literal["measured", "reported", "published", "estimate"]
 
 
 class BaselineCell(Spec, frozen=True, kw_only=True):
-    """One workload: the conditions it was measured under and, by metric, one value a launch."""
+    """One workload: the conditions it was measured under and, by metric, one value a launch.
+
+    cpu_gflops: the machine's yardstick before each launch, where the CPU makes the tokens.
+    """
 
     conditions: dict[str, str] = {}
     metrics: dict[Metric, tuple[float, ...]]
+    cpu_gflops: tuple[float, ...] = ()
 
 
 class Baseline(Spec, frozen=True, kw_only=True):
@@ -100,6 +105,7 @@ def baseline_of(record: RunRecord, server: str, *, force: bool, reason: str | No
             workload: BaselineCell(
                 conditions=record.conditions[workload],
                 metrics=_by_metric([one.gated for one in measured if one.workload == workload]),
+                cpu_gflops=yardsticks(one for one in measured if one.workload == workload),
             )
             for workload in workloads
         },
@@ -126,6 +132,11 @@ def why_not_comparable(
         return None
     other = [str(one) for one in differences(baseline.fingerprint, fingerprint) if one.weight == "must_match"]
     return f"the baseline is of another machine ({', '.join(other)})" if other else None
+
+
+def yardsticks(launches: Iterable[Measurement]) -> tuple[float, ...]:
+    """The machine's pace before each launch, of those that took it."""
+    return tuple(one.cpu_gflops for one in launches if one.cpu_gflops is not None)
 
 
 def _by_metric(launches: Sequence[dict[str, float]]) -> dict[Metric, tuple[float, ...]]:

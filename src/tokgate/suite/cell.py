@@ -12,13 +12,14 @@ from tokgate.drive.prompts import requests_for
 from tokgate.launch.server import Server
 from tokgate.machine.devices import Gpu, find_gpus
 from tokgate.machine.monitor import Monitor
+from tokgate.machine.yardstick import cpu_gflops
 from tokgate.measure.measurement import Measurement, Problem
 from tokgate.measure.metrics import context, gated, metrics, output_tps
 from tokgate.measure.quiet import host_problems
 from tokgate.measure.reconcile import timing_problems
 from tokgate.measure.roofline import impossible, roofline
 from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
-from tokgate.spec.server import DockerLaunch
+from tokgate.spec.server import AttachLaunch, DockerLaunch, EmbeddedLaunch
 from tokgate.store.runs import now
 from tokgate.suite.plan import Cell
 
@@ -37,6 +38,7 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
 
     What goes wrong with requests, server, host or client makes the measurement invalid; it is not raised.
     """
+    pace = cpu_gflops() if _on_cpu(server) else None
     passes = _warm_up(server, cell, launch, watch)
     started = now()
     with Monitor(server_pids=server.facts.pids, gpu=_gpu(server)) as monitor:
@@ -73,6 +75,7 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
         gated=statistics,
         facts=server.facts,
         warmup_passes=passes,
+        cpu_gflops=pace,
         host=monitor.report,
         client_cpu_s=result.client_cpu_s,
         max_lag_s=result.max_lag_s,
@@ -139,3 +142,14 @@ def _gpu(server: Server) -> Gpu | None:
     launch = server.spec.launch
     uses_gpu = isinstance(launch, DockerLaunch) and bool(launch.devices)
     return next(iter(find_gpus()), None) if uses_gpu else None
+
+
+def _on_cpu(server: Server) -> bool:
+    """Whether this machine's CPUs make the tokens, so that their pace explains the server's."""
+    match server.spec.launch:
+        case DockerLaunch(devices=devices):
+            return not devices
+        case EmbeddedLaunch():
+            return True
+        case AttachLaunch():
+            return False  # it may be anywhere, on anything

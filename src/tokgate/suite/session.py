@@ -17,7 +17,7 @@ from tokgate.launch.server import Server
 from tokgate.launch.start import start
 from tokgate.measure.measurement import Measurement
 from tokgate.spec.metric import Metric
-from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
+from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable, yardsticks
 from tokgate.store.runs import RunWriter
 from tokgate.suite.cell import Watch, measure_cell
 from tokgate.suite.experiment import run_experiment
@@ -160,6 +160,7 @@ class Session:
             invalid=self._why_invalid(server, launches),
             tolerance=cell.workload.tolerance.get(metric, default_tolerance(metric)),
             promise=cell.workload.promise.get(metric, default_promise(metric)),
+            cpu_gflops=yardsticks(launches),
         )
 
     def _why_invalid(self, server: str, launches: list[Measurement]) -> str | None:
@@ -189,7 +190,7 @@ class Session:
         values = baseline.cells[workload].metrics.get(metric)
         if not values:
             return None, f"the baseline has no {metric}"
-        return _as_reference(baseline, values), ""
+        return _as_reference(baseline, values, baseline.cells[workload].cpu_gflops), ""
 
     def _confirmed(self, cell: JudgedCell, verdict: Verdict) -> Verdict:
         """A regression must be reproduced by one fresh launch before it counts."""
@@ -205,10 +206,10 @@ class Session:
         return confirm(verdict, cell, again.gated[cell.metric])
 
 
-def _as_reference(baseline: Baseline, values: tuple[float, ...]) -> Reference:
+def _as_reference(baseline: Baseline, values: tuple[float, ...], cpu_gflops: tuple[float, ...]) -> Reference:
     if baseline.provenance == "measured":
         label = f"baseline of {baseline.date} ({baseline.source}, {len(values)} launches)"
-        return Reference(kind="launches", values=values, label=label)
+        return Reference(kind="launches", values=values, label=label, cpu_gflops=cpu_gflops)
     label = f"one figure {baseline.provenance} on {baseline.date} ({baseline.source})"
     return Reference(kind="figure", values=values[:1], label=label)
 
