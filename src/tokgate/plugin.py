@@ -117,6 +117,8 @@ def _prepare(config: pytest.Config) -> None:
     option.xmlpath = option.xmlpath or str(folder / "junit.xml")
     option.benchmark_json = option.benchmark_json or str(folder / "benchmark.json")
     option.benchmark_quiet = True  # its table times whole cells; the verdict table is what people want
+    if getattr(option, "timeout", 0) is None:
+        option.timeout = 0  # a limit for tests (pytest-timeout's) would end a large model while it loads
     # Runners cancel with SIGTERM: it must end servers as Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
 
