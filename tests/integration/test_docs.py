@@ -53,7 +53,7 @@ def shortened(command: str) -> str:
     if command.startswith(("pytest -m perf", "./ci/perf.sh")):
         # Nothing listens at the documented URL; planning is what shows that the options are right.
         return f"{command} --collect-only"
-    if command.startswith("./ci/test.sh"):
+    if command.startswith(("./ci/test.sh", "./ci/images.sh")):
         return f"bash -n {command}"
     if command.startswith(("tokgate baseline", "tokgate measure", "tokgate hypothesis settle")):
         return f"{command} --help"

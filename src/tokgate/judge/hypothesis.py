@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from tokgate.judge import wording
+from tokgate.judge.metric import figure_text
 from tokgate.judge.power import detectable_log, fewest
 from tokgate.judge.stats import Block, LogRatio, blocked, log_moments
 from tokgate.judge.verdict import Outcome, Verdict
@@ -49,10 +50,54 @@ def decide(hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.
     )
 
 
-def not_treated(hypothesis: Hypothesis, *, seen: str, remedy: str) -> Verdict:
-    """Invalid: the treatment did not reach the server. seen: what both arms showed; remedy: what to do."""
-    reason = f"the treatment did not reach the server: {seen}; {remedy}"
+def decide_share(hypothesis: Hypothesis, shares: Sequence[float], *, level: float = 0.05) -> Verdict:
+    """Confirmed or refuted only when the whole interval of arm A's share is on one side of the claim.
+
+    shares: of what the chip allows, 1.0 is all, of each launch. Raises ValueError: none, or not above zero.
+    """
+    mean, variance = log_moments(shares)
+    found = LogRatio(estimate=mean, se=math.sqrt(variance / len(shares)), df=len(shares) - 1)
+    low, high = found.interval(level / 2)
+    outcome = _side(hypothesis.claim, low, high)
+    reason = wording.share(hypothesis.claim, found.ratio, (low, high), level=level, launches=len(shares))
+    if outcome is Outcome.INCONCLUSIVE:
+        reason += "; more launches would tell"
+    elif outcome is Outcome.REFUTED:
+        reason += f"; {_supports(hypothesis)}"
+    return _verdict(hypothesis, outcome, reason, launches=len(shares), ratio=found.ratio, ends=(low, high))
+
+
+def within_reach(hypothesis: Hypothesis, *, possible: float) -> Verdict:
+    """Whether the chip allows the claimed figure at all. possible: what it does on paper, in the metric's unit."""
+    claimed = hypothesis.claim.reach
+    assert claimed is not None
+    metric = hypothesis.claim.metric or ""
+    figures = f"{figure_text(metric, claimed)} is claimed, and the chip on paper allows {figure_text(metric, possible)}"
+    if possible >= claimed:
+        return _verdict(hypothesis, Outcome.CONFIRMED, f"within reach: {figures}")
+    return _verdict(hypothesis, Outcome.REFUTED, f"out of reach: {figures}; {_supports(hypothesis)}")
+
+
+def invalid(hypothesis: Hypothesis, reason: str) -> Verdict:
+    """The experiment cannot tell, for this reason."""
     return _verdict(hypothesis, Outcome.INVALID, reason)
+
+
+def not_treated(hypothesis: Hypothesis, *, seen: str, remedy: str) -> Verdict:
+    """The treatment did not reach the server: invalid, or what the claim said.
+
+    seen: what both arms showed; remedy: what to do.
+    """
+    finding = f"the treatment did not reach the server: {seen}"
+    if hypothesis.claim.untreated:
+        return _verdict(hypothesis, Outcome.CONFIRMED, f"{finding}, as claimed")
+    return invalid(hypothesis, f"{finding}; {remedy}")
+
+
+def treated(hypothesis: Hypothesis, *, seen: str) -> Verdict:
+    """Refuted: the treatment was claimed not to reach the server, and did. seen: what differs inside."""
+    reason = f"the treatment reached the server: {seen}; {_supports(hypothesis)}"
+    return _verdict(hypothesis, Outcome.REFUTED, reason)
 
 
 def arm_failed(hypothesis: Hypothesis, arm: Literal["a", "b"], *, root_cause: str) -> Verdict:
@@ -133,7 +178,7 @@ def _verdict(
     settled = outcome in {Outcome.CONFIRMED, Outcome.REFUTED}
     return Verdict(
         kind="hypothesis",
-        server=f"{hypothesis.a.server} | {hypothesis.b.server}",
+        server=" | ".join(arm.server for arm in (hypothesis.a, hypothesis.b) if arm is not None),
         workload=hypothesis.workload,
         metric=hypothesis.claim.metric or "start",
         outcome=outcome,

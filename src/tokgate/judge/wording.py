@@ -123,6 +123,17 @@ def experiment(
     )
 
 
+def share(claim: Claim, found: float, ends: tuple[float, float], *, level: float, launches: int) -> str:
+    """What one server's figure is of what its chip allows, and where that lies beside the claim."""
+    sides = [("above", claim.above), ("below", claim.below)]
+    claimed = " and ".join(f"{side} {percent(bound)}" for side, bound in sides if bound is not None)
+    limit = "on paper" if claim.of == "paper" else "as measured on such chips"
+    return (
+        f"{claim.metric} is {percent(found)} of what the chip allows {limit}, {100 * (1 - level):g} % interval "
+        f"{percent(ends[0])} to {percent(ends[1])}, over {times(launches, 'launch')}; claimed is {claimed}"
+    )
+
+
 def more_blocks(needed: int | None) -> str:
     if needed is None:
         return "the ratio is too near the claim for any number of blocks to decide"

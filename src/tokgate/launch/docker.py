@@ -119,8 +119,8 @@ def _check_image(client: DockerClient, server: str, image: str) -> None:
         try:
             client.images.get(image)
         except ImageNotFound:
-            ours = image.startswith("tokgate/")
-            how = "./ci/images.sh builds it" if ours else f"docker pull {image}"
+            of_whom, _, name = image.partition(":")[0].partition("/")
+            how = f"./ci/images.sh {name} builds it" if of_whom == "tokgate" else f"docker pull {image}"
             raise ImageMissing(f"image {image} is not on this machine. Next: {how}", server=server) from None
 
 

@@ -143,9 +143,13 @@ def _stands(claimed: Hypothesis | None) -> str:
 def _claim(claim: Claim) -> str:
     if claim.fails is not None:
         return f"arm {claim.fails.upper()} does not start" + (f": {claim.cause}" if claim.cause else "")
+    if claim.untreated:
+        return "the treatment does not reach the server"
+    if claim.reach is not None:
+        return f"{figure(claim.metric or '', claim.reach)} are within reach of the chip"
     sides = [("above", claim.above), ("below", claim.below)]
     told = " and ".join(f"{side} {bound:g}" for side, bound in sides if bound is not None)
-    return f"{claim.metric} B / A {told}"
+    return f"{claim.metric} {'B / A' if claim.of is None else f'share of the roofline ({claim.of})'} {told}"
 
 
 def _arms(verdict: Verdict) -> str:

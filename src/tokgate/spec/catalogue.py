@@ -65,9 +65,12 @@ class Catalogue:
         """One hypothesis; its arms, with what they override, and its workload are right. Raises SpecError."""
         document = self._document("hypotheses", name)
         hypothesis = self._named(document, Hypothesis, name)
+        if wrong := _claim_error(hypothesis):
+            raise document.error(wrong, ("claim",))
         for key, arm in (("a", hypothesis.a), ("b", hypothesis.b)):
-            self._refer(document, (key, "server"), "servers", arm.server)
-            self.server(arm.server, arm.override)
+            if arm is not None:
+                self._refer(document, (key, "server"), "servers", arm.server)
+                self.server(arm.server, arm.override)
         self._refer(document, ("workload",), "workloads", hypothesis.workload)
         return hypothesis
 
@@ -131,3 +134,27 @@ class Catalogue:
     def _refer(self, document: Document, at: KeyPath, kind: str, name: str) -> None:
         if name not in self.names(kind):
             raise document.error(f"no such entry in {kind}/: `{name}`; {nearest(name, self.names(kind))}", at)
+
+
+def _claim_error(hypothesis: Hypothesis) -> str | None:
+    """Why a claim cannot be tested, in words; None when it can."""
+    claim = hypothesis.claim
+    bounded = claim.above is not None or claim.below is not None
+    kinds = {
+        "above/below": bounded,
+        "reach": claim.reach is not None,
+        "fails": claim.fails is not None,
+        "untreated": claim.untreated,
+    }
+    said = [kind for kind, is_set in kinds.items() if is_set]
+    if len(said) != 1:
+        return f"sets {' and '.join(said) or 'nothing'}; expected one of {', '.join(kinds)}"
+    if claim.of is not None and not bounded:
+        return "`of` says what the bounds above/below are shares of, and there are none"
+    if (bounded or claim.reach is not None) and claim.metric is None:
+        return "does not say which `metric` it is about"
+    if claim.alone and hypothesis.b is not None:
+        return "is about arm A alone (`of`, `reach`); remove `b`"
+    if not claim.alone and hypothesis.b is None:
+        return "compares two arms, and the key `b` is missing"
+    return None

@@ -17,22 +17,36 @@ from tokgate._exceptions import (
     PortTaken,
     ServerExited,
 )
-from tokgate.judge.hypothesis import arm_failed, decide, not_treated
+from tokgate.judge.hypothesis import (
+    arm_failed,
+    decide,
+    decide_share,
+    invalid,
+    not_treated,
+    treated,
+    within_reach,
+)
 from tokgate.judge.stats import Block
-from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.judge.verdict import Verdict
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
+from tokgate.measure.measurement import Measurement
+from tokgate.measure.roofline import roofline, use
 from tokgate.spec.hypothesis import Hypothesis
 from tokgate.spec.server import DockerLaunch
 from tokgate.store.runs import RunWriter
 from tokgate.suite.cell import Watch, measure_cell
 from tokgate.suite.manipulation import differences, undeclared
-from tokgate.suite.plan import Experiment
+from tokgate.suite.plan import Cell, Experiment
 
 Arm = Literal["a", "b"]
 Order = Literal["abba", "baab"]
 _NOT_A_FINDING = (DockerUnavailable, ImageMissing, ModelMissing, PortTaken)
 """Why an arm was not tried, which says nothing about the arm."""
+_NO_ROOFLINE = (
+    "what the chip allows is not known: the profile names no hardware, or the server states too little of its "
+    "model (bytes_per_token, parameters_per_token)"
+)
 
 
 class _Ended(Exception):
@@ -55,7 +69,10 @@ def run_experiment(
     """
     orders = block_orders(experiment.hypothesis, blocks)
     try:
-        return _Run(experiment, writer, around).blocks(orders)
+        run = _Run(experiment, writer, around)
+        if experiment.hypothesis.claim.reach is not None:
+            return run.reach()
+        return run.alone(2 * blocks) if experiment.b is None else run.blocks(orders)
     except _Ended as ended:
         return ended.verdict
 
@@ -85,6 +102,32 @@ class _Run:
             self.other = other
         return decide(self.hypothesis, [self._block(order) for order in orders])
 
+    def alone(self, launches: int) -> Verdict:
+        """Arm A beside what the chip allows."""
+        shares: list[float] = []
+        for _ in range(launches):
+            found = self._measured("a")
+            used = use(found.roofline, self.metric, found.gated[self.metric])
+            if used is None or (share := getattr(used, f"of_{self.hypothesis.claim.of}")) is None:
+                self._invalid(_NO_ROOFLINE)
+            shares.append(share)
+        return decide_share(self.hypothesis, shares)
+
+    def reach(self) -> Verdict:
+        """What the chip allows arm A, without a launch."""
+        cell = self.experiment.a
+        model = cell.server.model
+        roof = roofline(
+            cell.hardware,
+            bytes_per_token=model.bytes_read(context=0),
+            parameters_per_token=model.parameters_per_token,
+            streams=cell.workload.concurrency,
+        )
+        used = use(roof, self.metric, 1.0)
+        if used is None or used.possible is None:
+            self._invalid(_NO_ROOFLINE)
+        return within_reach(self.hypothesis, possible=used.possible)
+
     def _block(self, order: Order) -> Block:
         arms: tuple[Arm, Arm] = ("a", "b") if order == "abba" else ("b", "a")
         first, second = arms
@@ -93,6 +136,10 @@ class _Run:
 
     def _value(self, arm: Arm) -> float:
         """The claimed metric on a fresh launch of an arm."""
+        return self._measured(arm).gated[self.metric]
+
+    def _measured(self, arm: Arm) -> Measurement:
+        """A valid measurement, which has the claimed metric, of a fresh launch of an arm."""
         self.launches[arm] += 1
         launch = self.launches[arm]
         with self._launched(arm) as server:
@@ -100,18 +147,22 @@ class _Run:
                 self._check(arm, server, self.other)
                 self.other = None
             with self.around(f"{self.hypothesis.name}/{arm} · launch {launch}") as watch:
-                cell = self.experiment.a if arm == "a" else self.experiment.b
-                found = measure_cell(server, cell, launch=launch, watch=watch)
+                found = measure_cell(server, self._cell(arm), launch=launch, watch=watch)
         name = f"{self.hypothesis.name}/{arm}"
         self.writer.add_measurement(msgspec.structs.replace(found, server=name))
         if not found.valid or self.metric not in found.gated:
             why = "; ".join(f"{one.rule}: {one.detail}" for one in found.problems) or f"no {self.metric}"
             self._invalid(f"launch {launch} of arm {arm.upper()} is not valid: {why}")
-        return found.gated[self.metric]
+        return found
+
+    def _cell(self, arm: Arm) -> Cell:
+        cell = self.experiment.a if arm == "a" else self.experiment.b
+        assert cell is not None
+        return cell
 
     @contextmanager
     def _launched(self, arm: Arm) -> Iterator[Server]:
-        spec = (self.experiment.a if arm == "a" else self.experiment.b).server
+        spec = self._cell(arm).server
         with ExitStack() as stack:
             try:
                 with self.around(f"{self.hypothesis.name}/{arm} · starting"):
@@ -130,13 +181,15 @@ class _Run:
         if not seen:
             same = "both arms are the same in arguments, image, environment, container, shm and settings"
             raise _Ended(not_treated(self.hypothesis, seen=same, remedy=_remedy(b)))
+        if self.hypothesis.claim.untreated:
+            told = "; ".join(f"{key} ({text})" for key, text in seen.items())
+            raise _Ended(treated(self.hypothesis, seen=told))
         if more := undeclared(a.spec, b.spec, seen):
             told = "; ".join(f"{key} ({text})" for key, text in more.items())
             self._invalid(f"more than the treatment differs between the arms: {told}; make them equal in it")
 
     def _invalid(self, reason: str) -> NoReturn:
-        verdict = not_treated(self.hypothesis, seen="", remedy="")
-        raise _Ended(msgspec.structs.replace(verdict, outcome=Outcome.INVALID, reason=reason))
+        raise _Ended(invalid(self.hypothesis, reason))
 
 
 def _remedy(server: Server) -> str:

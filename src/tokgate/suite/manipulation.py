@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+
 import msgspec
 
 from tokgate.launch.server import Server, ServerFacts
@@ -26,9 +29,14 @@ _NO_TREATMENT = frozenset({"name", "description", "start_timeout", "port"})
 
 
 def differences(a: Server, b: Server) -> dict[str, str]:
-    """By fact, `A: …, B: …` for what differs inside; ports, processes, logs and times are no part of it."""
+    """By fact, `A: …, B: …` for what differs inside; ports, processes, logs and times are no part of it.
+
+    Nor is less than 1 % in a number of the engine's settings: vLLM sizes its KV cache by the memory that is free just then.
+    """
     first, second = _facts(a), _facts(b)
-    return {key: _told(first[key], second[key]) for key in first if first[key] != second[key]}
+    same = {key: first[key] == second[key] for key in first}
+    same["settings"] = _same_settings(a.facts.settings, b.facts.settings)
+    return {key: _told(first[key], second[key]) for key in first if not same[key]}
 
 
 def undeclared(a: ServerSpec, b: ServerSpec, seen: dict[str, str]) -> dict[str, str]:
@@ -54,6 +62,17 @@ def _facts(server: Server) -> dict[str, object]:
     if container.get("ipc") == "host":  # Docker records a shm_size here that has no effect
         container.pop("shm_size_bytes", None)
     return found | {"image": image, "args": args, "container": container, "request": server.spec.request}
+
+
+def _same_settings(a: Mapping[str, str], b: Mapping[str, str]) -> bool:
+    return a.keys() == b.keys() and all(a[key] == b[key] or _close(a[key], b[key]) for key in a)
+
+
+def _close(a: str, b: str) -> bool:
+    try:
+        return math.isclose(float(a), float(b), rel_tol=0.01)
+    except ValueError:
+        return False
 
 
 def _told(a: object, b: object) -> str:

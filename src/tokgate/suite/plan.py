@@ -35,11 +35,11 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """A hypothesis with its two arms, each a cell of its own."""
+    """A hypothesis with its arms, each a cell of its own; b is None when it is about one server alone."""
 
     hypothesis: Hypothesis
     a: Cell
-    b: Cell
+    b: Cell | None = None
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -180,7 +180,12 @@ def _experiments(catalogue: Catalogue, profile: Profile) -> tuple[Experiment, ..
         return _cell(catalogue, profile, catalogue.server(arm.server, arm.override), workload)
 
     return tuple(
-        Experiment(hypothesis=one, a=cell(one.a, one.workload), b=cell(one.b, one.workload)) for one in found
+        Experiment(
+            hypothesis=one,
+            a=cell(one.a, one.workload),
+            b=None if one.b is None else cell(one.b, one.workload),
+        )
+        for one in found
     )
 
 

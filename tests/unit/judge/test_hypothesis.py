@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tokgate.judge.hypothesis import arm_failed, contradicts, decide, not_treated
+from tokgate.judge.hypothesis import (
+    arm_failed,
+    contradicts,
+    decide,
+    decide_share,
+    not_treated,
+    treated,
+    within_reach,
+)
 from tokgate.judge.stats import Block
 from tokgate.judge.verdict import Outcome
 from tokgate.spec.hypothesis import Arm, Claim, Hypothesis
@@ -178,3 +186,52 @@ def test_an_open_one_asks_to_be_settled() -> None:
         "open: tokgate hypothesis settle two-threads --run RUN",
     )
     assert decide(hypothesis(ABOVE, status="confirmed"), blocks(1.6)).notes == ()
+
+
+UNTREATED = Claim(untreated=True)
+SHARE = Claim(metric="decode_tps", of="measured", below=0.7)
+REACH = Claim(metric="decode_tps", reach=100)
+
+
+def test_a_treatment_claimed_not_to_arrive_confirms_by_not_arriving() -> None:
+    said = not_treated(hypothesis(UNTREATED), seen="both see 24 GiB", remedy="set `ipc: private` in both")
+    assert said.outcome is Outcome.CONFIRMED
+    assert said.reason == "the treatment did not reach the server: both see 24 GiB, as claimed"
+    assert contradicts(hypothesis(UNTREATED), said) is None
+    assert said.notes == ("open: tokgate hypothesis settle two-threads --run RUN",)
+
+
+def test_and_is_refuted_by_arriving() -> None:
+    said = treated(hypothesis(UNTREATED), seen="shm_bytes (A 64, B 16)")
+    assert said.outcome is Outcome.REFUTED
+    assert said.reason.startswith("the treatment reached the server: shm_bytes (A 64, B 16); this supports")
+    assert "refuted, but the hypothesis claims otherwise" in (contradicts(hypothesis(UNTREATED), said) or "")
+
+
+@pytest.mark.parametrize(
+    ("share", "outcome"),
+    [(0.84, Outcome.REFUTED), (0.5, Outcome.CONFIRMED), (0.7, Outcome.INCONCLUSIVE)],
+)
+def test_one_arm_is_judged_by_its_share_of_what_the_chip_allows(share: float, outcome: Outcome) -> None:
+    rng = np.random.default_rng(3)
+    shares = [share * math.exp(rng.normal(0, 0.01)) for _ in range(4)]
+    said = decide_share(hypothesis(SHARE, b=None), shares)
+    assert said.outcome is outcome
+    assert said.ratio == pytest.approx(share, rel=0.02)
+    assert (said.server, said.launches) == ("one", 4)
+    assert f"decode_tps is {100 * (said.ratio or 0):.1f} % of what the chip allows as measured" in said.reason
+    assert "over 4 launches; claimed is below 70 %" in said.reason
+
+
+def test_one_launch_of_one_arm_decides_nothing() -> None:
+    assert decide_share(hypothesis(SHARE, b=None), [0.5]).outcome is Outcome.INCONCLUSIVE
+
+
+def test_reach_is_arithmetic() -> None:
+    far = within_reach(hypothesis(REACH, b=None), possible=9.15)
+    assert far.outcome is Outcome.REFUTED
+    assert far.reason.startswith(
+        "out of reach: 100.0 tok/s is claimed, and the chip on paper allows 9.150 tok/s;"
+    )
+    assert far.launches == 0
+    assert within_reach(hypothesis(REACH, b=None), possible=101).outcome is Outcome.CONFIRMED

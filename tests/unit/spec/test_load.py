@@ -182,7 +182,49 @@ def test_what_an_arm_overrides_is_checked_with_the_hypothesis(root: Path) -> Non
     )
     file = root / "hypotheses" / "more.yaml"
     file.write_text(text)
-    assert Catalogue(root).hypothesis("more").b.override == {"launch": {"shm_size": "16GiB"}}
+    b = Catalogue(root).hypothesis("more").b
+    assert b is not None
+    assert b.override == {"launch": {"shm_size": "16GiB"}}
     file.write_text(text.replace("shm_size", "shm_sise"))
     with pytest.raises(SpecError, match=r"did you mean `shm_size`\?"):
         Catalogue(root).hypothesis("more")
+
+
+@pytest.mark.parametrize(
+    ("claim", "b", "message"),
+    [
+        ("{metric: decode_tps}", "b: {server: box}", r"sets nothing; expected one of above/below, reach"),
+        ("{metric: decode_tps, above: 1, untreated: true}", "b: {server: box}", "above/below and untreated"),
+        ("{above: 1.2}", "b: {server: box}", "does not say which `metric`"),
+        ("{metric: decode_tps, above: 1.2}", "", "compares two arms, and the key `b` is missing"),
+        ("{untreated: true}", "", "compares two arms, and the key `b` is missing"),
+        (
+            "{metric: decode_tps, above: 0.5, of: paper}",
+            "b: {server: box}",
+            "about arm A alone .* remove `b`",
+        ),
+        ("{metric: decode_tps, of: paper}", "", "sets nothing"),
+        ("{metric: decode_tps, of: paper, reach: 5}", "", "`of` says what the bounds"),
+        ("{metric: decode_tps, reach: 5}", "b: {server: box}", "remove `b`"),
+    ],
+)
+def test_a_claim_that_cannot_be_tested_says_why(root: Path, claim: str, b: str, message: str) -> None:
+    (root / "hypotheses").mkdir(exist_ok=True)
+    text = f"title: t\nsource: s\nworkload: chat\nrival: r\na: {{server: box}}\n{b}\nclaim: {claim}\n"
+    (root / "hypotheses" / "wrong.yaml").write_text(text)
+    with pytest.raises(SpecError, match=message) as caught:
+        Catalogue(root).hypothesis("wrong")
+    assert caught.value.key == "claim"
+    assert caught.value.line == 7
+
+
+@pytest.mark.parametrize(
+    "claim", ["{metric: decode_tps, below: 0.7, of: measured}", "{metric: decode_tps, reach: 100}"]
+)
+def test_a_claim_about_one_server_has_one_arm(root: Path, claim: str) -> None:
+    (root / "hypotheses").mkdir(exist_ok=True)
+    text = f"title: t\nsource: s\nworkload: chat\nrival: r\na: {{server: box}}\nclaim: {claim}\n"
+    (root / "hypotheses" / "alone.yaml").write_text(text)
+    alone = Catalogue(root).hypothesis("alone")
+    assert alone.claim.alone
+    assert alone.b is None
