@@ -8,6 +8,7 @@
     │   ├── ImageMissing
     │   ├── ModelMissing
     │   ├── PortTaken
+    │   ├── OptionRejected   the image's engine takes no such option
     │   ├── ServerExited     it ended before or while it was needed (exit code, root cause, log)
     │   └── ServerNotReady   it never became ready (what was last seen, how long was waited)
     ├── ServerUnreachable    a running server no longer answers
@@ -67,6 +68,14 @@ class ModelMissing(LaunchError):
 
 class PortTaken(LaunchError):
     """Something else listens on the server's port."""
+
+
+class OptionRejected(LaunchError):
+    """The engine in the image takes no such option. option: as written in the arguments."""
+
+    def __init__(self, message: str, *, server: str, option: str) -> None:
+        self.option = option
+        super().__init__(message, server=server)
 
 
 class ServerExited(LaunchError):

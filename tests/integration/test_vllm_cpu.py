@@ -7,11 +7,16 @@ Each start takes half a minute and each experiment eight of them, so this file i
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from docker import DockerClient
 from docker.errors import ImageNotFound
+
+from tokgate._exceptions import OptionRejected
+from tokgate.launch.start import start
+from tokgate.spec.catalogue import Catalogue
 
 IMAGE = "tokgate/vllm-cpu:0.32.0"
 AS_WRITTEN = "claim: {metric: decode_tps, above: 1.2}"
@@ -100,3 +105,26 @@ def test_an_option_this_version_dropped_is_told_before_a_start(project: Any) -> 
     assert "fixtures/servers/old.yaml:4: `launch.args[0]`: vllm 0.32.0" in refused.output
     assert "no longer accepts --swap-space, removed in 0.18.0; remove it and its value" in refused.output
     assert project.runs == []
+
+
+def test_an_image_without_a_version_is_asked_by_its_help(
+    docker_engine: DockerClient, catalogue: Catalogue, free_port: int, tmp_path: Path
+) -> None:
+    unversioned = "tokgate/vllm-cpu"
+    docker_engine.images.get(IMAGE).tag(unversioned, "of-a-test")
+    try:
+        for option, told in (
+            ("--swap-space=16", "remove it and its value"),
+            ("--max-num-seq-s", r"did you mean --max-num-seqs\?"),
+        ):
+            override = {"image": f"{unversioned}:of-a-test", "port": free_port, "args": [option]}
+            spec = catalogue.server("vllm-cpu", {"launch": override})
+            with (
+                pytest.raises(OptionRejected, match=rf"takes no option --\S+: .* others; {told}") as caught,
+                start(spec, log_dir=tmp_path / "logs"),
+            ):
+                pass
+            assert caught.value.option == option.partition("=")[0]
+        assert not (tmp_path / "logs").exists()  # no server was started
+    finally:
+        docker_engine.images.remove(f"{unversioned}:of-a-test", noprune=True)

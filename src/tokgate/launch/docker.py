@@ -21,6 +21,7 @@ from tokgate._exceptions import ImageMissing
 from tokgate.launch.container import check_files, container_options
 from tokgate.launch.container_facts import read_facts
 from tokgate.launch.engine import LABEL, OWNER_LABEL, docker_errors, engine
+from tokgate.launch.image_options import check_options
 from tokgate.launch.logs import exited, new_log
 from tokgate.launch.owner import Owner
 from tokgate.launch.port import check_free
@@ -48,8 +49,8 @@ class DockerServer(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
-    """See `Launcher`. Raises DockerUnavailable, ImageMissing, ModelMissing, PortTaken, ServerExited,
-    ServerNotReady, and LaunchError for whatever else Docker refuses.
+    """See `Launcher`. Raises DockerUnavailable, ImageMissing, ModelMissing, OptionRejected, PortTaken,
+    ServerExited, ServerNotReady, and LaunchError for whatever else Docker refuses.
 
     While it is open, SIGTERM to this process raises KeyboardInterrupt, so that the container goes too.
     """
@@ -65,6 +66,8 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
     }
     with engine(spec.name) as client, _sigterm_interrupts():
         _check_image(client, spec.name, spec.launch.image)
+        with docker_errors(spec.name, doing=f"ask {spec.launch.image} for its options"):
+            check_options(client, spec, labels=labels)
         check_free(spec.launch.port, server=spec.name)
         log = None
         try:
