@@ -81,6 +81,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="where run records go, a folder each (default: runs)",
     )
     option(
+        "--tokgate-report",
+        metavar="LINK",
+        help="however the run ends, write report.html and report.md into its folder, and make LINK point there",
+    )
+    option(
         "--tokgate-no-wait",
         action="store_true",
         help="fail at once when another run measures on this machine, instead of waiting for it",
@@ -181,7 +186,7 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
     from tokgate.suite.session import Session
 
     config = request.config
-    command = ("pytest", *config.invocation_params.args)
+    command = _command(config)
     try:
         with lease(
             wait=not config.option.tokgate_no_wait,
@@ -250,6 +255,24 @@ def pytest_benchmark_generate_json(benchmarks: list[Any]) -> None:
     benchmarks[:] = [benchmark for benchmark in benchmarks if benchmark.stats.data]
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """--tokgate-report, last of all: of a run that was cut off, and of one that could measure nothing, too."""
+    folder = config.stash.get(_FOLDER, None)
+    if folder is None or config.option.tokgate_report is None:
+        return
+    from tokgate.report.write import publish
+    from tokgate.suite.record import open_run
+
+    try:
+        if _WRITER not in config.stash:
+            open_run(config.stash[PLAN], folder, command=_command(config)).end()
+        said = publish(folder, Path(config.option.tokgate_report))
+    except RecordError as error:
+        print(f"tokgate: no report: {error}", file=sys.stderr)
+    else:
+        print(f"tokgate: {said.state}: {said.title} Report: {config.option.tokgate_report}/report.html")
+
+
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The verdict table, and where the record is."""
     writer = config.stash.get(_WRITER, None)
@@ -289,6 +312,10 @@ def _usage_errors() -> Iterator[None]:
         yield
     except TokgateError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def _command(config: pytest.Config) -> tuple[str, ...]:
+    return ("pytest", *map(str, config.invocation_params.args))
 
 
 def _say(config: pytest.Config, text: str) -> None:

@@ -12,6 +12,9 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&!])")
 _CALLS = re.compile(r"@(?=\w)|(?<=:)//|(?<=www)\.")
 _NOTHING = "\N{ZERO WIDTH SPACE}"
 
+LIMIT = 60_000
+"""Characters; the body of an issue on GitHub may have 65,536."""
+
 
 def to_markdown(report: Report) -> str:
     """The report as Markdown; its first line is `<!-- tokgate: STATE -->`, for programs.
@@ -27,7 +30,10 @@ def to_markdown(report: Report) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    return environment.get_template("report.md").render(report=report)
+    text = environment.get_template("report.md").render(report=report)
+    if len(text) <= LIMIT:
+        return text
+    return text[: text.rindex("\n", 0, LIMIT)] + "\n\nCut here: the HTML report has the rest.\n"
 
 
 def escape(value: object) -> str:

@@ -40,6 +40,23 @@ def write_report(
     return view(record).headline
 
 
+def publish(folder: Path, link: Path) -> Headline:
+    """Write both reports of the run in `folder` into it, and make `link` a symbolic link to the folder.
+
+    Raises RecordError: as `write_report`; or `link` is there and no link.
+    """
+    said = write_report(folder, folder.parent, html=folder / HTML, markdown=folder / MARKDOWN)
+    fresh = link.with_name(f".{link.name}.{folder.name}")
+    try:
+        if link.exists() and not link.is_symlink():
+            raise RecordError("is there already and no symbolic link; name another", path=link)
+        fresh.symlink_to(folder.resolve())
+        fresh.replace(link)
+    except OSError as error:
+        raise RecordError(f"cannot be made a link to {folder}: {error.strerror}", path=link) from error
+    return said
+
+
 def _history(runs: Path) -> tuple[tuple[Series, ...], tuple[str, ...]]:
     """The series below `runs` and the records that cannot be read; a run elsewhere simply has no history."""
     try:

@@ -1,0 +1,171 @@
+"""ci/nightly.sh as a runner calls it: its report and exit codes, and what a cancel or a kill leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from docker import DockerClient
+
+ROOT = Path(__file__).parents[2]
+BROKEN, NOTHING, INTERRUPTED = 6, 5, 2
+Eventually = Callable[[Callable[[], bool]], None]
+
+
+class Night:
+    """A checkout with the scripts of ci/, whose .venv is the one that runs the tests."""
+
+    def __init__(self, project: Any) -> None:
+        self.project, self.folder = project, project.folder
+        shutil.copytree(ROOT / "ci", self.folder / "ci", ignore=shutil.ignore_patterns("bench"))
+        (self.folder / ".venv").mkdir()
+        (self.folder / ".venv" / "bin").symlink_to(Path(sys.executable).parent)
+        for stamp in (ROOT / ".venv").glob(".tokgate-*"):  # installed already
+            (self.folder / ".venv" / stamp.name).touch()
+        (self.folder / ".venv" / ".tokgate-embedded").touch()
+
+    @contextmanager
+    def script(self, name: str, *args: str) -> Iterator[subprocess.Popen[str]]:
+        """ci/NAME, running; killed at the end if it still is."""
+        process = subprocess.Popen(
+            (self.folder / "ci" / name, *args),
+            cwd="/",
+            env=os.environ | {"TOKGATE_RUNS": str(self.folder / "runs")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+    def run(self, name: str, *args: str) -> tuple[int, str]:
+        with self.script(name, *args) as process:
+            output, _ = process.communicate(timeout=120)
+            return process.returncode, output
+
+    @property
+    def report(self) -> str:
+        return (self.folder / "report" / "report.md").read_text()
+
+
+@pytest.fixture
+def night(project: Any) -> Night:
+    return Night(project)
+
+
+def test_a_night_leaves_a_report_and_hands_its_arguments_on(night: Night) -> None:
+    code, output = night.run("nightly.sh", "--tokgate-profile", "brief")
+    assert code in (0, BROKEN), output  # BROKEN: this host was not quiet
+    assert night.report.startswith("<!-- tokgate: undecided" if code == 0 else "<!-- tokgate: broken")
+    record = json.loads((night.folder / "report" / "run.json").read_text())
+    assert record["profile"] == "brief"
+    assert record["run_id"] in (night.folder / "report" / "report.html").read_text()
+    assert "Report: report/report.html" in output
+
+
+def test_a_night_that_can_measure_nothing_says_so(night: Night) -> None:
+    hardware = "description: of a test\nhardware: mi300x\n"
+    profile = night.folder / "fixtures" / "profiles" / "elsewhere.yaml"
+    profile.write_text(hardware + "cells:\n  - servers: [embedded-smollm2]\n    workloads: [brief]\n")
+    code, output = night.run("nightly.sh", "--tokgate-profile", "elsewhere")
+    assert code == NOTHING, output
+    assert night.report.startswith("<!-- tokgate: empty -->\n## Nothing was measured.")
+    assert "this machine has no mi300x" in night.report
+
+
+def test_wrong_options_leave_no_report_of_another_night(night: Night) -> None:
+    (night.folder / "report").symlink_to(night.folder)
+    code, output = night.run("nightly.sh", "--tokgate-profile", "embeded")
+    assert code == 4
+    assert "embedded" in output
+    assert not (night.folder / "report").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
+def test_a_night_that_is_ended_leaves_nothing_after_the_next_start(
+    night: Night, docker_engine: DockerClient, free_port: int, eventually: Eventually, number: signal.Signals
+) -> None:
+    def ours() -> list[Any]:
+        found = docker_engine.containers.list(all=True, filters={"label": "tokgate=1"}, ignore_removed=True)
+        return [one for one in found if f'"pid":{process.pid},' in one.labels.get("tokgate.owner", "")]
+
+    container = night.folder / "fixtures" / "servers" / "llamacpp-cpu.yaml"
+    container.write_text(container.read_text().replace("port: 18091", f"port: {free_port}"))
+    night.project.workload("long", requests=4, max_tokens=3000)
+    night.project.profile("long", "llamacpp-cpu", "brief", "long", launches=1)
+    with night.script("nightly.sh", "--tokgate-profile", "long") as process:
+        runs = night.project
+        eventually(lambda: bool(runs.runs) and bool(runs.record()["measurements"]))
+        assert len(ours()) == 1
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=60)
+        if number is signal.SIGKILL:
+            assert len(ours()) == 1, "nothing was there to end it"
+            assert not (night.folder / "report").exists()
+        else:
+            assert process.returncode == INTERRUPTED, output
+            assert ours() == []
+            assert night.report.startswith(
+                "<!-- tokgate: broken -->\n## The run was cut off after 1 measurement."
+            )
+        code, output = night.run(
+            "nightly.sh", "--tokgate-profile", "brief", "-k", "measure", "--tokgate-no-wait"
+        )
+        assert code in (0, BROKEN), output  # the lease is free
+        assert ours() == []
+        assert not runs_below(night.folder)
+        assert ("removed what a killed run left" in output) == (number is signal.SIGKILL)
+
+
+def test_cleanup_ends_a_run_of_this_checkout_and_no_other(
+    night: Night,
+    make_project: Callable[[Path], Any],
+    tmp_path_factory: pytest.TempPathFactory,
+    eventually: Eventually,
+) -> None:
+    night.project.workload("long", requests=4, max_tokens=3000)
+    night.project.profile("long", "embedded-smollm2", "brief", "long", launches=1)
+    # Another checkout's run waits for the lease that the first one holds.
+    other = make_project(tmp_path_factory.mktemp("other"))
+    with night.script("nightly.sh", "--tokgate-profile", "long") as left:
+        eventually(lambda: bool(night.project.runs) and bool(night.project.record()["measurements"]))
+        waiting = other.start("--tokgate-profile", "brief", "-k", "measure", "--tokgate-launches", "1")
+        try:
+            code, output = night.run("cleanup.sh")
+            assert code == 0
+            assert f"ended pid {left.pid}: " in output
+            assert left.wait(timeout=10) == INTERRUPTED
+            assert not runs_below(night.folder)
+            assert night.run("cleanup.sh") == (0, ""), "nothing to do is no failure"
+            said, _ = waiting.communicate(timeout=60)
+            assert waiting.returncode in (0, BROKEN), said
+        finally:
+            other.close()
+
+
+def runs_below(folder: Path) -> list[psutil.Process]:
+    """Every process that works below `folder`: a run, or a server it started."""
+    time.sleep(0.2)
+    found = []
+    for one in psutil.process_iter():
+        try:
+            if Path(one.cwd()).is_relative_to(folder) and one.status() != psutil.STATUS_ZOMBIE:
+                found.append(one)
+        except psutil.Error:
+            continue
+    return found
