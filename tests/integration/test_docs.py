@@ -50,12 +50,12 @@ def run(command: str) -> subprocess.CompletedProcess[str]:
 
 def shortened(command: str) -> str:
     """The command, kept from measuring for minutes, from writing, or from calling the tests from a test."""
-    if command.startswith(("pytest -m perf", "./ci/perf.sh")):
+    if command.startswith(("pytest -m perf", "./ci/perf.sh", "./ci/nightly.sh")):
         # Nothing listens at the documented URL; planning is what shows that the options are right.
         return f"{command} --collect-only"
-    if command.startswith(("./ci/test.sh", "./ci/images.sh")):
+    if command.startswith(("./ci/test.sh", "./ci/images.sh", "./ci/cleanup.sh")):
         return f"bash -n {command}"
-    if command.startswith(("tokgate baseline", "tokgate measure", "tokgate hypothesis settle")):
+    if command.startswith(("tokgate baseline", "tokgate measure", "tokgate report", "tokgate hypothesis settle")):
         return f"{command} --help"
     return command
 
