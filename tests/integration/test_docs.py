@@ -55,7 +55,9 @@ def shortened(command: str) -> str:
         return f"{command} --collect-only"
     if command.startswith(("./ci/test.sh", "./ci/images.sh", "./ci/cleanup.sh")):
         return f"bash -n {command}"
-    if command.startswith(("tokgate baseline", "tokgate measure", "tokgate report", "tokgate hypothesis settle")):
+    if command.startswith(
+        ("tokgate baseline", "tokgate measure", "tokgate report", "tokgate hypothesis settle")
+    ):
         return f"{command} --help"
     return command
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Iterable, Iterator
 from itertools import count
 from statistics import median
@@ -35,7 +36,7 @@ def trend_charts(trends: Iterable[Trend]) -> tuple[Chart, ...]:
     """For each server and metric, its workloads as percent of their own median, so that one axis holds all."""
     groups: dict[tuple[str, str], list[Trend]] = {}
     for one in trends:
-        if len(one.values) > 1 and median(one.values) > 0:
+        if median(one.values) > 0:
             groups.setdefault((one.server, one.metric), []).append(one)
     return tuple(_trend_chart(at, *key, group) for at, (key, group) in enumerate(groups.items()))
 
@@ -151,11 +152,25 @@ def _distribution(key: str, title: str, cells: list[tuple[Latency, Spread]]) -> 
         }
         for (cell, spread), (colour, dash, _) in zip(cells, _looks(), strict=False)
     ]
+    ends = [value for _, spread in cells for value in (spread.seconds[0], spread.seconds[-1]) if value > 0]
+    ticks_s = _ticks(min(ends), max(ends)) if ends else []
     layout = {
-        "xaxis": {"type": "log", "ticksuffix": " ms", "exponentformat": "none"},
+        "xaxis": {
+            "type": "log",
+            "tickvals": [1e3 * one for one in ticks_s],
+            "ticktext": [f"{one:g} s" if one >= 1 else f"{1e3 * one:g} ms" for one in ticks_s],
+        },
         "yaxis": {"ticksuffix": " %", "range": [0, 101]},
     }
     return Chart(key=key, title=title, height=360, data=tuple(data), layout=layout)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """1, 2 and 5 of each decade from low to high, and the nearest beyond on both sides."""
+    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    steps = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    below, above = max(one for one in steps if one <= low), min(one for one in steps if one >= high)
+    return [one for one in steps if below <= one <= above]
 
 
 def _looks() -> Iterator[tuple[str, str, str]]:

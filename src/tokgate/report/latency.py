@@ -74,7 +74,7 @@ def _note(launches: int, valid: int, per_chunk: float | None) -> str:
     if not valid:
         notes.append("no launch is valid: these are figures of an invalid measurement")
     elif valid < launches:
-        notes.append(f"{launches - valid} of {launches} launches are invalid and left out")
+        notes.append(f"without {launches - valid} of {launches} launches: invalid")
     if per_chunk is not None and not 0.99 < per_chunk < 1.01:
         notes.append(f"{per_chunk:.2f} tokens a chunk: gaps are between chunks, not tokens")
     return "; ".join(notes)

@@ -52,11 +52,15 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def trends(record: RunRecord, history: Sequence[Series]) -> tuple[Trend, ...]:
-    """The series that this run continues, in its own order of cells."""
+    """The series that this run continues, in its own order of cells; a series that it begins is none."""
     order = {
         cell: at for at, cell in enumerate(dict.fromkeys((m.server, m.workload) for m in record.measurements))
     }
-    mine = [one for one in history if any(point.run_id == record.run_id for point in one.points[-SHOWN:])]
+    mine = [
+        one
+        for one in history
+        if len(one.points) > 1 and any(point.run_id == record.run_id for point in one.points[-SHOWN:])
+    ]
     mine.sort(key=lambda one: order.get((one.server, one.workload), len(order)))
     return tuple(_trend(one) for one in mine)
 

@@ -127,10 +127,10 @@ def link(folder: str, *parts: str) -> str:
 
 def _took(record: RunRecord) -> str:
     if record.ended is None:
-        return "cut off"
+        return "was cut off"
     seconds = (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
     minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"took {minutes} min {rest} s" if minutes else f"took {rest} s"
 
 
 def _launch(one: Measurement, folder: str) -> Launch:

@@ -84,6 +84,11 @@ def test_a_run_without_a_past_is_shown_alone(slow_night: RunRecord) -> None:
     assert alone.rows
 
 
+def test_the_first_run_of_a_cell_is_no_trend(slow_night: RunRecord, runs: Path) -> None:
+    first = tuple(replace(one, points=one.points[-1:]) for one in read_history(runs))
+    assert view(slow_night, first).trends == ()
+
+
 def test_a_long_history_is_drawn_in_part(slow_night: RunRecord, runs: Path) -> None:
     series = read_history(runs, server="llamacpp-q4", workload="chat-c1", metric="decode_tps")[0]
     long = replace(series, points=(*[series.points[0]] * 1000, series.points[-1]))
@@ -112,7 +117,7 @@ def test_invalid_launches_are_left_out_of_latency_and_said_so(slow_night: RunRec
     first, *rest = slow_night.measurements
     record = replace(slow_night, measurements=(replace(first, valid=False), *rest))
     cell = view(record).latencies[0]
-    assert (cell.launches, cell.note) == (2, "1 of 3 launches are invalid and left out")
+    assert (cell.launches, cell.note) == (2, "without 1 of 3 launches: invalid")
 
 
 def test_what_was_not_checked_is_listed_with_its_reason(shown: Report) -> None:
