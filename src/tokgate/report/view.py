@@ -122,7 +122,8 @@ _MEANS = {
 
 def link(folder: str, *parts: str) -> str:
     """A relative link that is a path and can be nothing else, whatever the names hold."""
-    return quote(str(PurePosixPath(".", folder, *parts)) if folder else "./" + "/".join(parts), safe="/.")
+    steps = [step for step in PurePosixPath(folder, *parts).parts if step.strip("/")]
+    return "./" + quote("/".join(steps))
 
 
 def _took(record: RunRecord) -> str:

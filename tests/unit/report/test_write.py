@@ -1,0 +1,51 @@
+"""Reports as files: where they go, and what is said when they cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tokgate._exceptions import RecordError
+from tokgate.report.badge import State
+from tokgate.report.write import publish, write_report
+from tokgate.store.runs import RunRecord
+
+Put = Callable[[Path, RunRecord], Path]
+
+
+def test_links_lead_from_the_report_to_the_run(runs: Path, slow_night: RunRecord, tmp_path: Path) -> None:
+    file = tmp_path / "deep" / "report.html"
+    said = write_report(runs / slow_night.run_id, runs, html=file)
+    assert said.state is State.REGRESSED
+    page = file.read_text()
+    way = next(part for part in page.split('href="') if part.startswith("./../") and "run.json" in part)
+    assert (file.parent / way.split('"')[0]).resolve() == (runs / slow_night.run_id / "run.json").resolve()
+
+
+def test_published_beside_the_record_with_a_link_to_the_newest(
+    box: object, slow_night: RunRecord, put: Put, tmp_path: Path
+) -> None:
+    link = tmp_path / "report"
+    for name in ("one", "two"):
+        folder = put(tmp_path / name, slow_night)
+        publish(folder, link)
+        assert (link / "report.html").resolve() == (folder / "report.html").resolve()
+    assert (link / "report.md").read_text().startswith("<!-- tokgate: regressed -->")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "report", "two"]
+    assert 'href="./run.json"' in (link / "report.html").read_text()
+
+
+def test_a_folder_of_somebody_elses_is_not_replaced(slow_night: RunRecord, put: Put, tmp_path: Path) -> None:
+    (tmp_path / "report").mkdir()
+    with pytest.raises(RecordError, match="report: is there already and no symbolic link"):
+        publish(put(tmp_path / "runs", slow_night), tmp_path / "report")
+
+
+def test_a_damaged_run_of_the_history_is_named(slow_night: RunRecord, put: Put, tmp_path: Path) -> None:
+    folder = put(tmp_path / "runs", slow_night)
+    (tmp_path / "runs" / "cut").mkdir()
+    (tmp_path / "runs" / "cut" / "run.json").write_bytes(b"")
+    write_report(folder, tmp_path / "runs", markdown=tmp_path / "report.md")
+    assert "cut/run.json: is empty" in (tmp_path / "report.md").read_text()
