@@ -20,7 +20,6 @@ from docker import DockerClient
 
 ROOT = Path(__file__).parents[2]
 BROKEN, NOTHING, INTERRUPTED = 6, 5, 2
-Eventually = Callable[[Callable[[], bool]], None]
 
 
 class Night:
@@ -98,7 +97,7 @@ def test_wrong_options_leave_no_report_of_another_night(night: Night) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
 def test_a_night_that_is_ended_leaves_nothing_after_the_next_start(
-    night: Night, docker_engine: DockerClient, free_port: int, eventually: Eventually, number: signal.Signals
+    night: Night, docker_engine: DockerClient, free_port: int, number: signal.Signals
 ) -> None:
     def ours() -> list[Any]:
         found = docker_engine.containers.list(all=True, filters={"label": "tokgate=1"}, ignore_removed=True)
@@ -110,7 +109,7 @@ def test_a_night_that_is_ended_leaves_nothing_after_the_next_start(
     night.project.profile("long", "llamacpp-cpu", "brief", "long", launches=1)
     with night.script("nightly.sh", "--tokgate-profile", "long") as process:
         runs = night.project
-        eventually(lambda: bool(runs.runs) and bool(runs.record()["measurements"]))
+        in_the_middle(runs, process)
         assert len(ours()) == 1
         process.send_signal(number)
         output, _ = process.communicate(timeout=60)
@@ -136,14 +135,13 @@ def test_cleanup_ends_a_run_of_this_checkout_and_no_other(
     night: Night,
     make_project: Callable[[Path], Any],
     tmp_path_factory: pytest.TempPathFactory,
-    eventually: Eventually,
 ) -> None:
     night.project.workload("long", requests=4, max_tokens=3000)
     night.project.profile("long", "embedded-smollm2", "brief", "long", launches=1)
     # Another checkout's run waits for the lease that the first one holds.
     other = make_project(tmp_path_factory.mktemp("other"))
     with night.script("nightly.sh", "--tokgate-profile", "long") as left:
-        eventually(lambda: bool(night.project.runs) and bool(night.project.record()["measurements"]))
+        in_the_middle(night.project, left)
         waiting = other.start("--tokgate-profile", "brief", "-k", "measure", "--tokgate-launches", "1")
         try:
             code, output = night.run("cleanup.sh")
@@ -156,6 +154,15 @@ def test_cleanup_ends_a_run_of_this_checkout_and_no_other(
             assert waiting.returncode in (0, BROKEN), said
         finally:
             other.close()
+
+
+def in_the_middle(project: Any, process: subprocess.Popen[str]) -> None:
+    """Wait until `brief` is on disk and `long` runs. Another suite of this machine may have to end first."""
+    deadline = time.perf_counter() + 200
+    while not (project.runs and project.record()["measurements"]):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.perf_counter() < deadline, "it measured nothing"
+        time.sleep(0.1)
 
 
 def runs_below(folder: Path) -> list[psutil.Process]:
