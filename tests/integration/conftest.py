@@ -128,6 +128,14 @@ class Project:
         )
         (self.folder / "fixtures" / "workloads" / f"{name}.yaml").write_text(declared)
 
+    def hypothesis(self, name: str, **keys: Any) -> None:
+        """Declare a hypothesis under `brief` (YAML holds JSON), and a profile of that name that tests it alone."""
+        common = "title: of a test\nsource: this test\nworkload: brief\nrival: the rival explanation\n"
+        text = common + "".join(f"{key}: {json.dumps(value)}\n" for key, value in keys.items())
+        fixtures = self.folder / "fixtures"
+        (fixtures / "hypotheses" / f"{name}.yaml").write_text(text)
+        (fixtures / "profiles" / f"{name}.yaml").write_text(f"description: of a test\nhypotheses: [{name}]\n")
+
     def profile(self, name: str, server: str, *workloads: str, launches: int) -> None:
         """Declare one server under these workloads."""
         cells = f"cells:\n  - servers: [{server}]\n    workloads: [{', '.join(workloads)}]\n"

@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
-
-HYPOTHESIS = "title: of a test\nsource: this test\nworkload: brief\nrival: the rival explanation\n"
-
-
-def declare(project: Any, name: str, **keys: Any) -> None:
-    """A hypothesis (YAML holds JSON), and a profile of that name that tests it and nothing else."""
-    fixtures: Path = project.folder / "fixtures"
-    text = HYPOTHESIS + "".join(f"{key}: {json.dumps(value)}\n" for key, value in keys.items())
-    (fixtures / "hypotheses" / f"{name}.yaml").write_text(text)
-    profile = f"description: of a test\nhypotheses: [{name}]\n"
-    (fixtures / "profiles" / f"{name}.yaml").write_text(profile)
 
 
 def arm(server: str, **launch: Any) -> dict[str, Any]:
@@ -32,8 +19,7 @@ def verdict(project: Any) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("docker_engine")
 def test_shm_size_under_ipc_host_reaches_nothing(project: Any, free_port: int) -> None:
-    declare(
-        project,
+    project.hypothesis(
         "shm",
         a=arm("llamacpp-cpu", port=free_port, ipc="host"),
         b=arm("llamacpp-cpu", port=free_port, ipc="host", shm_size="128MiB"),
@@ -63,8 +49,7 @@ def test_shm_size_under_ipc_host_reaches_nothing(project: Any, free_port: int) -
 def test_an_arm_that_cannot_start_is_a_finding(
     project: Any, free_port: int, claim: dict[str, Any], outcome: str, code: int
 ) -> None:
-    declare(
-        project,
+    project.hypothesis(
         "broken",
         a=arm("llamacpp-cpu", port=free_port),
         b=arm("llamacpp-cpu", port=free_port, args=["--no-such-option"]),

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 
 from tokgate.launch.server import ServerFacts
+from tokgate.spec.catalogue import Catalogue
 from tokgate.spec.server import DockerLaunch, Model, ServerSpec
-from tokgate.suite.manipulation import differences
+from tokgate.suite.manipulation import differences, undeclared
+
+SEEN = {key: "A this, B that" for key in ("args", "env", "image", "shm_bytes", "container", "request")}
 
 
 class Arm(NamedTuple):
@@ -45,3 +49,21 @@ def arm(**settings: str) -> Arm:
 )
 def test_a_number_of_the_engine_may_wobble(a: dict[str, str], b: dict[str, str], differ: bool) -> None:
     assert ("settings" in differences(arm(**a), arm(**b))) is differ
+
+
+@pytest.mark.parametrize(
+    ("override", "explained"),
+    [
+        ({"args": ["--port", "{port}", "--threads", "2"]}, {"args"}),
+        ({"env": {"A": "1"}}, {"env"}),
+        ({"shm_size": "128MiB"}, {"shm_bytes", "container"}),
+        ({"image": "other"}, {"args", "env", "image"}),
+        ({"port": 9}, set()),
+        ({}, set()),
+    ],
+)
+def test_what_the_specs_do_not_declare_is_told(override: dict[str, Any], explained: set[str]) -> None:
+    catalogue = Catalogue(Path(__file__).parents[3] / "fixtures")
+    a = catalogue.server("llamacpp-cpu")
+    b = catalogue.server("llamacpp-cpu", {"launch": override})
+    assert undeclared(a, b, SEEN).keys() == SEEN.keys() - explained
