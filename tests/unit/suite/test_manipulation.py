@@ -12,7 +12,7 @@ from tokgate.spec.catalogue import Catalogue
 from tokgate.spec.server import DockerLaunch, Model, ServerSpec
 from tokgate.suite.manipulation import differences, undeclared
 
-SEEN = {key: "A this, B that" for key in ("args", "env", "image", "shm_bytes", "container", "request")}
+SEEN = dict.fromkeys(("args", "env", "image", "shm_bytes", "container", "request"), "A this, B that")
 
 
 class Arm(NamedTuple):
