@@ -11,6 +11,7 @@
     │   ├── OptionRejected   the image's engine takes no such option
     │   ├── ServerExited     it ended before or while it was needed (exit code, root cause, log)
     │   └── ServerNotReady   it never became ready (what was last seen, how long was waited)
+    ├── ModelUnavailable     a model cannot be fetched, or what was fetched is not it
     ├── ServerUnreachable    a running server no longer answers
     ├── LeaseHeld            another run has this machine
     ├── RecordError          a run record or baseline cannot be read or written
@@ -101,6 +102,10 @@ class ServerNotReady(LaunchError):
     ) -> None:
         self.last_seen, self.waited_s, self.log_path = last_seen, waited_s, log_path
         super().__init__(message, server=server)
+
+
+class ModelUnavailable(TokgateError):
+    """A model's files cannot be fetched, or what was fetched is not what it should be."""
 
 
 class ServerUnreachable(TokgateError):

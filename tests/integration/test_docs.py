@@ -55,9 +55,9 @@ def shortened(command: str) -> str:
         return f"{command} --collect-only"
     if command.startswith(("./ci/test.sh", "./ci/images.sh", "./ci/cleanup.sh")):
         return f"bash -n {command}"
-    if command.startswith(
-        ("tokgate baseline", "tokgate measure", "tokgate report", "tokgate hypothesis settle")
-    ):
+    not_here = ("tokgate doctor --profile gfx1151", "tokgate models")  # right on the box alone
+    writing = ("tokgate baseline", "tokgate measure", "tokgate report", "tokgate hypothesis settle")
+    if command.startswith((*writing, *not_here)):
         return f"{command} --help"
     return command
 

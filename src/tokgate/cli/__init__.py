@@ -13,7 +13,7 @@ import typer
 
 from tokgate import __version__
 from tokgate._exceptions import TokgateError, UsageError
-from tokgate.cli import baseline, cleanup, doctor, hypothesis, measure, report, roofline, server, spec
+from tokgate.cli import baseline, cleanup, doctor, hypothesis, measure, models, report, roofline, server, spec
 
 app = typer.Typer(
     help="Keep LLM servers fast: measure them, compare with stored baselines, test claims about them. "
@@ -29,6 +29,7 @@ app.command("cleanup")(cleanup.cleanup)
 app.command("report")(report.report)
 app.add_typer(spec.app, name="spec")
 app.add_typer(server.app, name="server")
+app.add_typer(models.app, name="models")
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(hypothesis.app, name="hypothesis")
 

@@ -12,7 +12,8 @@ from tokgate._exceptions import LaunchError, ModelMissing
 from tokgate.launch.model import expand
 from tokgate.spec.server import DockerLaunch, ServerSpec
 
-_LOCAL = ("/", "~", "$", ".")
+LOCAL = ("/", "~", "$", ".")
+"""What a path of this host begins with, and neither a repository nor a named volume does."""
 
 
 class Bind(msgspec.Struct, frozen=True):
@@ -61,7 +62,7 @@ def model_inside(spec: ServerSpec) -> str:
     model = spec.model
     if model.source is None or model.source.startswith("package:"):
         return model.id
-    if not model.source.startswith(_LOCAL):
+    if not model.source.startswith(LOCAL):
         return model.source
     path = Path(expand(model.source)) / (model.file or "")
     for bind in binds(spec):
@@ -74,7 +75,7 @@ def binds(spec: ServerSpec) -> tuple[Bind, ...]:
     """The volumes that are paths of this host; Docker's named volumes are not."""
     pairs = (expand(volume).split(":") for volume in _docker(spec).volumes)
     return tuple(
-        Bind(Path(host), PurePosixPath(target)) for host, target, *_ in pairs if host.startswith(_LOCAL)
+        Bind(Path(host), PurePosixPath(target)) for host, target, *_ in pairs if host.startswith(LOCAL)
     )
 
 

@@ -247,7 +247,12 @@ def file_check(path: Path) -> Check:
         size = f", {path.stat().st_size / 1e9:.2f} GB" if path.is_file() else ""
         return Check(name=name, ok=True, seen=f"{path}{size}")
     seen = f"{path} {'cannot be read' if path.exists() else 'does not exist'}"
-    return Check(name=name, ok=False, seen=seen, remedy="fetch it, or correct its path in the server's YAML")
+    return Check(
+        name=name,
+        ok=False,
+        seen=seen,
+        remedy="`tokgate models fetch`, or correct its path in the server's YAML",
+    )
 
 
 def port_check(port: int, root: Path = ROOT) -> Check:

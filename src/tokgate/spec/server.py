@@ -17,6 +17,7 @@ class Model(Spec, frozen=True, kw_only=True):
 
     id: the name requests use; it must be one the server lists.
     source: Hugging Face repository, `package:MODULE/FILE` or a path; revision and file pick inside it.
+    repository: where `file` is fetched from when source is a path; size: bytes to fetch in all.
     parameters_per_token: weights multiplied for one token (all but the input embedding).
     bytes_per_token: weights read from memory for one decoded token (the same ones, in their format).
     kv_bytes_per_token: KV cache of each token of context, read again for every token after it.
@@ -24,9 +25,11 @@ class Model(Spec, frozen=True, kw_only=True):
 
     id: str
     source: str | None = None
+    repository: str | None = None
     revision: str | None = None
     file: str | None = None
     sha256: str | None = None
+    size: Size | None = None
     quantisation: str | None = None
     parameters: float | None = None
     parameters_per_token: float | None = None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tokgate.launch.model import expand
+from tokgate.launch.weights import Weights, weights_of
 from tokgate.machine.doctor import Needs
 from tokgate.spec.catalogue import Catalogue
 from tokgate.spec.server import DockerLaunch, EmbeddedLaunch, ServerSpec
@@ -32,6 +33,14 @@ def needs_of(catalogue: Catalogue, profile: str) -> tuple[str, Needs]:
         model_files=tuple(dict.fromkeys(path for spec in specs for path in _model_files(spec))),
         ports=tuple(dict.fromkeys(how.port for how in containers)),
     )
+
+
+def weights_of_profile(catalogue: Catalogue, profile: str) -> list[Weights]:
+    """What the servers of a profile, and of its hypotheses, load from this machine's disk, each once. Raises SpecError."""
+    plan = plan_run(catalogue, profile=profile)
+    arms = [cell for one in plan.experiments for cell in (one.a, one.b) if cell is not None]
+    found = [weights_of(cell.server) for cell in (*plan.cells, *arms)]
+    return list(dict.fromkeys(one for one in found if one is not None))
 
 
 def _bytes(spec: ServerSpec) -> int:
