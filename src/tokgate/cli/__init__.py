@@ -13,7 +13,20 @@ import typer
 
 from tokgate import __version__
 from tokgate._exceptions import TokgateError, UsageError
-from tokgate.cli import baseline, cleanup, doctor, hypothesis, measure, models, report, roofline, server, spec
+from tokgate.cli import (
+    baseline,
+    cleanup,
+    doctor,
+    history,
+    hypothesis,
+    imports,
+    measure,
+    models,
+    report,
+    roofline,
+    server,
+    spec,
+)
 
 app = typer.Typer(
     help="Keep LLM servers fast: measure them, compare with stored baselines, test claims about them. "
@@ -32,6 +45,8 @@ app.add_typer(server.app, name="server")
 app.add_typer(models.app, name="models")
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(hypothesis.app, name="hypothesis")
+app.add_typer(history.app, name="history")
+app.add_typer(imports.app, name="import")
 
 
 @app.callback(invoke_without_command=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-_LOWER_IS_BETTER = {"ttft_s", "tpot_s", "itl_s"}
 _NOISY = {"ttft_s", "prefill_tps"}  # prefill and the first token scatter more between launches
 
 _UNITS = {
@@ -18,8 +17,8 @@ _UNITS = {
 
 
 def direction(metric: str) -> Literal["higher", "lower"]:
-    """Which way is better."""
-    return "lower" if metric in _LOWER_IS_BETTER else "higher"
+    """Which way is better: a time (`_s`) is the better the shorter, anything else the better the more."""
+    return "lower" if metric.endswith("_s") else "higher"
 
 
 def default_tolerance(metric: str) -> float:

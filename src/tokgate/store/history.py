@@ -162,6 +162,8 @@ def _point(cell: CellSummary, metric: str, launches: tuple[float, ...], facts: F
 
 
 def _mean(launches: Sequence[float]) -> float:
+    if len(launches) == 1:
+        return launches[0]
     return math.exp(math.fsum(map(math.log, launches)) / len(launches)) if min(launches) > 0 else 0.0
 
 

@@ -17,11 +17,11 @@ import msgspec
 
 from tokgate._exceptions import RecordError
 from tokgate.machine.fingerprint import Fingerprint, fingerprint_id
-from tokgate.store.runs import RECORD, SCHEMA
-from tokgate.store.summary import CellSummary, summarise
+from tokgate.store.runs import SCHEMA
+from tokgate.store.summary import CellSummary, record_in, summarise
 
 INDEX = "history.sqlite"
-_VERSION = 1000 * SCHEMA + 1  # raise it when what is kept of a record changes
+_VERSION = 1000 * SCHEMA + 2  # raise it when what is kept of a record changes
 _AT_ONCE = 100  # records to a transaction
 
 _TABLES = (
@@ -84,7 +84,7 @@ def _stamps(out: Path) -> dict[str, str]:
     stamps = {}
     for name in names:
         with suppress(OSError):
-            stat = (out / name / RECORD).stat()
+            stat = record_in(out / name).stat()
             stamps[name] = f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_size}"
     return stamps
 
@@ -107,7 +107,7 @@ def _refresh(index: sqlite3.Connection, out: Path, stamps: dict[str, str]) -> No
 
 def _read(folder: Path) -> tuple[tuple[tuple[CellSummary, Fingerprint], ...], str | None]:
     try:
-        return summarise(folder), None
+        return summarise(record_in(folder)), None
     except RecordError as error:
         return (), str(error)
 

@@ -14,6 +14,7 @@ from tokgate._exceptions import RecordError
 from tokgate.judge.verdict import Outcome
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
+from tokgate.store.imports import IMPORT, ImportRecord
 from tokgate.store.runs import RECORD, read_as
 
 Provenance = Literal["measured", "imported"]
@@ -43,12 +44,42 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     pass_s: tuple[float, ...] = ()
 
 
-def summarise(folder: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
-    """The cells of the record in `folder`, each with the facts of machine and server it was measured on.
+def record_in(folder: Path) -> Path:
+    """The file in `folder` that is the truth: an import's, or else a run's, whether it exists or not."""
+    imported = folder / IMPORT
+    return imported if imported.is_file() else folder / RECORD
+
+
+def summarise(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
+    """The cells of a record, each with the facts of machine and server it was measured on.
 
     Arms of experiments are not cells. Raises RecordError.
     """
-    record = read_as(folder / RECORD, _Record)
+    return _of_import(read_as(file, ImportRecord)) if file.name == IMPORT else _of_run(file)
+
+
+def _of_import(record: ImportRecord) -> tuple[tuple[CellSummary, Fingerprint], ...]:
+    return tuple(
+        (
+            CellSummary(
+                run_id=record.run_id,
+                started=row.started,
+                provenance="imported",
+                source=record.source,
+                server=row.server,
+                workload=row.workload,
+                conditions=digest(row.conditions),
+                valid=row.valid,
+                metrics={row.metric: (row.value,)},
+            ),
+            row.fingerprint,
+        )
+        for row in record.rows
+    )
+
+
+def _of_run(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
+    record = read_as(file, _Record)
     measured: dict[tuple[str, str], list[_Measurement]] = {}
     for one in record.measurements:
         if "/" not in one.server:  # an arm is named HYPOTHESIS/ARM
@@ -66,7 +97,7 @@ def summarise(folder: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
             for key, launches in measured.items()
         )
     except KeyError as error:
-        raise RecordError(f"has no conditions of workload {error}", path=folder / RECORD) from error
+        raise RecordError(f"has no conditions of workload {error}", path=file) from error
 
 
 def digest(conditions: dict[str, str]) -> str:

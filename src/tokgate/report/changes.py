@@ -1,0 +1,75 @@
+"""Changes of a history: each dated to the run that began it, with what else changed there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from statistics import fmean
+
+import msgspec
+
+from tokgate.judge.changepoint import FEWEST, Change, changes
+from tokgate.judge.metric import direction
+from tokgate.machine.fingerprint import Difference, differences
+from tokgate.store.history import Point, Series
+
+OPEN = timedelta(days=30)
+"""How long a change for the worse asks for an answer."""
+
+
+class DatedChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change of a series, between two of its runs.
+
+    last, first: the last run before it and the first of it; shown: the run in which it showed, where that
+    is known (a step is seen from both sides). worse: whether it is one for the worse.
+    open: worse, within `OPEN` of the newest run, and the latest runs are still nearer to it than to before.
+    suspects: in what the fingerprints of `last` and `first` differ (of a slide: of its window).
+    """
+
+    change: Change
+    last: Point
+    first: Point
+    shown: Point | None
+    worse: bool
+    open: bool
+    suspects: tuple[Difference, ...]
+
+
+def usable(series: Series) -> tuple[Point, ...]:
+    """The points that change points are looked for in: valid, and above zero."""
+    return tuple(point for point in series.points if point.valid and point.value > 0)
+
+
+def changes_of(series: Series) -> tuple[DatedChange, ...]:
+    """Every change of `series`, the oldest first. Raises UsageError: Apache Otava is not installed."""
+    points = usable(series)
+    return tuple(
+        _dated(series.metric, points, change) for change in changes([point.value for point in points])
+    )
+
+
+def _dated(metric: str, points: Sequence[Point], change: Change) -> DatedChange:
+    worse = (change.ratio < 1) == (direction(metric) == "higher")
+    last, first = points[change.index - 1], points[change.index]
+    shown = None if change.found is None else points[change.found]
+    until = shown if change.kind == "slide" and shown is not None else first
+    return DatedChange(
+        change=change,
+        last=last,
+        first=first,
+        shown=shown,
+        worse=worse,
+        open=worse and _recent(first, points[-1]) and _still(points, change),
+        suspects=differences(last.fingerprint, until.fingerprint),
+    )
+
+
+def _recent(first: Point, newest: Point) -> bool:
+    return datetime.fromisoformat(newest.started) - datetime.fromisoformat(first.started) <= OPEN
+
+
+def _still(points: Sequence[Point], change: Change) -> bool:
+    since = points[change.index :][-FEWEST:]
+    now = fmean(math.log(point.value) for point in since)
+    return abs(now - math.log(change.after)) < abs(now - math.log(change.before))

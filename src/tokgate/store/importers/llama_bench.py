@@ -1,0 +1,144 @@
+"""llama-bench: its json, jsonl, csv, sql and md outputs (llama.cpp, tools/llama-bench/README.md)."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path, PurePath
+from typing import Any
+
+from tokgate._exceptions import SpecError
+from tokgate.store.importers.read import as_time, number, text_of
+from tokgate.store.imports import Imported
+
+_MACHINE = {"cpu_info": "cpu_model", "gpu_info": "gpu", "backends": "backend"}
+# What was asked of the engine. Whatever else a build tells, older and newer ones differ in: it is a suspect.
+_CONDITIONS = {
+    *("n_batch", "n_ubatch", "n_threads", "type_k", "type_v", "n_gpu_layers", "n_cpu_moe", "split_mode"),
+    *("main_gpu", "no_kv_offload", "flash_attn", "devices", "tensor_split", "use_mmap", "embeddings"),
+}
+_NO_FACT = {"n_prompt", "n_gen", "n_depth", "test_time", "model_filename", "model_type"}
+_RESULT = re.compile(r"^(avg|stddev|samples)_")
+_SHORT = {
+    "ngl": "n_gpu_layers",
+    "fa": "flash_attn",
+    "threads": "n_threads",
+    "ts": "tensor_split",
+    "sm": "split_mode",
+}
+_TEST = re.compile(r"(?:pp ?(?P<pp>\d+))?\+?(?:tg ?(?P<tg>\d+))?(?: ?@ ?d(?P<depth>\d+))?")
+_BUILD = re.compile(r"^build: (?P<commit>\w+) \((?P<number>\d+)\)", re.MULTILINE)
+_SQL_ALLOWED = {
+    sqlite3.SQLITE_CREATE_TABLE,
+    sqlite3.SQLITE_INSERT,
+    sqlite3.SQLITE_READ,
+    sqlite3.SQLITE_UPDATE,
+    sqlite3.SQLITE_SELECT,
+    sqlite3.SQLITE_TRANSACTION,
+}
+
+
+def read_llama_bench(file: Path, *, at: str | None = None) -> tuple[Imported, ...]:
+    """One figure for each test: prefill_tps of pp, decode_tps of tg, total_tps of a mixed one.
+
+    A test's repetitions share one process, so they are one launch. at: when it ran, for md, which does not
+    say. Raises SpecError: the format is none of the five, or a row lacks what a figure needs.
+    """
+    text = text_of(file)
+    start = text.lstrip()[:1]
+    if start == "[":
+        rows: Iterator[object] = iter(_json(file, text, 1))
+    elif start == "{":
+        rows = (_json(file, line, number) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+    elif "INSERT INTO llama_bench" in text:
+        rows = _sql(file, text)
+    elif "build_commit" in text.partition("\n")[0]:
+        rows = csv.DictReader(text.splitlines())
+    elif "| model" in text:
+        rows = _markdown(file, text, at)
+    else:
+        raise SpecError("is no output of llama-bench: expected its json, jsonl, csv, sql or md", file=file)
+    return tuple(_figure(file, place, row) for place, row in enumerate(rows, 1))
+
+
+def _figure(file: Path, place: int, row: object) -> Imported:
+    what = f"result {place}"
+    if not isinstance(row, dict):
+        raise SpecError(f"{what} is no object", file=file)
+    asked = {key: int(number(row, key, file=file, what=what)) for key in ("n_prompt", "n_gen")}
+    prompt, generated, depth = *asked.values(), int(row.get("n_depth") or 0)
+    parts = [f"pp{prompt}"] * bool(prompt) + [f"tg{generated}"] * bool(generated)
+    told = {
+        key: str(int(value) if isinstance(value, bool) else value)
+        for key, value in row.items()
+        if key not in _NO_FACT and not _RESULT.match(key)
+    }
+    return Imported(
+        started=as_time(row.get("test_time"), file=file, what=what),
+        server=PurePath(str(row.get("model_filename") or row.get("model_type"))).stem,
+        workload="+".join(parts) + (f" @ d{depth}" if depth else ""),
+        metric="total_tps" if prompt and generated else "prefill_tps" if prompt else "decode_tps",
+        value=number(row, "avg_ts", file=file, what=what),
+        conditions={key: value for key, value in told.items() if key in _CONDITIONS},
+        machine={name: told[key] for key, name in _MACHINE.items() if told.get(key)},
+        suspects={
+            key: value for key, value in told.items() if key not in _CONDITIONS and key not in _MACHINE
+        },
+    )
+
+
+def _json(file: Path, text: str, line: int) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise SpecError(f"is not JSON: {error.msg}", file=file, line=line + error.lineno - 1) from error
+
+
+def _sql(file: Path, text: str) -> Iterator[dict[str, Any]]:
+    """What its INSERTs leave in a database in memory, which may do nothing else."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.row_factory = sqlite3.Row
+        database.set_authorizer(
+            lambda action, *_: sqlite3.SQLITE_OK if action in _SQL_ALLOWED else sqlite3.SQLITE_DENY
+        )
+        try:
+            database.executescript(text)
+            yield from map(dict, database.execute("SELECT * FROM llama_bench"))
+        except sqlite3.Error as error:
+            raise SpecError(f"is not what llama-bench writes as SQL: {error}", file=file) from error
+
+
+def _markdown(file: Path, text: str, at: str | None) -> Iterator[dict[str, Any]]:
+    if at is None:
+        raise SpecError("llama-bench's md does not say when it ran; give --at TIME", file=file)
+    build = _BUILD.search(text)
+    told = {"build_commit": build["commit"], "build_number": build["number"]} if build else {}
+    names: list[str] = []
+    for line, row in enumerate(text.splitlines(), 1):
+        cells = [cell.strip() for cell in row.strip().strip("|").split("|")]
+        if not row.lstrip().startswith("|") or set(row) <= set("|-: "):
+            continue
+        if cells[0] == "model":
+            names = cells
+            continue
+        one = dict(zip(names, cells, strict=False))
+        test = _TEST.fullmatch(one.pop("test", ""))
+        if not test or len(cells) != len(names):
+            raise SpecError(
+                "is no row of llama-bench: expected model, test (pp512, tg128) and t/s", file=file, line=line
+            )
+        yield {
+            **told,
+            "test_time": at,
+            "model_type": one.pop("model"),
+            "backends": one.pop("backend", ""),
+            "avg_ts": one.pop("t/s", "").partition("±")[0],
+            "n_prompt": test["pp"] or 0,
+            "n_gen": test["tg"] or 0,
+            "n_depth": test["depth"] or 0,
+            **{_SHORT.get(key, key): value for key, value in one.items() if key not in ("size", "params")},
+        }
