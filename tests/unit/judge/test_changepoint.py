@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokgate._exceptions import UsageError
@@ -72,6 +72,7 @@ def test_too_few_or_equal_nights_tell_nothing(values: list[float]) -> None:
     assert changes(values) == ()
 
 
+@settings(deadline=None)
 @given(
     factor=st.floats(0.01, 1e4),
     seed=st.integers(0, 99),
@@ -82,6 +83,7 @@ def test_the_unit_of_the_figures_does_not_matter(factor: float, seed: int, night
     assert told(watch(values.tolist())) == told(watch((values * factor).tolist()))
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 99), cut=st.integers(1, 60))
 def test_a_night_is_judged_by_the_nights_before_it_alone(seed: int, cut: int) -> None:
     values = noise(60, cv=0.03, seed=seed)
