@@ -19,10 +19,11 @@ def doctor(
 
     from tokgate.cli.options import catalogue
     from tokgate.machine.doctor import can_run, examine
-    from tokgate.suite.needs import needs_of
+    from tokgate.suite.needs import model_checks, needs_of
 
-    chosen, needs = needs_of(catalogue(fixtures), profile)
-    checks = examine(needs)
+    declared = catalogue(fixtures)
+    chosen, needs = needs_of(declared, profile)
+    checks = (*examine(needs), *model_checks(declared, profile))
     if json:
         told = {"profile": chosen, "can_run": can_run(checks), "checks": checks}
         typer.echo(msgspec.json.encode(told).decode())

@@ -21,6 +21,7 @@ class Model(Spec, frozen=True, kw_only=True):
     parameters_per_token: weights multiplied for one token (all but the input embedding).
     bytes_per_token: weights read from memory for one decoded token (the same ones, in their format).
     kv_bytes_per_token: KV cache of each token of context, read again for every token after it.
+    random_weights: its text is garbage by design, so that its answers are no sign of a fault.
     """
 
     id: str
@@ -35,6 +36,7 @@ class Model(Spec, frozen=True, kw_only=True):
     parameters_per_token: float | None = None
     bytes_per_token: Size | None = None
     kv_bytes_per_token: Size | None = None
+    random_weights: bool = False
 
     def bytes_read(self, context: float) -> float | None:
         """Bytes read for one decoded token behind `context` tokens: weights and KV cache; None when not stated."""

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tokgate.launch.model import expand
-from tokgate.launch.weights import Weights, weights_of
-from tokgate.machine.doctor import Needs
+from tokgate.launch.weights import Weights, lack, weights_of
+from tokgate.machine.doctor import Check, Needs
 from tokgate.spec.catalogue import Catalogue
 from tokgate.spec.server import DockerLaunch, EmbeddedLaunch, ServerSpec
 from tokgate.suite.plan import AUTO, plan_run
@@ -43,6 +43,24 @@ def weights_of_profile(catalogue: Catalogue, profile: str) -> list[Weights]:
     return list(dict.fromkeys(one for one in found if one is not None))
 
 
+def model_checks(catalogue: Catalogue, profile: str) -> tuple[Check, ...]:
+    """Whether the weights of a profile's servers are here, as lines of the doctor. Raises SpecError."""
+    return tuple(_model_check(one) for one in weights_of_profile(catalogue, profile))
+
+
+def _model_check(weights: Weights) -> Check:
+    missing = lack(weights)
+    if missing is None:
+        return Check(name=f"model {weights.name}", ok=True, seen=str(weights.folder))
+    size = "" if missing.size is None else f" ({missing.size / 1e9:.1f} GB)"
+    return Check(
+        name=f"model {weights.name}",
+        ok=False,
+        seen=f"missing in {weights.folder}: {', '.join(missing.files)}{size}",
+        remedy="`tokgate models fetch` with this profile",
+    )
+
+
 def _bytes(spec: ServerSpec) -> int:
     """Memory the model's weights take on the GPU."""
     return int(spec.model.bytes_per_token or 0)
@@ -54,7 +72,3 @@ def _model_files(spec: ServerSpec) -> Iterator[Path]:
     if isinstance(spec.launch, DockerLaunch):
         for volume in spec.launch.volumes:
             yield Path(expand(volume.split(":")[0]))
-        if spec.model.file is not None and spec.model.source is not None:
-            folder = Path(expand(spec.model.source))
-            if folder.is_absolute():  # else a repository, whose files the engine finds in its own cache
-                yield folder / spec.model.file
