@@ -11,9 +11,9 @@ from typing import Any
 
 import msgspec
 
+from tokgate.judge.metric import unit
 from tokgate.report.host import Host
 from tokgate.report.latency import SHARES, Latency, Spread
-from tokgate.report.terminal import figure
 from tokgate.report.trend import Trend
 
 # After Okabe and Ito (the blue lighter, for dark pages): told apart without full colour vision; dash and symbol tell them apart without any.
@@ -103,27 +103,22 @@ def _trend_chart(at: int, server: str, metric: str, group: list[Trend]) -> Chart
     data: list[dict[str, Any]] = []
     for one, (colour, dash, symbol) in zip(group, _looks(), strict=False):
         middle = median(one.values)
+        symbols = [symbol if valid else f"{symbol}-open" for valid in one.valid]
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
                 "name": _text(one.workload),
-                "x": one.times,
+                "x": [time[:16] for time in one.times],  # to the minute: a year of many cells is a large page
                 "y": [round(100 * value / middle, 2) for value in one.values],
-                "text": [
-                    _text(f"{figure(metric, value)}, run {run}" + ("" if valid else ", INVALID"))
-                    for value, run, valid in zip(one.values, one.runs, one.valid, strict=True)
-                ],
-                "hovertemplate": "%{text}",
+                "customdata": [float(f"{value:.4g}") for value in one.values],
+                "hovertemplate": f"%{{customdata}} {unit(metric)}, %{{x}}",
                 "line": {"color": colour, "dash": dash, "width": 1.5},
-                "marker": {
-                    "color": colour,
-                    "size": 6,
-                    "symbol": [symbol if valid else f"{symbol}-open" for valid in one.valid],
-                },
+                "marker": {"color": colour, "size": 6, "symbol": symbol if all(one.valid) else symbols},
             }
         )
     marks = dict.fromkeys(mark for one in group for mark in one.facts)
+    turns = [turn for one in group for turn in one.turns]
     return Chart(
         key=f"trend-{at}",
         title=f"{server}: {metric}, percent of the median",
@@ -133,8 +128,14 @@ def _trend_chart(at: int, server: str, metric: str, group: list[Trend]) -> Chart
             "xaxis": {"type": "date"},
             # Not closer than 5 %: noise should look like noise.
             "yaxis": {"ticksuffix": " %", "autorangeoptions": {"include": [95, 105]}},
-            "shapes": [_line(mark.at, "dot") for mark in marks],
-            "annotations": [_flag(mark.at, mark.text) for mark in marks],
+            "shapes": [
+                *(_line(mark.at, "dot") for mark in marks),
+                *(_line(turn.at, "solid") for turn in turns),
+            ],
+            "annotations": [
+                *(_flag(mark.at, "⚑", mark.text) for mark in marks),
+                *(_flag(turn.at, turn.badge.symbol, turn.text, below=True) for turn in turns),
+            ],
         },
     )
 
@@ -152,25 +153,25 @@ def _distribution(key: str, title: str, cells: list[tuple[Latency, Spread]]) -> 
         }
         for (cell, spread), (colour, dash, _) in zip(cells, _looks(), strict=False)
     ]
-    ends = [value for _, spread in cells for value in (spread.seconds[0], spread.seconds[-1]) if value > 0]
-    ticks_s = _ticks(min(ends), max(ends)) if ends else []
     layout = {
-        "xaxis": {
-            "type": "log",
-            "tickvals": [1e3 * one for one in ticks_s],
-            "ticktext": [f"{one:g} s" if one >= 1 else f"{1e3 * one:g} ms" for one in ticks_s],
-        },
+        "xaxis": _time_axis([value for _, spread in cells for value in spread.seconds if value > 0]),
         "yaxis": {"ticksuffix": " %", "range": [0, 101]},
     }
     return Chart(key=key, title=title, height=360, data=tuple(data), layout=layout)
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    """1, 2 and 5 of each decade from low to high, and the nearest beyond on both sides."""
-    decades = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
-    steps = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
-    below, above = max(one for one in steps if one <= low), min(one for one in steps if one >= high)
-    return [one for one in steps if below <= one <= above]
+def _time_axis(seconds: list[float]) -> dict[str, Any]:
+    """Milliseconds: on a log scale, at 1, 2 and 5 of each decade, where they span more than one."""
+    low, high = (min(seconds), max(seconds)) if seconds else (1.0, 1.0)
+    if high <= 10 * low:
+        return {"ticksuffix": " ms", "nticks": 6}
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    ticks_s = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
+    return {
+        "type": "log",
+        "tickvals": [1e3 * one for one in ticks_s],
+        "ticktext": [f"{one:g} s" if one >= 1 else f"{1e3 * one:g} ms" for one in ticks_s],
+    }
 
 
 def _looks() -> Iterator[tuple[str, str, str]]:
@@ -186,11 +187,17 @@ def _line(at: str | float, dash: str) -> dict[str, Any]:
     }
 
 
-def _flag(at: str, text: str) -> dict[str, Any]:
-    """A small flag at the top whose text shows when pointed at; all of them stand in the table too."""
-    return {"x": at, "y": 1, "yref": "paper", "text": "⚑", "hovertext": _text(text)} | {
+def _flag(at: str, symbol: str, text: str, *, below: bool = False) -> dict[str, Any]:
+    """A sign at the top, or just below it, whose text shows when pointed at; the page lists all of them too."""
+    return {
+        "x": at,
+        "y": 1,
+        "yref": "paper",
+        "text": symbol,
+        "hovertext": _text(text),
         "showarrow": False,
-        "yanchor": "bottom",
+        "yanchor": "top" if below else "bottom",
+        "xanchor": "right" if below else "center",
     }
 
 

@@ -151,7 +151,7 @@ def _line(verdict: Verdict) -> str:
     if verdict.ratio is None:
         return f"{_about(verdict)}: {badge(verdict.outcome).word}: {verdict.reason}"
     if verdict.kind == "hypothesis":
-        found = f"{verdict.metric} B / A is {verdict.ratio:.3f} ({interval(verdict)})"
+        found = f"ratio of {verdict.metric} {verdict.ratio:.3f} ({interval(verdict)})"
         return f"{_about(verdict)}: {badge(verdict.outcome).word}: {found}"
     now, before = (figure(verdict.metric, value) for value in (verdict.current, verdict.baseline))
     return f"{_about(verdict)}: {change(verdict)} ({before} → {now})"

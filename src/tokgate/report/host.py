@@ -26,6 +26,9 @@ SENSORS = {
 
 WORTH_NAMING_CORES = 0.05
 
+DRAWN = 3000
+"""Values of a sensor that a page draws, at most, besides the gaps."""
+
 
 class Track(msgspec.Struct, frozen=True, kw_only=True):
     """One sensor: its values in the timed regions, put one after another.
@@ -97,12 +100,28 @@ def _track(name: str, ordered: Sequence[Measurement], borders_s: Sequence[float]
     known = [value for value in values if value is not None]
     if not known:
         return None
+    kept = _kept(values)
     return Track(
         title=SENSORS[name],
-        at_s=tuple(at_s),
-        values=tuple(values),
-        told=tuple(told),
+        at_s=tuple(at_s[at] for at in kept),
+        values=tuple(values[at] for at in kept),
+        told=tuple(told[at] for at in kept),
         low=f"{min(known):.4g}",
         mean=f"{fmean(known):.4g}",
         high=f"{max(known):.4g}",
     )
+
+
+def _kept(values: Sequence[float | None]) -> list[int]:
+    """Which values to draw: of a long series the extremes of each stretch, so that no spike is lost, and the gaps."""
+    stretch = -(-2 * len(values) // DRAWN)
+    if stretch <= 2:
+        return list(range(len(values)))
+    kept: set[int] = set()
+    for start in range(0, len(values), stretch):
+        part = range(start, min(start + stretch, len(values)))
+        kept.update(at for at in part if values[at] is None)
+        known = [(value, at) for at in part if (value := values[at]) is not None]
+        if known:
+            kept.update((min(known)[1], max(known)[1]))
+    return sorted(kept)

@@ -7,15 +7,22 @@ from itertools import pairwise
 from statistics import median
 
 import msgspec
+from msgspec.structs import replace
 
+from tokgate._exceptions import UsageError
 from tokgate.judge.wording import percent
 from tokgate.machine.fingerprint import differences
+from tokgate.report.badge import Badge
+from tokgate.report.changes import changes_of
 from tokgate.report.terminal import figure
 from tokgate.store.history import Point, Series
 from tokgate.store.runs import RunRecord
 
 SHOWN = 365
 """Newest runs of a series that are drawn; the whole of it is in `tokgate history`."""
+
+SEARCHED = 120
+"""Newest runs of a series in which change points are looked for; `tokgate history changes` looks through all."""
 
 _SPARK = 40
 _BEFORE = 10
@@ -28,11 +35,21 @@ class Mark(msgspec.Struct, frozen=True):
     text: str
 
 
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """A change point: when the new level began, how it is shown, and what changed there: the suspects."""
+
+    at: str
+    badge: Badge
+    text: str
+    suspects: tuple[str, ...]
+    open: bool
+
+
 class Trend(msgspec.Struct, frozen=True, kw_only=True):
     """One series, the newest SHOWN runs of it.
 
     values: the figure of each run, in the metric's unit; valid: whether each may be believed.
-    facts: what changed in the fingerprint; before: median of up to ten runs before the last; spark:
+    facts: what changed in the fingerprint; turns: the change points, the oldest first; before: median of up to ten runs before the last; spark:
     the newest forty as the points of a line in a box of 100 × 20.
     """
 
@@ -40,10 +57,10 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
     workload: str
     metric: str
     times: tuple[str, ...]
-    runs: tuple[str, ...]
     values: tuple[float, ...]
     valid: tuple[bool, ...]
     facts: tuple[Mark, ...]
+    turns: tuple[Turn, ...]
     total: int
     last: str
     before: str
@@ -51,8 +68,11 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
     spark: str
 
 
-def trends(record: RunRecord, history: Sequence[Series]) -> tuple[Trend, ...]:
-    """The series that this run continues, in its own order of cells; a series that it begins is none."""
+def trends(record: RunRecord, history: Sequence[Series]) -> tuple[tuple[Trend, ...], str]:
+    """The series that this run continues, in its own order of cells; a series that it begins is none.
+
+    With them, why no change points were looked for; empty if they were.
+    """
     order = {
         cell: at for at, cell in enumerate(dict.fromkeys((m.server, m.workload) for m in record.measurements))
     }
@@ -62,7 +82,22 @@ def trends(record: RunRecord, history: Sequence[Series]) -> tuple[Trend, ...]:
         if len(one.points) > 1 and any(point.run_id == record.run_id for point in one.points[-SHOWN:])
     ]
     mine.sort(key=lambda one: order.get((one.server, one.workload), len(order)))
-    return tuple(_trend(one) for one in mine)
+    shown = [replace(one, points=one.points[-SHOWN:]) for one in mine]
+    try:
+        turns, missing = [_turns(one) for one in shown], ""
+    except UsageError as error:
+        turns, missing = [()] * len(shown), str(error)
+    return tuple(
+        _trend(one, len(whole.points), found) for one, whole, found in zip(shown, mine, turns, strict=True)
+    ), missing
+
+
+def all_turns(shown: Sequence[Trend]) -> tuple[Turn, ...]:
+    """The change points of all these series, those that are open first, then the newest."""
+    found = [turn for one in shown for turn in one.turns]
+    return tuple(
+        sorted(sorted(found, key=lambda turn: turn.at, reverse=True), key=lambda turn: not turn.open)
+    )
 
 
 def marks(shown: Sequence[Trend]) -> tuple[Mark, ...]:
@@ -81,8 +116,23 @@ def since_last(record: RunRecord, history: Sequence[Series]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _trend(series: Series) -> Trend:
-    points = series.points[-SHOWN:]
+def _turns(series: Series) -> tuple[Turn, ...]:
+    return tuple(
+        Turn(
+            at=one.first.started,
+            badge=Badge("▼", "worse", "bad") if one.worse else Badge("▲", "better", "good"),
+            text=f"{series.server} {series.workload} {series.metric}: {_signed(one.change.ratio - 1)}, "
+            f"{figure(series.metric, one.change.before)} → {figure(series.metric, one.change.after)} "
+            f"({one.change.kind})",
+            suspects=tuple(str(suspect) for suspect in one.suspects),
+            open=one.open,
+        )
+        for one in changes_of(replace(series, points=series.points[-SEARCHED:]))
+    )
+
+
+def _trend(series: Series, total: int, turns: tuple[Turn, ...]) -> Trend:
+    points = series.points
     earlier = [point.value for point in points[:-1] if point.valid][-_BEFORE:]
     last = points[-1].value
     return Trend(
@@ -90,7 +140,6 @@ def _trend(series: Series) -> Trend:
         workload=series.workload,
         metric=series.metric,
         times=tuple(point.started for point in points),
-        runs=tuple(point.run_id for point in points),
         values=tuple(point.value for point in points),
         valid=tuple(point.valid for point in points),
         facts=tuple(
@@ -98,7 +147,8 @@ def _trend(series: Series) -> Trend:
             for was, now in pairwise(points)
             if (changed := _changed(was, now))
         ),
-        total=len(series.points),
+        turns=turns,
+        total=total,
         last=figure(series.metric, last),
         before=figure(series.metric, median(earlier)) if earlier else "–",
         change=_signed(last / median(earlier) - 1) if earlier and median(earlier) > 0 else "–",

@@ -19,7 +19,7 @@ from tokgate.report.host import Host, host
 from tokgate.report.latency import Latency, latencies
 from tokgate.report.rows import Experiment, Row, experiments, rows
 from tokgate.report.terminal import figure
-from tokgate.report.trend import Mark, Trend, marks, since_last, trends
+from tokgate.report.trend import Mark, Trend, Turn, all_turns, marks, since_last, trends
 from tokgate.store.history import Series
 from tokgate.store.runs import RECORD, RunRecord
 
@@ -50,6 +50,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One run as its report shows it.
 
+    turns: the change points of all trends, the open ones first.
     marks: what changed in machine or servers between the runs of the trends, by time.
     machine: the fingerprint as (key, value, what a difference in it means); changed: since the run before.
     not_checked: (what, why). files: (name, link) of what lies beside the record.
@@ -66,6 +67,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
     experiments: tuple[Experiment, ...]
     trends: tuple[Trend, ...]
+    turns: tuple[Turn, ...]
     marks: tuple[Mark, ...]
     changed: tuple[str, ...]
     latencies: tuple[Latency, ...]
@@ -86,7 +88,7 @@ def view(
     """
     seen = Counter(one.outcome for one in record.verdicts)
     said, watched = headline(record), host(record.measurements)
-    series = trends(record, history)
+    series, unsearched = trends(record, history)
     return Report(
         run_id=record.run_id,
         started=record.started[:16].replace("T", " ") + " UTC",
@@ -99,12 +101,13 @@ def view(
         rows=rows(record),
         experiments=experiments(record),
         trends=series,
+        turns=all_turns(series),
         marks=marks(series),
         changed=since_last(record, history),
         latencies=latencies(record.measurements),
         host=watched,
         launches=tuple(_launch(one, folder) for one in record.measurements),
-        not_checked=_not_checked(record, watched, unread),
+        not_checked=_not_checked(record, watched, unsearched, unread),
         machine=tuple(
             (key, "unknown" if fact.value is None else str(fact.value), _MEANS[fact.weight])
             for key, fact in record.fingerprint.facts.items()
@@ -150,13 +153,12 @@ def _launch(one: Measurement, folder: str) -> Launch:
     )
 
 
-def _not_checked(record: RunRecord, watched: Host, unread: Sequence[str]) -> tuple[tuple[str, str], ...]:
+def _not_checked(
+    record: RunRecord, watched: Host, unsearched: str, unread: Sequence[str]
+) -> tuple[tuple[str, str], ...]:
     """What this run does not vouch for, and why."""
     found = [(what, why) for told in record.not_checked for what, _, why in (told.partition(": "),)]
-    for one in record.verdicts:
-        if one.outcome in (Outcome.NO_BASELINE, Outcome.INCONCLUSIVE, Outcome.INVALID):
-            about = one.hypothesis or f"{one.server} {one.workload} {one.metric}"
-            found.append((f"{about} ({badge(one.outcome).word})", one.reason))
+    found += _undecided(record)
     tested = {one.hypothesis for one in record.verdicts}
     found += [
         (f"hypothesis {one.name}", "declared, not tested in this run")
@@ -168,5 +170,21 @@ def _not_checked(record: RunRecord, watched: Host, unread: Sequence[str]) -> tup
     if not any(one.roofline for one in record.measurements):
         why = "the profile names no chip, or no server says how many bytes a token reads"
         found.append(("share of the roofline", why))
+    if unsearched:
+        found.append(("change points of the trends", unsearched))
     found += [("a record of the history", why) for why in unread]
     return tuple(found)
+
+
+def _undecided(record: RunRecord) -> list[tuple[str, str]]:
+    """What was measured and yet not checked, together where the reason is the same or stands with the verdict."""
+    groups: dict[tuple[Outcome, str], list[str]] = {}
+    for one in record.verdicts:
+        if one.outcome in (Outcome.NO_BASELINE, Outcome.INCONCLUSIVE, Outcome.INVALID):
+            why = one.reason if one.outcome is Outcome.NO_BASELINE else ""
+            about = one.hypothesis or f"{one.server} {one.workload} {one.metric}"
+            groups.setdefault((one.outcome, why), []).append(about)
+    return [
+        (f"{badge(outcome).word}: {', '.join(names)}", why or "the reason stands with each verdict")
+        for (outcome, why), names in groups.items()
+    ]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 from tokgate._exceptions import RecordError
-from tokgate.report.headline import Headline
+from tokgate.report.headline import Headline, headline
 from tokgate.report.view import Report, view
 from tokgate.store.files import write_atomically
 from tokgate.store.history import Series, read_history, unreadable
@@ -26,18 +27,19 @@ def write_report(
     record = read_run(folder)
     history, unread = _history(runs)
 
-    def shown(file: Path) -> Report:
-        return view(record, history, folder=os.path.relpath(folder, file.parent), unread=unread)
+    @cache  # files side by side share one, for change points are dear
+    def shown(place: Path) -> Report:
+        return view(record, history, folder=os.path.relpath(folder, place), unread=unread)
 
     if html is not None:
         from tokgate.report.html import to_html  # plotly.js is 5 MB, and only needed here
 
-        write_atomically(html, to_html(shown(html)).encode())
+        write_atomically(html, to_html(shown(html.parent)).encode())
     if markdown is not None:
         from tokgate.report.markdown import to_markdown
 
-        write_atomically(markdown, to_markdown(shown(markdown)).encode())
-    return view(record).headline
+        write_atomically(markdown, to_markdown(shown(markdown.parent)).encode())
+    return headline(record)
 
 
 def publish(folder: Path, link: Path) -> Headline:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from tokgate.judge.verdict import Outcome
 from tokgate.report.badge import State, badge
+from tokgate.report.host import DRAWN
 from tokgate.report.rows import experiments, rows
 from tokgate.report.trend import SHOWN
 from tokgate.report.view import Report, link, view
@@ -72,10 +75,41 @@ def test_trends_name_what_changed_between_runs(shown: Report, slow_night: RunRec
         for one in shown.trends
         if (one.server, one.workload, one.metric) == ("llamacpp-q4", "chat-c1", "decode_tps")
     )
-    assert (slow.total, len(slow.values), slow.runs[-1]) == (12, 12, slow_night.run_id)
+    assert (slow.total, len(slow.values), slow.times[-1]) == (12, 12, slow_night.started)
     assert slow.change.startswith("−1")
     assert [(mark.at[:10], mark.text) for mark in shown.marks] == [("2026-03-12", "kernel: 6.17 → 6.18")]
     assert shown.changed == ("kernel: 6.17 → 6.18",)
+
+
+def test_change_points_are_dated_and_have_suspects(
+    box: Any, put: Callable[[Path, RunRecord], Path], tmp_path: Path
+) -> None:
+    pytest.importorskip("otava", reason="Apache Otava is not installed")
+    nights = [
+        box.night(day, speed={"llamacpp-q4": 0.9 if late else 1.0}, kernel="6.18" if late else "6.17")
+        for day in range(30)
+        for late in [day >= 22]
+    ]
+    for one in nights:
+        put(tmp_path, one)
+    shown = view(nights[-1], read_history(tmp_path))
+    slow = [turn for turn in shown.turns if "decode_tps" in turn.text]
+    assert {(turn.at[:10], turn.badge.word, turn.open, turn.suspects) for turn in slow} == {
+        ("2026-03-23", "worse", True, ("kernel: 6.17 → 6.18",))
+    }
+    assert {turn.text.partition(":")[0] for turn in slow} == {
+        "llamacpp-q4 chat-c1 decode_tps",
+        "llamacpp-q4 depth-c1 decode_tps",
+    }
+
+
+def test_without_apache_otava_the_report_says_what_it_did_not_look_for(
+    runs: Path, slow_night: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "otava.analysis", None)
+    shown = view(slow_night, read_history(runs))
+    assert shown.turns == ()
+    assert "tokgate[nightly]" in dict(shown.not_checked)["change points of the trends"]
 
 
 def test_a_run_without_a_past_is_shown_alone(slow_night: RunRecord) -> None:
@@ -113,6 +147,18 @@ def test_latency_and_host_are_of_all_launches(shown: Report) -> None:
     assert list(shown.host.tracks[0].at_s) == sorted(shown.host.tracks[0].at_s)
 
 
+def test_a_long_night_is_drawn_in_part_and_no_spike_is_lost(slow_night: RunRecord) -> None:
+    one = slow_night.measurements[0]
+    clock = [2900.0] * 20_000
+    clock[12_345] = 400.0
+    seconds = tuple(float(at) for at in range(20_000))
+    long = replace(one.host, duration_s=2e4, at_s=seconds, timeline={"gpu_sclk_MHz": tuple(clock)})
+    (track,) = view(replace(slow_night, measurements=(replace(one, host=long),))).host.tracks
+    assert len(track.values) <= DRAWN + 1
+    assert (track.at_s[track.values.index(400.0)], track.low) == (12_345.0, "400")
+    assert track.values[-1] is None
+
+
 def test_invalid_launches_are_left_out_of_latency_and_said_so(slow_night: RunRecord) -> None:
     first, *rest = slow_night.measurements
     record = replace(slow_night, measurements=(replace(first, valid=False), *rest))
@@ -125,8 +171,8 @@ def test_what_was_not_checked_is_listed_with_its_reason(shown: Report) -> None:
     assert found["the mi300x figures"] == "this machine has no mi300x"
     assert found["hypothesis awq-fp16"] == "declared, not tested in this run"
     assert found["host sensors: governor, steal"] == "this machine does not show them"
-    undecided = [what for what in found if what.endswith("(inconclusive)")]
-    assert len(undecided) == sum(one.badge.word == "inconclusive" for one in shown.rows)
+    (undecided,) = (what for what in found if what.startswith("inconclusive: "))
+    assert undecided.count(", ") + 1 == sum(one.badge.word == "inconclusive" for one in shown.rows)
 
 
 def test_records_that_cannot_be_read_are_named(slow_night: RunRecord) -> None:
