@@ -157,7 +157,8 @@ def _slide(values: Sequence[float], reference: Sequence[int], window: Sequence[i
 
 def _beyond(ratio: LogRatio, max_p: float, floor: float) -> bool:
     """Whether a change is no accident, and large enough to matter."""
-    return _p(ratio) < max_p and abs(ratio.estimate) >= -math.log1p(-floor)
+    # The size first: it leaves out most nights, and p is dear.
+    return abs(ratio.estimate) >= -math.log1p(-floor) and _p(ratio) < max_p
 
 
 def _p(ratio: LogRatio) -> float:
