@@ -23,7 +23,8 @@ for name in "$@"; do
     [[ $built == "$recipe" ]] && continue
 
     # pip on this machine knows its package index, proxies and certificates; a build inside a container may not.
-    "${PYTHON:-python3}" -m pip download --quiet --no-deps --only-binary :all: \
+    # 3.11 is the Python of the base image, whatever this machine has.
+    "${PYTHON:-python3}" -m pip download --quiet --no-deps --only-binary :all: --python-version 3.11 \
         --dest "$context/wheels" --requirement "$context/requirements.txt"
     # The classic builder, which every engine has. Host network: the engine may run without a bridge.
     DOCKER_BUILDKIT=0 docker build --quiet --network host --tag "$image" --label "tokgate.recipe=$recipe" \

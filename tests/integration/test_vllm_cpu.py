@@ -40,7 +40,7 @@ def verdict_of(project: Any, hypothesis: str, *options: str) -> dict[str, Any]:
     output, _ = process.communicate(timeout=1700)
     record = project.record()
     problems = [problem for one in record["measurements"] for problem in one["problems"]]
-    if any(problem["rule"].startswith(("host_", "client_late")) for problem in problems):
+    if any(problem["rule"] in project.DISTURBED for problem in problems):
         pytest.skip(f"this host is not quiet enough to measure on: {problems[0]['detail']}")
     (verdict,) = record["verdicts"]
     return {**verdict, "code": process.returncode, "output": output}
