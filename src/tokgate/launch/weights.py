@@ -83,12 +83,12 @@ def lack(weights: Weights) -> Lack | None:
         part = sum(path.stat().st_size for path in weights.folder.glob(f"{weights.file}.*.part"))
         return Lack(weights=weights, files=(weights.file,), size=_less(weights.size, part))
     snapshot = _snapshot(weights)
+    here = sum(path.stat().st_size for path in (_repository(weights) / "blobs").glob("*"))
     if snapshot is None:
-        return Lack(weights=weights, files=("all files",), size=weights.size)
+        return Lack(weights=weights, files=("all files",), size=_less(weights.size, here))
     missing = tuple(name for name in _expected(snapshot) if not (snapshot / name).is_file())
     if not missing:
         return None
-    here = sum(path.stat().st_size for path in (snapshot.parents[1] / "blobs").iterdir())
     return Lack(weights=weights, files=missing, size=_less(weights.size, here))
 
 
