@@ -10,6 +10,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from tokgate.judge.conclusion import drawn
 from tokgate.judge.metric import unit
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Ceiling, Measurement, Roofline
@@ -203,6 +204,7 @@ def _sentences(record: RunRecord) -> list[Text]:
         for one in record.verdicts
         if one.outcome not in quiet
     ]
+    lines += [Text(f"conclusion: {one}", "bold") for one in drawn(record.conclusions, record.verdicts)]
     lines += [
         Text(f"no_baseline: {reason}", _STYLE[Outcome.NO_BASELINE])
         for reason in dict.fromkeys(

@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from tokgate.judge.conclusion import drawn
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.measurement import Measurement
@@ -50,6 +51,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One run as its report shows it.
 
+    conclusions: what follows from the experiments together.
     turns: the change points of all trends, the open ones first.
     marks: what changed in machine or servers between the runs of the trends, by time.
     machine: the fingerprint as (key, value, what a difference in it means); changed: since the run before.
@@ -66,6 +68,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     counts: tuple[Count, ...]
     rows: tuple[Row, ...]
     experiments: tuple[Experiment, ...]
+    conclusions: tuple[str, ...]
     trends: tuple[Trend, ...]
     turns: tuple[Turn, ...]
     marks: tuple[Mark, ...]
@@ -100,6 +103,7 @@ def view(
         counts=tuple(Count(badge(outcome), seen[outcome]) for outcome in Outcome if seen[outcome]),
         rows=rows(record),
         experiments=experiments(record),
+        conclusions=drawn(record.conclusions, record.verdicts),
         trends=series,
         turns=all_turns(series),
         marks=marks(series),

@@ -88,6 +88,13 @@ class Catalogue:
                     self._refer(document, ("cells", index, key, place), key, entry)
         for place, entry in enumerate(profile.hypotheses):
             self._refer(document, ("hypotheses", place), "hypotheses", entry)
+        for place, conclusion in enumerate(profile.conclusions):
+            for entry in conclusion.when:
+                if entry not in profile.hypotheses:
+                    raise document.error(
+                        f"`{entry}` is no hypothesis of this profile; {nearest(entry, profile.hypotheses)}",
+                        ("conclusions", place, "when", entry),
+                    )
         if profile.hardware is not None:
             self._refer(document, ("hardware",), "hardware", profile.hardware)
         return profile

@@ -14,6 +14,7 @@ from tokgate.judge.verdict import Verdict
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.measurement import Measurement
 from tokgate.spec.hypothesis import Hypothesis
+from tokgate.spec.profile import Conclusion
 from tokgate.spec.workload import Workload
 from tokgate.store.files import write_atomically
 
@@ -30,6 +31,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     baselines: where this run's baselines live, below `baselines/`.
     conditions: by workload, what a baseline must share with it to be compared.
     hypotheses: what was claimed when this run tested it, for whoever reads the record after the claim changed.
+    conclusions: what was to follow from them together.
     not_checked: what this run could not check, each with its reason.
     """
 
@@ -44,6 +46,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: Fingerprint
     conditions: dict[str, dict[str, str]]
     hypotheses: tuple[Hypothesis, ...] = ()
+    conclusions: tuple[Conclusion, ...] = ()
     not_checked: tuple[str, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()

@@ -26,6 +26,7 @@ def open_run(plan: Plan, folder: Path, *, command: Sequence[str]) -> RunWriter:
             cell.workload.name: conditions_of(cell.workload, cell.prompts.sha256) for cell in plan.cells
         },
         hypotheses=tuple(one.hypothesis for one in plan.experiments),
+        conclusions=plan.profile.conclusions,
         not_checked=plan.not_checked,
     )
     return RunWriter(folder, record)

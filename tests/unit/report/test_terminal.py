@@ -123,3 +123,12 @@ def test_where_the_chip_is_not_known_nothing_is_shown() -> None:
 def test_a_single_measurement_says_what_it_used() -> None:
     one = measurement("vllm-current", "answer-c1", roof("vllm-current"), decode_tps=6.4)
     assert "179.1 GB/s, 70% on paper (9.149 tok/s possible), 84% as measured" in measured(one)
+
+
+def test_what_follows_from_the_hypotheses_is_said() -> None:
+    tested = verdict("hypothesis", "a", "w", "start", 1.0, hypothesis="shm-size", outcome=Outcome.ARM_FAILED)
+    run = msgspec.structs.replace(
+        record(verdicts=(tested,)), conclusions=CATALOGUE.profile("gfx1151").conclusions
+    )
+    text = " ".join(summary(run, width=100, colour=False).split())
+    assert "conclusion: 64 MiB of shared memory are a condition of starting at all" in text

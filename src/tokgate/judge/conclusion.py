@@ -1,0 +1,14 @@
+"""What follows when several hypotheses have come out so: the rule a person stated before the run. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from tokgate.judge.verdict import Verdict
+from tokgate.spec.profile import Conclusion
+
+
+def drawn(conclusions: Iterable[Conclusion], verdicts: Iterable[Verdict]) -> tuple[str, ...]:
+    """The sentences of those whose every hypothesis was tested and came out as they say, in their order."""
+    outcomes = {one.hypothesis: str(one.outcome) for one in verdicts if one.kind == "hypothesis"}
+    return tuple(one.then for one in conclusions if one.when.items() <= outcomes.items())
