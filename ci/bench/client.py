@@ -3,18 +3,22 @@
 
     .venv/bin/python ci/bench/client.py [--tools a,b] [--streams 1,16] [--json FILE] [--markdown FILE]
 
-Each tool runs in a process, and where it is not ours in an environment, of its own, three times for each
-number of streams, always against the reference server:
+Each tool runs in a process, and where it is not ours in an environment, of its own, always against the
+same reference server; for each number of streams:
 - *idle*: the least work; its CPU time is start-up and requests.
 - *fast*: the server emits as fast as it can. tok/s is by the server's record, from the first request
   received to the last token sent; CPU per token is what this took beyond *idle*, by the tokens more.
 - *paced*: the server keeps a schedule far below what any tool can do. TTFT error is the median TTFT that
-  the tool claims less the median of the server's record.
+  the tool claims less the median of the server's record; the decode error compares medians of the rate.
+  The first chunk holds a token: a client that takes a role for one would else be off by the whole TTFT.
+Tools take turns, in every repeat anew. What a goal names is taken `--repeats` times, the rest once; the
+figures are medians, with the lowest and the highest.
 """
 
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import os
 import platform
@@ -24,17 +28,20 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from math import inf
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import psutil
 
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from tools import TOOLS, Job, Tool, install  # noqa: E402
+from goals import Row, markdown, needed  # noqa: E402
+from tools import TOOLS, Claim, Job, Tool, install  # noqa: E402
 
 from tokgate.drive.reference import Record, Reference, Scenario, reference_server  # noqa: E402
 
@@ -95,7 +102,7 @@ def run(tool: Tool, job: Job, reference: Reference, scenario: Scenario) -> Run:
     """Let the tool do the job. Raises RuntimeError with the end of its output when it fails."""
     reference.serve(scenario)
     reference.truth()
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "OPENAI_API_KEY": "none"}
+    environment = os.environ | {"OPENAI_API_KEY": "none"}
     before = os.times()
     process = subprocess.Popen(
         [str(part) for part in tool.command(job)],
@@ -118,37 +125,61 @@ def run(tool: Tool, job: Job, reference: Reference, scenario: Scenario) -> Run:
         raise RuntimeError(f"exit code {process.returncode}: {output[-2000:]}")
     cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
     records = [record for record in reference.truth() if record.sends]
+    records = records[-job.requests :]  # some send one more ahead, to see that the server is there
     if len(records) < job.requests:
         raise RuntimeError(f"sent {len(records)} of {job.requests} requests: {output[-2000:]}")
     return Run(output, records, cpu_s, peak[0])
 
 
-def measure(name: str, tool: Tool, streams: int, reference: Reference) -> dict[str, Any]:
-    """One row of the table."""
-    rounds = 8 if streams <= 16 else 2
-    tokens = max(50, tool.throughput_tokens // (streams * rounds))
-    pace = Scenario(
-        ttft_s=0.5 if streams > 100 else 0.1, itl_s=max(0.01, streams / 4000), tokens=PACED_TOKENS
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        job = Job(reference.url, streams, streams * rounds, tokens, Path(folder))
-        _prepare(job)
-        fast = run(tool, job, reference, Scenario(tokens=tokens))
-        idle = run(tool, job._replace(tokens=1), reference, Scenario(tokens=1))
-        job = job._replace(requests=max(streams, LEAST_REQUESTS), tokens=PACED_TOKENS)
-        paced = run(tool, job, reference, pace)
-        claimed_ms = tool.ttft_ms(job, paced.output)
-    true_ms = median(record.ttft_s for record in paced.records) * 1e3
-    first_s = min(record.received_s for record in fast.records)
-    last_s = max(record.sends[-1][0] for record in fast.records)
-    return {
-        "tool": name,
-        "streams": streams,
-        "tok_s": fast.tokens / (last_s - first_s),
-        "cpu_us_per_token": (fast.cpu_s - idle.cpu_s) / (fast.tokens - idle.tokens) * 1e6,
-        "peak_mb": max(fast.peak_mb, paced.peak_mb),
-        "ttft_error_ms": claimed_ms - true_ms,
-    }
+class Bench:
+    """Takes the figures of one tool at one number of streams, a phase at a time."""
+
+    def __init__(self, reference: Reference, book_url: str) -> None:
+        self._reference, self._book_url = reference, book_url
+        self._idle: dict[tuple[str, int], Run] = {}
+
+    def fast(self, name: str, streams: int) -> dict[str, float]:
+        """tok_s, cpu_us_per_token and peak_mb."""
+        tool = TOOLS[name]
+        rounds = 8 if streams <= 16 else 2
+        tokens = max(50, tool.throughput_tokens // (streams * rounds))
+        with self._job(streams, streams * rounds, tokens) as job:
+            if (name, streams) not in self._idle:
+                idle = run(tool, job._replace(tokens=2), self._reference, Scenario(tokens=2))
+                self._idle[name, streams] = idle
+            fast = run(tool, job, self._reference, Scenario(tokens=tokens))
+        idle = self._idle[name, streams]
+        first_s = min(record.received_s for record in fast.records)
+        last_s = max(record.sends[-1][0] for record in fast.records)
+        return {
+            "tok_s": fast.tokens / (last_s - first_s),
+            "cpu_us_per_token": (fast.cpu_s - idle.cpu_s) / (fast.tokens - idle.tokens) * 1e6,
+            "peak_mb": fast.peak_mb,
+        }
+
+    def paced(self, name: str, streams: int) -> dict[str, float]:
+        """ttft_error_ms and decode_error, a fraction of the true rate."""
+        tool = TOOLS[name]
+        pace = Scenario(
+            ttft_s=0.5 if streams > 100 else 0.1,
+            itl_s=max(0.01, streams / 4000),
+            tokens=PACED_TOKENS,
+            role=False,
+        )
+        with self._job(streams, max(streams, LEAST_REQUESTS), PACED_TOKENS) as job:
+            paced = run(tool, job, self._reference, pace)
+            claim: Claim = tool.claim(job, paced.output)
+        return {
+            "ttft_error_ms": claim.ttft_ms - median(record.ttft_s for record in paced.records) * 1e3,
+            "decode_error": 1e3 / claim.tpot_ms / median(record.decode_tps for record in paced.records) - 1,
+        }
+
+    @contextmanager
+    def _job(self, streams: int, requests: int, tokens: int) -> Iterator[Job]:
+        with tempfile.TemporaryDirectory() as folder:
+            job = Job(self._reference.url, streams, requests, tokens, Path(folder), self._book_url)
+            _prepare(job)
+            yield job
 
 
 def _prepare(job: Job) -> None:
@@ -157,8 +188,28 @@ def _prepare(job: Job) -> None:
     (job.folder / "tokenizer" / "tokenizer_config.json").write_text(
         '{"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "[UNK]", "model_max_length": 100000}'
     )
-    line = json.dumps({"prompt": "count to one thousand"}) + "\n"
-    (job.folder / "prompts.jsonl").write_text(line * job.requests)
+    for name, key in (("prompts", "prompt"), ("texts", "text")):
+        line = json.dumps({key: "count to one thousand"}) + "\n"
+        (job.folder / f"{name}.jsonl").write_text(line * job.requests)
+
+
+@contextmanager
+def served_book() -> Iterator[str]:
+    """The URL of a text, for the client that takes its prompts from one."""
+
+    class Book(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"tok " * 5000)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Book) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/book.txt"
+        server.shutdown()
 
 
 def machine() -> str:
@@ -170,58 +221,84 @@ def machine() -> str:
     return f"{os.cpu_count()} × {model}, {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()}"
 
 
-def table(rows: list[dict[str, Any]], failures: dict[str, str]) -> str:
-    """Markdown: the rows, and what did not run with its reason."""
-    lines = [
-        "| tool | streams | tok/s | CPU µs per token | peak MB | TTFT error ms |",
-        "|---|--:|--:|--:|--:|--:|",
-    ]
-    lines += [
-        f"| {row['tool']} | {row['streams']} | {row['tok_s']:,.0f} | {row['cpu_us_per_token']:.2f} | "
-        f"{row['peak_mb']:.0f} | {row['ttft_error_ms']:+.2f} |"
-        for row in rows
-    ]
-    lines += [f"\nNot measured: {what}: {why}" for what, why in failures.items()]
-    return "\n".join(lines)
+class Turn:
+    """The lock of a file that whoever measures on this machine takes in turn, a few minutes each."""
+
+    LONGEST_S = 200.0
+
+    def __init__(self, path: Path | None) -> None:
+        self._file = None if path is None else path.open("w")
+        self._since_s = -inf
+
+    def wait(self) -> None:
+        """Return when it is ours, letting the others go first when we have had it for long."""
+        if self._file is not None and time.perf_counter() - self._since_s > self.LONGEST_S:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+            self._since_s = time.perf_counter()
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="What a token costs the client that counts it.")
     parser.add_argument("--tools", default=",".join(TOOLS), help=f"default: {','.join(TOOLS)}")
     parser.add_argument("--streams", default=",".join(map(str, STREAMS)), help="default: %(default)s")
+    parser.add_argument("--repeats", type=int, default=3, help="of what a goal names; default: %(default)s")
     parser.add_argument("--json", type=Path, help="write the rows here")
-    parser.add_argument("--markdown", type=Path, help="write the table here, with this machine's description")
+    parser.add_argument(
+        "--markdown", type=Path, help="write the tables here, with this machine's description"
+    )
+    parser.add_argument("--lock", type=Path, help="share the machine by this file's lock")
     options = parser.parse_args()
-    rows: list[dict[str, Any]] = []
     failures: dict[str, str] = {}
-    with reference_server() as reference:
-        for name in options.tools.split(","):
+    names = []
+    for name in options.tools.split(","):
+        try:
+            install(name, TOOLS[name])
+            names.append(name)
+        except subprocess.CalledProcessError as error:
+            failures[name] = f"it could not be installed ({error})"
+    streams = [int(number) for number in options.streams.split(",")]
+    rows = {(name, number): Row(name, number) for number in streams for name in names}
+    figures = [(name, number, phase) for name, number in rows for phase in ("fast", "paced")]
+    wanted = [figure for figure in figures if needed(*figure)]
+    rest = [figure for figure in figures if not needed(*figure)]
+    turn = Turn(options.lock)
+    with reference_server() as reference, served_book() as book_url, suppress(KeyboardInterrupt):
+        bench = Bench(reference, book_url)
+        for name, number, phase in wanted * options.repeats + rest:
+            turn.wait()
+            started = time.perf_counter()
             try:
-                install(name, TOOLS[name])
-            except subprocess.CalledProcessError as error:
-                failures[name] = f"it could not be installed ({error})"
-                continue
-            for streams in map(int, options.streams.split(",")):
-                started = time.perf_counter()
-                try:
-                    rows.append(measure(name, TOOLS[name], streams, reference))
-                    print(f"{rows[-1]} in {time.perf_counter() - started:.0f} s", file=sys.stderr, flush=True)
-                except (RuntimeError, OSError, LookupError, ValueError) as error:
-                    failures[f"{name} at {streams} streams"] = " ".join(str(error).split())[-300:]
-                    print(f"{name} at {streams}: {error}", file=sys.stderr, flush=True)
-    print(table(rows, failures))
+                rows[name, number].add(getattr(bench, phase)(name, number))
+            except (RuntimeError, OSError, LookupError, ValueError, ArithmeticError) as error:
+                failures[f"{name} at {number} streams, {phase}"] = " ".join(str(error).split())[-300:]
+                print(f"{name} at {number}: {error!r}", file=sys.stderr, flush=True)
+            took_s = time.perf_counter() - started
+            print(f"{rows[name, number]} {phase} in {took_s:.0f} s", file=sys.stderr, flush=True)
+    found = [row for row in rows.values() if row.taken]
+    text = markdown(found, failures)
+    print(text)
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1))
+        options.json.write_text(json.dumps([row.plain(found) for row in found], indent=1))
     if options.markdown:
-        options.markdown.write_text(f"{HEADING}\n{machine()}.\n\n{table(rows, failures)}\n")
-    if not rows:
+        options.markdown.write_text(f"{HEADING}\n{machine()}.\n\n{text}\n")
+    if not found:
         sys.exit("nothing was measured")
 
 
 HEADING = """\
 # Clients side by side
 
-Written by `ci/bench/client.py`, whose text says how each figure is taken. The machine:"""
+What a token costs the client that counts it, and how wrong it is about time. Written by
+
+```sh
+python ci/bench/client.py --markdown docs/benchmarks.md
+```
+
+which installs each client into an environment of its own (versions in `ci/bench/tools.py`) and drives all of them, in
+turns, at one reference server without a model; its text says how each figure is taken. Medians, with the lowest and
+the highest where a figure was taken more than once. The tokens come as fast as the server can emit them, or for the
+two errors on a schedule far below that. The machine:"""
 
 
 if __name__ == "__main__":

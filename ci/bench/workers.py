@@ -1,6 +1,6 @@
 """The two clients of `client.py` that are ours to write: tokgate, and the OpenAI SDK as its README shows it.
 
-workers.py tokgate|sdk URL STREAMS REQUESTS TOKENS      prints ttft_ms=MEDIAN
+workers.py tokgate|sdk URL STREAMS REQUESTS TOKENS      prints ttft_ms=MEDIAN tpot_ms=MEDIAN
 """
 
 from __future__ import annotations
@@ -8,15 +8,17 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from math import nan
 from statistics import median
 
 PROMPT = "count to one thousand"
 
 
-def tokgate(url: str, streams: int, requests: int, tokens: int) -> float:
-    """Median TTFT in seconds, as tokgate measures it."""
+def tokgate(url: str, streams: int, requests: int, tokens: int) -> tuple[float, float]:
+    """Median TTFT and time per token after the first, in seconds, as tokgate measures them."""
     from tokgate.drive.client import Request, Target
     from tokgate.drive.load import drive
+    from tokgate.measure.metrics import tpot_s, ttft_s
     from tokgate.spec.workload import Closed
 
     request = Request(prompt_id="p", messages=({"role": "user", "content": PROMPT},), max_tokens=tokens)
@@ -31,19 +33,21 @@ def tokgate(url: str, streams: int, requests: int, tokens: int) -> float:
     errors = {sample.error for sample in result.samples}
     if errors != {None}:
         raise RuntimeError(f"requests failed: {errors}")
-    return median(sample.token_times_s[0] - sample.sent_s for sample in result.samples)
+    firsts = [ttft_s(sample) or nan for sample in result.samples]
+    return median(firsts), median(tpot_s(sample) or nan for sample in result.samples)
 
 
-def sdk(url: str, streams: int, requests: int, tokens: int) -> float:
-    """Median TTFT in seconds of `async for chunk in stream`, timed around the call."""
+def sdk(url: str, streams: int, requests: int, tokens: int) -> tuple[float, float]:
+    """The same by `async for chunk in stream`, timed around the call."""
     from openai import AsyncOpenAI
 
-    times: list[float] = []
+    firsts: list[float] = []
+    gaps: list[float] = []
 
     async def user(client: AsyncOpenAI, queue: list[int]) -> None:
         while queue:
             queue.pop()
-            begun, first = time.perf_counter(), None
+            begun, first, last, chunks = time.perf_counter(), 0.0, 0.0, 0
             stream = await client.chat.completions.create(
                 model="reference",
                 messages=[{"role": "user", "content": PROMPT}],
@@ -52,10 +56,12 @@ def sdk(url: str, streams: int, requests: int, tokens: int) -> float:
                 stream_options={"include_usage": True},
             )
             async for chunk in stream:
-                if first is None and chunk.choices and chunk.choices[0].delta.content:
-                    first = time.perf_counter()
-            assert first is not None
-            times.append(first - begun)
+                if chunk.choices and chunk.choices[0].delta.content:
+                    last = time.perf_counter()
+                    first = first or last
+                    chunks += 1
+            firsts.append(first - begun)
+            gaps.append((last - first) / (chunks - 1) if chunks > 1 else nan)
 
     async def main() -> None:
         async with AsyncOpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, timeout=600) as client:
@@ -63,10 +69,10 @@ def sdk(url: str, streams: int, requests: int, tokens: int) -> float:
             await asyncio.gather(*(user(client, queue) for _ in range(streams)))
 
     asyncio.run(main())
-    return median(times)
+    return median(firsts), median(gaps)
 
 
 if __name__ == "__main__":
     _, name, url, *numbers = sys.argv
-    ttft_s = {"tokgate": tokgate, "sdk": sdk}[name](url, *map(int, numbers))
-    print(f"ttft_ms={ttft_s * 1e3}")
+    ttft, tpot = {"tokgate": tokgate, "sdk": sdk}[name](url, *map(int, numbers))
+    print(f"ttft_ms={ttft * 1e3} tpot_ms={tpot * 1e3}")
