@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -16,6 +16,11 @@ AGREEMENT = 0.02
 STAMP_S = 0.005
 """A stream's two ends are stamped when a thread gets its turn: on a loaded machine so much apart, and
 neither clock is wrong. On a second of decoding it is a quarter of AGREEMENT."""
+
+
+FRONT_END_S = 0.05
+"""vLLM's TTFT leaves out its front end, which reads and tokenizes a request and writes the answer: the client
+sees a first token later by that, 2 to 25 ms with 1 to 8 streams on two cores that the engine used as well."""
 
 
 def timing_problems(samples: Sequence[Sample]) -> tuple[Problem, ...]:
@@ -35,6 +40,46 @@ def timing_problems(samples: Sequence[Sample]) -> tuple[Problem, ...]:
             detail = f"decode {rate:.2f} tok/s by the client, {theirs:.2f} tok/s by the server"
             found.append(_problem(f"{len(pairs)} requests", detail, limit))
     return tuple(found)
+
+
+def counter_problems(samples: Sequence[Sample], grown: Mapping[str, float]) -> tuple[Problem, ...]:
+    """vLLM's own counters over a launch's timed region against what the client saw of the same requests.
+
+    grown: by name, how much each sample of `/metrics` grew; what is not in it is not compared. A request
+    that failed leaves the two sides different requests, and is a problem of its own.
+    """
+    if not grown or not samples or any(sample.error is not None for sample in samples):
+        return ()
+    whom = f"{len(samples)} requests"
+    found = []
+    for name, ours in (
+        ("generation_tokens_total", sum(sample.completion_tokens or 0 for sample in samples)),
+        ("prompt_tokens_total", sum(sample.prompt_tokens or 0 for sample in samples)),
+    ):
+        theirs = grown.get(f"vllm:{name}")
+        if theirs is not None and not abs(ours - theirs) <= AGREEMENT * theirs:
+            detail = f"{ours} {name.split('_')[0]} tokens by usage, vllm:{name} grew by {theirs:.0f}"
+            found.append(_problem(whom, detail, AGREEMENT))
+    for name, of, late_s in (
+        ("time_to_first_token", ttft_s, FRONT_END_S),
+        ("request_decode_time", _decode_s, STAMP_S),
+    ):
+        seconds = [value for sample in samples if (value := of(sample)) is not None]
+        count = grown.get(f"vllm:{name}_seconds_count")
+        if not seconds or not count:
+            continue
+        mean, theirs = sum(seconds) / len(seconds), grown[f"vllm:{name}_seconds_sum"] / count
+        allowed_s = max(AGREEMENT * theirs, late_s if mean > theirs else STAMP_S)
+        if not abs(mean - theirs) <= allowed_s:
+            detail = f"mean {mean * 1e3:.1f} ms by the client, {theirs * 1e3:.1f} ms by vllm:{name}_seconds"
+            found.append(_problem(whom, detail, allowed_s / theirs))
+    return tuple(found)
+
+
+def _decode_s(sample: Sample) -> float | None:
+    """First token chunk -> last one."""
+    times = sample.token_times_s
+    return times[-1] - times[0] if len(times) > 1 else None
 
 
 def _of_request(sample: Sample) -> list[Problem]:

@@ -1,0 +1,73 @@
+"""vLLM's counters against the client's view, as both were recorded on a real vLLM 0.32.0 (CPU).
+
+`agree`: 16 requests, 8 streams. `late`: 8 requests, 4 streams, on cores that other programs used: first tokens
+lay in the server's front end, so that the client saw TTFT longer and decode shorter than the engine did.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tokgate.drive.sample import Sample
+from tokgate.drive.scrape import deltas, sums
+from tokgate.measure.reconcile import counter_problems
+
+RECORDED = Path(__file__).parent / "recorded"
+
+
+def recorded(name: str) -> tuple[list[Sample], dict[str, float]]:
+    """What the client saw, and how much the server's counters grew meanwhile."""
+    start = f"vllm-0.32.0-{name}"
+    before, after = (sums((RECORDED / f"{start}-{when}.txt").read_text()) for when in ("before", "after"))
+    samples = msgspec.json.decode((RECORDED / f"{start}-samples.json").read_bytes(), type=list[Sample])
+    return samples, deltas(before, after)
+
+
+def test_client_and_counters_of_the_same_requests_agree() -> None:
+    samples, grown = recorded("agree")
+    assert grown["vllm:generation_tokens_total"] == 1024
+    assert counter_problems(samples, grown) == ()
+
+
+def test_first_tokens_that_came_late_make_the_launch_invalid_and_show_both_sides() -> None:
+    first, decode = counter_problems(*recorded("late"))
+    assert {first.rule, decode.rule} == {"client_server_disagree"}
+    assert first.detail.startswith(
+        "8 requests: mean 171.1 ms by the client, 105.8 ms by vllm:time_to_first_token"
+    )
+    assert decode.detail == (
+        "8 requests: mean 542.3 ms by the client, 568.2 ms by vllm:request_decode_time_seconds (limit 2.0%)"
+    )
+
+
+@pytest.mark.parametrize("name", ["generation_tokens", "prompt_tokens"])
+@pytest.mark.parametrize(("factor", "problems"), [(1.019, 0), (1.03, 1), (0.97, 1), (0.0, 1)])
+def test_tokens_the_server_did_not_count_alike(name: str, factor: float, problems: int) -> None:
+    samples, grown = recorded("agree")
+    grown[f"vllm:{name}_total"] *= factor
+    found = counter_problems(samples, grown)
+    assert len(found) == problems
+    assert all(f"vllm:{name}_total grew by" in problem.detail for problem in found)
+
+
+@pytest.mark.parametrize(("factor", "problems"), [(1.1, 1), (0.9, 0), (0.4, 1)])
+def test_first_token_cannot_come_before_the_engine_made_it(factor: float, problems: int) -> None:
+    """Longer in the engine than at the client is impossible; the other way is the front end, up to a limit."""
+    samples, grown = recorded("agree")
+    grown["vllm:time_to_first_token_seconds_sum"] = 16 * 0.12224 * factor
+    assert len(counter_problems(samples, grown)) == problems
+
+
+def test_nothing_counted_is_nothing_compared() -> None:
+    samples, _ = recorded("agree")
+    assert counter_problems(samples, {}) == ()
+    assert counter_problems([], recorded("agree")[1]) == ()
+
+
+def test_failed_request_is_a_problem_of_its_own() -> None:
+    samples, grown = recorded("late")
+    samples[0] = msgspec.structs.replace(samples[0], error="reset")
+    assert counter_problems(samples, grown) == ()
