@@ -88,6 +88,7 @@ def test_an_accepted_run_is_what_the_next_is_compared_with(after_first: Any) -> 
     finished = project.quiet_perf("--tokgate-profile", "brief")
     verdicts = project.record()["verdicts"]
     assert finished.code == 0, finished.output
+    assert {one["canary"]["agreement"] for one in project.record()["measurements"]} == {1.0}
     assert {one["outcome"] for one in verdicts} <= {"pass", "improved", "inconclusive"}
     for one in verdicts:
         assert one["ci_low"] < one["ratio"] < one["ci_high"]

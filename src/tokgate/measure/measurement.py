@@ -45,6 +45,45 @@ class Roofline(msgspec.Struct, frozen=True, kw_only=True):
     measured: Ceiling
 
 
+class Bias(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client added to its figures at so many streams, seen against a server of known sends.
+
+    ttft_s, itl_s: seconds more than the truth; decode_tps, output_tps: share of the truth more (+) or less.
+    """
+
+    streams: int
+    requests: int
+    ttft_s: float
+    itl_s: float
+    decode_tps: float
+    output_tps: float
+
+
+class Answers(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model said on an engine, greedily, to the canary questions of this hash; texts: by question."""
+
+    model: str
+    engine: str
+    prompts_sha256: str
+    texts: dict[str, str]
+
+
+class Canary(msgspec.Struct, frozen=True, kw_only=True):
+    """What the answers of one launch show.
+
+    agreement: share of the stored answers' tokens that came again, None where none are stored.
+    entropy_bits: of all answers' characters; repeating: answers that go round in circles.
+    right, known: questions with a known answer that got it, and how many there are.
+    """
+
+    answers: Answers
+    agreement: float | None
+    entropy_bits: float
+    repeating: int
+    right: int
+    known: int
+
+
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """One cell on one launch (the replicate).
 
@@ -55,6 +94,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     warmup_passes: how many passes it took until two agreed.
     cpu_gflops: the yardstick just before, where the CPU makes the tokens.
     host: what the machine did meanwhile; client_cpu_s, max_lag_s: what the client itself cost.
+    bias: what the client adds at this number of streams; canary: what the model answers on this launch,
+    None where no questions are declared.
     """
 
     server: str
@@ -73,3 +114,5 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     max_lag_s: float
     samples: tuple[Sample, ...]
     roofline: Roofline | None = None
+    bias: Bias | None = None
+    canary: Canary | None = None

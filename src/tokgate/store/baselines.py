@@ -17,7 +17,7 @@ import yaml
 from tokgate._exceptions import BaselineRefused
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Fingerprint, differences
-from tokgate.measure.measurement import Measurement
+from tokgate.measure.measurement import Answers, Measurement
 from tokgate.spec.base import Spec
 from tokgate.spec.load import Document
 from tokgate.spec.metric import Metric
@@ -42,6 +42,7 @@ class Baseline(Spec, frozen=True, kw_only=True):
     """What one server configuration measured.
 
     provenance: measured here, reported by a person, published by others, or an estimate (never gates).
+    canary: what the model answers when it is sound.
     source: the run id, or the document. forced: why a run that would have been refused was accepted.
     """
 
@@ -51,6 +52,7 @@ class Baseline(Spec, frozen=True, kw_only=True):
     date: datetime.date
     forced: str | None = None
     fingerprint: Fingerprint | None = None
+    canary: Answers | None = None
     cells: dict[str, BaselineCell]
 
 
@@ -101,6 +103,7 @@ def baseline_of(record: RunRecord, server: str, *, force: bool, reason: str | No
         date=datetime.date.fromisoformat(record.started[:10]),
         forced=reason if grounds else None,
         fingerprint=record.fingerprint,
+        canary=next((one.canary.answers for one in measured if one.canary is not None), None),
         cells={
             workload: BaselineCell(
                 conditions=record.conditions[workload],

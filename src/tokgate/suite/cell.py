@@ -9,18 +9,23 @@ from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.drive.client import Target
 from tokgate.drive.load import DriveResult, Progress, drive
 from tokgate.drive.prompts import requests_for
+from tokgate.drive.scrape import deltas, scrape
+from tokgate.judge.metric import default_tolerance
 from tokgate.launch.server import Server
 from tokgate.machine.devices import Gpu, find_gpus
 from tokgate.machine.monitor import Monitor
 from tokgate.machine.yardstick import cpu_gflops
-from tokgate.measure.measurement import Measurement, Problem
+from tokgate.measure.bias import bias_problems
+from tokgate.measure.measurement import Answers, Measurement, Problem
 from tokgate.measure.metrics import context, gated, metrics, output_tps
 from tokgate.measure.quiet import host_problems
-from tokgate.measure.reconcile import timing_problems
+from tokgate.measure.reconcile import counter_problems, timing_problems
 from tokgate.measure.roofline import impossible, roofline
 from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
 from tokgate.spec.server import AttachLaunch, DockerLaunch, EmbeddedLaunch
 from tokgate.store.runs import now
+from tokgate.suite.calibrate import client_bias
+from tokgate.suite.canary import check_output
 from tokgate.suite.plan import Cell
 
 WARMUP_AGREEMENT = 0.05
@@ -33,18 +38,24 @@ Watch = Callable[[str, Progress], None]
 """Told what runs now (`warm-up 1`, `timed`) and how far it is."""
 
 
-def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Measurement:
+def measure_cell(
+    server: Server, cell: Cell, *, launch: int, watch: Watch, stored: Answers | None = None
+) -> Measurement:
     """Measure `cell` on a live server; launch numbers the replicate from 1.
 
+    stored: what this server's baseline says its model answers.
     What goes wrong with requests, server, host or client makes the measurement invalid; it is not raised.
     """
+    bias = client_bias(cell.workload.concurrency)
+    canary, garbage = check_output(server, cell, stored)
     pace = cpu_gflops() if _on_cpu(server) else None
     passes = _warm_up(server, cell, launch, watch)
-    started = now()
+    started, before = now(), _counters(server)
     with Monitor(server_pids=server.facts.pids, gpu=_gpu(server)) as monitor:
         result = _drive(
             server, cell, seed=_seed(cell, launch, 0), requests=cell.workload.requests, watch=watch
         )
+    after = _counters(server)
     model = cell.server.model
     read = model.bytes_read(context(result.samples))
     roof = roofline(
@@ -60,7 +71,10 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
         *sample_problems(result.samples),
         *missing_metrics(statistics, cell.workload, cell.workload.gated),
         *timing_problems(result.samples),
+        *counter_problems(result.samples, deltas(before, after)),
+        *garbage,
         *client_problems(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
+        *bias_problems(bias, found, _tolerance(cell)),
         *host_problems(monitor.report),
         *impossible(roof, found),
     )
@@ -81,7 +95,25 @@ def measure_cell(server: Server, cell: Cell, *, launch: int, watch: Watch) -> Me
         max_lag_s=result.max_lag_s,
         samples=result.samples,
         roofline=roof,
+        bias=bias,
+        canary=canary,
     )
+
+
+def _counters(server: Server) -> dict[str, float]:
+    """What vLLM has counted so far; empty where there is no such page, and for other engines."""
+    if server.facts.engine != "vllm":
+        return {}
+    try:
+        return scrape(server.facts.base_url) or {}
+    except (ServerUnreachable, ValueError):
+        return {}
+
+
+def _tolerance(cell: Cell) -> dict[str, float]:
+    """By gated metric, the drop worth failing for."""
+    stated = cell.workload.tolerance
+    return {metric: stated.get(metric, default_tolerance(metric)) for metric in cell.workload.gated}
 
 
 def _titled(watch: Watch, stage: str) -> Watch:

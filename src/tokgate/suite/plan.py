@@ -20,18 +20,22 @@ from tokgate.spec.workload import PromptSet, Workload
 
 AUTO = "auto"
 ATTACHED = "attached"
+CANARY = "canary"
+"""The prompt set that every launch answers."""
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One server under one workload, with the prompts it is driven with.
 
     hardware: the chip of the profile, whose bandwidth no measurement may exceed; None when it names none.
+    canary: the questions that show whether the model is sound; None where none are declared.
     """
 
     server: ServerSpec
     workload: Workload
     prompts: PromptSet
     hardware: Hardware | None = None
+    canary: PromptSet | None = None
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
@@ -196,6 +200,7 @@ def _cell(catalogue: Catalogue, profile: Profile, server: ServerSpec, workload: 
         workload=declared,
         prompts=catalogue.prompts(declared.prompts),
         hardware=catalogue.hardware(profile.hardware) if profile.hardware else None,
+        canary=catalogue.prompts(CANARY) if CANARY in catalogue.names("prompts") else None,
     )
 
 

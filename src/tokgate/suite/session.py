@@ -15,7 +15,7 @@ from tokgate.judge.metric import default_promise, default_tolerance
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
-from tokgate.measure.measurement import Measurement
+from tokgate.measure.measurement import Answers, Measurement
 from tokgate.spec.metric import Metric
 from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable, yardsticks
 from tokgate.store.runs import RunWriter
@@ -97,10 +97,15 @@ class Session:
         cell = self.plan.cell(server, workload)
         title = f"{server} · launch {launch}/{self.plan.launches} · {workload}"
         with self._around(title) as watch:
-            measured = measure_cell(live, cell, launch=launch, watch=watch)
+            measured = measure_cell(live, cell, launch=launch, watch=watch, stored=self._answers(server))
         self._measured[server, workload, launch] = measured
         self.writer.add_measurement(measured)
         return measured
+
+    def _answers(self, server: str) -> Answers | None:
+        """What the model of this server answered when its baseline was accepted."""
+        baseline = read_baseline(self.baselines / f"{server}.yaml")
+        return None if baseline is None else baseline.canary
 
     def verdict(self, key: Key, family: Iterable[Key]) -> Verdict:
         """The verdict of one metric of one cell, judged with its whole family.

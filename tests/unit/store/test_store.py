@@ -17,7 +17,7 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.machine.monitor import Monitor
-from tokgate.measure.measurement import Measurement, Problem
+from tokgate.measure.measurement import Answers, Bias, Canary, Measurement, Problem
 from tokgate.store import runs
 from tokgate.store.baselines import baseline_of, read_baseline, why_not_comparable, write_baseline
 
@@ -33,6 +33,14 @@ RECORD = runs.RunRecord(
     baselines="box",
     fingerprint=BOX,
     conditions=CONDITIONS,
+)
+
+
+ANSWERS = Answers(
+    model="m",
+    engine="llama.cpp",
+    prompts_sha256="abc",
+    texts={"capital": "Paris, as\never: São \x00 `x`", "week": "666", "sky": "yes", "bees": ""},
 )
 
 
@@ -55,7 +63,18 @@ def measurement() -> Measurement:
         client_cpu_s=0.1,
         max_lag_s=0.001,
         samples=(),
+        bias=Bias(streams=1, requests=4, ttft_s=1e-4, itl_s=-1e-6, decode_tps=1e-5, output_tps=0.0),
+        canary=Canary(answers=ANSWERS, agreement=None, entropy_bits=4.2, repeating=0, right=1, known=4),
     )
+
+
+def test_a_baseline_keeps_what_a_sound_model_answers(tmp_path: Path, measurement: Measurement) -> None:
+    record = msgspec.structs.replace(RECORD, measurements=(measurement,))
+    path = tmp_path / "s.yaml"
+    write_baseline(path, baseline_of(record, "s", force=False, reason=None))
+    read = read_baseline(path)
+    assert read is not None
+    assert read.canary == ANSWERS
 
 
 def test_a_record_reads_back_as_it_was_at_each_step(tmp_path: Path, measurement: Measurement) -> None:

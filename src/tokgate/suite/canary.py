@@ -1,0 +1,56 @@
+"""The canary questions, asked of a live server once a launch and outside any timed region."""
+
+from __future__ import annotations
+
+from tokgate.drive.client import Request, Target
+from tokgate.drive.load import drive
+from tokgate.launch.server import Server
+from tokgate.measure.canary import check
+from tokgate.measure.measurement import Answers, Canary, Problem
+from tokgate.spec.server import Engine
+from tokgate.spec.workload import Closed, PromptSet
+from tokgate.suite.plan import Cell
+
+TOKENS = 32
+"""Asked of each answer at most: enough to see garbage, some seconds on a slow machine."""
+
+_latest: list[tuple[Server, Answers]] = []
+"""The answers of the one live server: all cells of a launch share them."""
+
+
+def check_output(
+    server: Server, cell: Cell, stored: Answers | None
+) -> tuple[Canary | None, tuple[Problem, ...]]:
+    """What the model answers on this launch, and what is wrong with it; None where nothing is to be asked."""
+    if cell.canary is None:
+        return None, ()
+    answers = next((answers for known, answers in _latest if known is server), None)
+    if answers is None:
+        answers = _ask(server, cell.canary)
+        _latest[:] = [(server, answers)]
+    return check(cell.canary, answers, stored, sensible=not cell.server.model.random_weights)
+
+
+def _ask(server: Server, prompts: PromptSet) -> Answers:
+    """Greedy answers, one question after the other; the text of one that failed is its error."""
+    facts = server.facts
+    result = drive(
+        Target(
+            base_url=facts.base_url,
+            model=facts.model,
+            engine=facts.engine,
+            extra=server.spec.request | _to_the_end(facts.engine),
+        ),
+        [Request(prompt_id=one.id, messages=one.messages, max_tokens=TOKENS) for one in prompts.prompts],
+        Closed(),
+        request_timeout_s=120,
+        stall_timeout_s=60,
+        seed=0,
+    )
+    texts = {sample.prompt_id: sample.error or sample.text for sample in result.samples}
+    return Answers(model=facts.model, engine=facts.engine, prompts_sha256=prompts.sha256, texts=texts)
+
+
+def _to_the_end(engine: Engine) -> dict[str, object]:
+    """An answer may end by itself; what fixes the length of timed ones would make it ramble."""
+    return {} if engine == "openai" else {"ignore_eos": False}

@@ -1,0 +1,115 @@
+"""Answers of a sound model, of broken ones, and of one that was exchanged."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokgate.measure.canary import agreement, check, entropy_bits, repeats
+from tokgate.measure.measurement import Answers
+from tokgate.spec.workload import Prompt, PromptSet
+
+KNOWN = {"capital": "Paris", "week": "7", "bees": "honey"}
+PROMPTS = PromptSet(
+    name="canary",
+    sha256="0" * 64,
+    prompts=tuple(
+        Prompt(id=key, messages=({"role": "user", "content": key},), answer=answer)
+        for key, answer in KNOWN.items()
+    ),
+)
+
+
+def answers(*texts: str, **changes: str) -> Answers:
+    origin = {"model": "smollm2", "engine": "llama.cpp", "prompts_sha256": PROMPTS.sha256} | changes
+    return Answers(texts=dict(zip(KNOWN, texts, strict=True)), **origin)
+
+
+# As the embedded llama.cpp gave them: SmolLM2-135M as it is, with 10 % of its weights in the wrong place,
+# and sampled at temperature 5.
+SOUND = answers("The capital of France is Paris.", "A week is 7 days.", "beesbees")
+NAN = answers(*["666666666666666666666666666666666666666666666666"] * 3)
+SOUP = answers(
+    "allowed spaceship São kan glowing nurturing modes exist reasoning Libr Pleistoceneıbidblu lever Pregnancy",
+    "Norse Intergovernmental Geographical :- Reducing} PLank Vietnam Kle skim predictable fancyaguarheticsronomy",
+    "ANS ambulancestartedTre wrapping memorable interconnectedplicounder VoluntshedOp Taking condemnation powered",
+)
+
+
+def wrong(given: Answers, stored: Answers | None = None, *, sensible: bool = True) -> list[str]:
+    _, problems = check(PROMPTS, given, stored, sensible=sensible)
+    assert {problem.rule for problem in problems} <= {"canary"}
+    return [problem.detail for problem in problems]
+
+
+def test_sound_answers_are_no_problem_with_and_without_stored_ones() -> None:
+    canary, problems = check(PROMPTS, SOUND, SOUND, sensible=True)
+    assert problems == ()
+    assert (canary.agreement, canary.right, canary.known, canary.repeating) == (1.0, 2, 3, 0)
+    assert wrong(SOUND) == []
+
+
+def test_one_character_again_and_again_is_garbage_without_stored_answers() -> None:
+    entropy, repeating, known = wrong(NAN)
+    assert "0.1 bits a character (limit 2.5): capital '666" in entropy
+    assert "3 of 3 answers repeat themselves" in repeating
+    assert "none of 3 questions with a known answer got it" in known
+
+
+def test_words_without_sense_give_no_known_answer() -> None:
+    [problem] = wrong(SOUP)
+    assert problem.startswith("none of 3 questions with a known answer got it: capital 'allowed spaceship")
+
+
+def test_other_answers_than_the_stored_ones_are_told_with_both() -> None:
+    other = answers("Paris is a city.", "It has 7 days, in most countries.", "bees make honey")
+    [problem] = wrong(other, SOUND)
+    assert "0% of the stored answers' tokens came again (limit 50%)" in problem
+    assert "was 'The capital of France is Paris.' and is 'Paris is a city.'" in problem
+
+
+def test_one_answer_that_turned_is_no_broken_model() -> None:
+    turned = answers(
+        "The capital of France is Paris.", "A week is 7 days.", "Honey, which they make of nectar."
+    )
+    canary, problems = check(PROMPTS, turned, SOUND, sensible=True)
+    assert canary.agreement == pytest.approx(2 / 3)
+    assert problems == ()
+
+
+@pytest.mark.parametrize("origin", [{"model": "other"}, {"engine": "vllm"}, {"prompts_sha256": "1" * 64}])
+def test_stored_answers_of_something_else_are_not_compared(origin: dict[str, str]) -> None:
+    stored = answers("x", "y", "z", **origin)
+    canary, problems = check(PROMPTS, SOUND, stored, sensible=True)
+    assert canary.agreement is None
+    assert problems == ()
+
+
+def test_random_weights_are_garbage_by_design_but_always_the_same() -> None:
+    assert wrong(NAN, sensible=False) == []
+    assert wrong(NAN, NAN, sensible=False) == []
+    assert len(wrong(SOUP, NAN, sensible=False)) == 1
+
+
+def test_no_answer_at_all_is_garbage() -> None:
+    assert len(wrong(answers("", "", ""))) == 2
+
+
+def test_long_answer_that_goes_round_in_circles_repeats() -> None:
+    assert repeats("it is what it is and " * 6)
+    assert not repeats(
+        "Two plus two is a classic math problem that has been debated for centuries. In ancient Chinese culture,"
+    )
+    assert not repeats("7")
+
+
+@given(st.text(), st.text())
+def test_agreement_is_a_share_and_whole_only_for_the_same_tokens(one: str, other: str) -> None:
+    assert agreement(one, one) == 1.0
+    assert 0.0 <= agreement(one, other) == agreement(other, one) <= 1.0
+
+
+@given(st.text(min_size=1))
+def test_entropy_lies_between_none_and_that_of_all_different(text: str) -> None:
+    assert 0.0 <= entropy_bits(text) <= entropy_bits("".join(map(chr, range(65, 65 + len(text))))) + 1e-9
