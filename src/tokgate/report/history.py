@@ -69,12 +69,16 @@ def change_lines(series: Series, found: Iterable[DatedChange]) -> Iterator[str]:
         levels = f"{figure(series.metric, change.before)} → {figure(series.metric, change.after)}"
         yield (
             f"{state}: {series.server} × {series.workload} {series.metric} {levels} "
-            f"({change.ratio - 1:+.1%}, {change.kind}, p {change.p:.1g}) since {one.first.started[:16]} "
+            f"({change.ratio - 1:+.1%}, {change.kind}, {_p(change.p)}) since {one.first.started[:16]} "
             f"({one.first.source})"
         )
         yield from (f"    suspect: {difference}" for difference in one.suspects)
         if not one.suspects:
             yield f"    nothing that was recorded changed since {one.last.started[:16]} ({one.last.source})"
+
+
+def _p(p: float) -> str:
+    return f"p {p:.1g}" if p >= 1e-9 else "p < 1e-9"
 
 
 def write_csv(file: TextIO, history: Iterable[Series]) -> None:
