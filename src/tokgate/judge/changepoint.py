@@ -45,7 +45,7 @@ JUMP = 0.1
 class Change(msgspec.Struct, frozen=True, kw_only=True):
     """A change of level. index: the first night of the new one (of a slide, the first of its window).
 
-    found: the night that showed it, which a step does not tell. before, after: the two levels, as
+    found: the night that showed it; of a step None where only the series as a whole does. before, after: the two levels, as
     geometric means, in the unit of the values. p: two-sided, of no change at all.
     """
 
@@ -64,18 +64,23 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 def changes(values: Sequence[float]) -> tuple[Change, ...]:
     """Everything that happened in a series, in the order it began.
 
-    A night or slide is left out where a step tells of the same change better.
+    A night or slide that tells of the same change as a step is left out, and is when the step was found.
     Raises UsageError: Apache Otava is not installed; ValueError: a value is not finite and above zero.
     """
     log_moments(values or (1.0,))
-    found = steps(values)
-    told = [range(step.index - 1, step.index + FEWEST) for step in found]
-    others = [
-        one
-        for one in watch(values)
-        if one.found is not None and not any(one.index <= at <= one.found for near in told for at in near)
+    lasting, seen = steps(values), watch(values)
+    dated = [
+        msgspec.structs.replace(step, found=next((one.found for one in seen if _same(one, step)), None))
+        for step in lasting
     ]
-    return tuple(sorted((*found, *others), key=lambda change: change.index))
+    others = [one for one in seen if not any(_same(one, step) for step in lasting)]
+    return tuple(sorted((*dated, *others), key=lambda change: change.index))
+
+
+def _same(one: Change, step: Change) -> bool:
+    """Whether a night or slide tells of the change that a step does."""
+    near = range(step.index - 1, step.index + FEWEST)
+    return (one.ratio < 1) == (step.ratio < 1) and any(one.index <= at <= (one.found or 0) for at in near)
 
 
 def steps(values: Sequence[float]) -> tuple[Change, ...]:

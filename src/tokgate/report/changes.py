@@ -18,12 +18,17 @@ OPEN = timedelta(days=30)
 """How long a change for the worse asks for an answer."""
 
 
+LASTING = 7
+"""Runs after which a step is open that no night or slide told of: shorter ones are mostly chance."""
+
+
 class DatedChange(msgspec.Struct, frozen=True, kw_only=True):
     """A change of a series, between two of its runs.
 
     last, first: the last run before it and the first of it; shown: the run in which it showed, where that
     is known (a step is seen from both sides). worse: whether it is one for the worse.
-    open: worse, within `OPEN` of the newest run, and the latest runs are still nearer to it than to before.
+    open: worse, told as it happened or lasting, within `OPEN` of the newest run, and the latest runs are still
+    nearer to it than to before.
     suspects: in what the fingerprints of `last` and `first` differ (of a slide: of its window).
     """
 
@@ -60,9 +65,13 @@ def _dated(metric: str, points: Sequence[Point], change: Change) -> DatedChange:
         first=first,
         shown=shown,
         worse=worse,
-        open=worse and _recent(first, points[-1]) and _still(points, change),
+        open=worse and _sure(points, change) and _recent(first, points[-1]) and _still(points, change),
         suspects=differences(last.fingerprint, until.fingerprint),
     )
+
+
+def _sure(points: Sequence[Point], change: Change) -> bool:
+    return change.found is not None or len(points) - change.index >= LASTING
 
 
 def _recent(first: Point, newest: Point) -> bool:

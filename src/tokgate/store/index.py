@@ -38,31 +38,42 @@ _TABLES = (
 
 @contextmanager
 def open_index(out: Path) -> Iterator[sqlite3.Connection]:
-    """The index of `out`, up to date with its records. Raises RecordError when `out` cannot be listed."""
+    """The index of `out`, up to date with its records.
+
+    Raises RecordError: `out` cannot be listed, or the index turns out damaged while it is read.
+    """
     stamps = _stamps(out)
-    with closing(_connected(out / INDEX)) as index:
-        _refresh(index, out, stamps)
-        yield index
+    with closing(_up_to_date(out, out / INDEX, stamps)) as index:
+        try:
+            yield index
+        except sqlite3.DatabaseError as error:
+            raise RecordError(f"is damaged: {error}; delete it, it is made anew", path=out / INDEX) from error
 
 
-def _connected(path: Path | str) -> sqlite3.Connection:
+def _up_to_date(out: Path, path: Path | str, stamps: dict[str, str]) -> sqlite3.Connection:
     with ExitStack() as undo:
         try:
             index = undo.enter_context(closing(sqlite3.connect(path, timeout=60, isolation_level=None)))
-            index.execute("PRAGMA synchronous = NORMAL")
-            with _transaction(index):
-                if index.execute("PRAGMA user_version").fetchone() != (_VERSION,):
-                    for statement in _TABLES:
-                        index.execute(statement)
-                    index.execute(f"PRAGMA user_version = {_VERSION}")
-        except sqlite3.OperationalError:  # the folder may only be read
-            return _connected(":memory:")
+            _make(index)
+            _refresh(index, out, stamps)
+        except sqlite3.OperationalError:  # the folder may only be read, or the disk is full
+            return _up_to_date(out, ":memory:", stamps)
         except sqlite3.DatabaseError:  # damaged
             for damaged in (Path(f"{path}-journal"), Path(path)):
                 damaged.unlink(missing_ok=True)
-            return _connected(path)
+            return _up_to_date(out, path, stamps)
         undo.pop_all()
     return index
+
+
+def _make(index: sqlite3.Connection) -> None:
+    """Its tables, unless they are there in this version."""
+    index.execute("PRAGMA synchronous = NORMAL")
+    with _transaction(index):
+        if index.execute("PRAGMA user_version").fetchone() != (_VERSION,):
+            for statement in _TABLES:
+                index.execute(statement)
+            index.execute(f"PRAGMA user_version = {_VERSION}")
 
 
 @contextmanager

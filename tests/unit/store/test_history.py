@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -203,6 +205,32 @@ def test_the_index_may_be_lost_at_any_time(tmp_path: Path, measurement: Measurem
         index.unlink()
         index.mkdir()  # what even root cannot open
     assert read_history(tmp_path) == before
+
+
+def test_a_full_disk_costs_the_index_and_not_the_history(tmp_path: Path, measurement: Measurement) -> None:
+    for day in range(1, 29):
+        write(tmp_path, record(day, measurement))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))  # the kernel's word for a full disk
+    try:
+        full = read_history(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert len(full[0].points) == 28
+    assert read_history(tmp_path) == full
+
+
+def test_an_index_that_turns_out_damaged_says_what_to_do(tmp_path: Path, measurement: Measurement) -> None:
+    for day in range(1, 29):
+        write(tmp_path, record(day, measurement))
+    read_history(tmp_path)
+    with sqlite3.connect(tmp_path / INDEX) as index:
+        index.execute("DROP TABLE fingerprint")
+    index.close()
+    with pytest.raises(RecordError, match=r"history.sqlite: is damaged: .*; delete it, it is made anew"):
+        read_history(tmp_path)
 
 
 def test_no_folder_of_records_is_told(tmp_path: Path) -> None:

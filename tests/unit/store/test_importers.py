@@ -16,13 +16,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokgate._exceptions import SpecError, UsageError
+from tokgate._exceptions import RecordError, SpecError, UsageError
 from tokgate.store.history import read_history
 from tokgate.store.importers.benchmark import read_benchmark
 from tokgate.store.importers.llama_bench import read_llama_bench
 from tokgate.store.importers.table import read_table
 from tokgate.store.importers.vllm_bench import read_vllm_bench
 from tokgate.store.imports import Imported, write_import
+from tokgate.store.runs import find_run, read_run
 
 
 def llama_row(**changes: Any) -> dict[str, Any]:
@@ -356,6 +357,10 @@ def test_an_import_is_history_once_and_marked_as_what_it_is(tmp_path: Path) -> N
     again = write_import(tmp_path / "runs", rows, source="llama-bench bench.json")
     assert new
     assert again == (msgspec.structs.replace(record, imported=again[0].imported), False)
+    with pytest.raises(RecordError, match=r"run.json: cannot be read"):
+        read_run(tmp_path / "runs" / record.run_id)  # so that it can be no baseline, and no report's run
+    with pytest.raises(RecordError, match=r"which run is 'latest'.*there are 0 runs"):
+        find_run(tmp_path / "runs", "latest")
     (series,) = read_history(tmp_path / "runs")
     told = [(point.provenance, point.source, point.run_id, point.value) for point in series.points]
     assert told == [("imported", "llama-bench bench.json", record.run_id, 7100.002165)] * 2
