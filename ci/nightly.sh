@@ -3,11 +3,13 @@
 #   report/        a link to the run's folder: run.json, report.html, report.md, logs; absent after a kill
 #   TOKGATE_RUNS   where runs are kept, and with them the history (default: runs)
 # Exit codes: 0 nothing got slower, 1 regressed or a claim contradicted, 2 interrupted, 4 wrong options,
-# 5 nothing measured, 6 broken (a server that does not start, an invalid measurement).
+# 5 nothing measured, 6 broken (no set-up, a server that does not start, an invalid measurement).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+trap 'exit 6' EXIT # what fails from here on until pytest begins is no regression
 source ci/setup.sh
 venv_for embedded
-rm -f report
+[[ ! -L report ]] || rm report
+trap - EXIT
 # exec: a runner's or systemd's SIGINT and SIGTERM must reach pytest, which ends the servers.
 exec .venv/bin/pytest -m perf --tokgate-out "${TOKGATE_RUNS:-runs}" --tokgate-report report "$@"

@@ -95,6 +95,18 @@ def test_wrong_options_leave_no_report_of_another_night(night: Night) -> None:
     assert not (night.folder / "report").exists()
 
 
+def test_a_set_up_that_fails_is_no_regression(night: Night) -> None:
+    venv = night.folder / ".venv"
+    for entry in venv.iterdir():
+        entry.unlink()
+    (venv / "bin").mkdir()
+    python = venv / "bin" / "python"
+    python.write_text("#!/bin/sh\necho no package index answers >&2\nexit 1\n")
+    python.chmod(0o755)
+    code, output = night.run("nightly.sh", "--tokgate-profile", "brief")
+    assert (code, "no package index answers" in output) == (BROKEN, True)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
 def test_a_night_that_is_ended_leaves_nothing_after_the_next_start(
     night: Night, docker_engine: DockerClient, free_port: int, number: signal.Signals
