@@ -12,4 +12,4 @@ venv_for embedded
 [[ ! -L report ]] || rm report
 trap - EXIT
 # exec: a runner's or systemd's SIGINT and SIGTERM must reach pytest, which ends the servers.
-exec .venv/bin/pytest -m perf --tokgate-out "${TOKGATE_RUNS:-runs}" --tokgate-report report "$@"
+exec .venv/bin/pytest -m perf --tokgate-out="${TOKGATE_RUNS:-runs}" --tokgate-report=report "$@"

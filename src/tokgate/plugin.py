@@ -296,6 +296,12 @@ def _plan(config: pytest.Config) -> Plan:
     option = config.option
     if bool(option.tokgate_url) != bool(option.tokgate_model):
         raise pytest.UsageError("--tokgate-url and --tokgate-model go together: where, and which model")
+    if not (config.rootpath / "fixtures").is_dir():
+        # pytest looks for its root before it knows our options: `--tokgate-out DIR` is then two words to it.
+        raise pytest.UsageError(
+            f"{config.rootpath} has no fixtures/, and pytest takes it for the project's folder. Run this where "
+            "conftest.py is; write --tokgate-out=DIR with an equals sign, or pytest takes DIR for a folder of tests"
+        )
     return plan_run(
         Catalogue(config.rootpath / "fixtures"),
         profile=option.tokgate_profile,

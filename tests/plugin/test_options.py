@@ -49,6 +49,17 @@ def test_options_that_make_no_sense_are_one_message(arguments: tuple[str, ...], 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("form", ["--tokgate-out={}", "--tokgate-out {}"])
+def test_a_folder_elsewhere_for_the_records_is_taken_or_told_how(tmp_path: Path, form: str) -> None:
+    words = form.format(tmp_path).split()
+    done = run_pytest("-m", "perf", "--collect-only", "-q", "--tokgate-profile", "embedded", *words)
+    if len(words) == 1:
+        assert done.returncode == 0, done.stderr
+    else:  # pytest takes the second word for a folder of tests, and that folder's parent for the root
+        assert done.returncode == pytest.ExitCode.USAGE_ERROR
+        assert "write --tokgate-out=DIR with an equals sign" in done.stderr
+
+
 def test_the_suite_is_collected_launch_by_launch_and_then_judged() -> None:
     done = run_pytest(
         "-m", "perf", "--collect-only", "-q", "--tokgate-profile", "embedded", "--tokgate-launches", "2"
