@@ -39,9 +39,7 @@ def assert_agree(run: Run, scenario: Scenario, *, tokens: int) -> Sample:
         for sample, record in zip(result.samples, records, strict=True):
             assert rules(sample) == [], sample.error
             assert len(sample.token_times_s) == len(record.sends)
-            decoded = sum(count for _, count in record.sends) - sample.first_chunk_tokens
-            took_s = record.sends[-1][0] - record.sends[0][0]
-            ratios.append((decode_tps(sample) or 0) * took_s / decoded)
+            ratios.append((decode_tps(sample) or 0) / record.decode_tps)
         if median(ratios) == pytest.approx(1, rel=0.005):
             return result.samples[0]
     pytest.fail(f"client / truth of the decode rate is {median(ratios):.4f}, and was off twice before")
@@ -50,7 +48,7 @@ def assert_agree(run: Run, scenario: Scenario, *, tokens: int) -> Sample:
 PLAIN = {
     "plain": {},
     "no role chunk": {"role": False},
-    "several tokens a chunk": {"tokens_per_chunk": 3},
+    "several tokens a chunk, each with usage": {"tokens_per_chunk": 3, "usage": "every"},
     "reasoning_content": {"delta": "reasoning_content"},
     "reasoning": {"delta": "reasoning"},
     "tool calls": {"delta": "tool_calls"},
@@ -87,6 +85,19 @@ def test_role_only_chunk_is_no_token(one: One) -> None:
 def test_usage_in_every_chunk_tells_the_tokens_of_the_first(run: Run) -> None:
     scenario = Scenario(**SPREAD, usage="every", first_chunk_tokens=7, tokens_per_chunk=2)
     assert assert_agree(run, scenario, tokens=101).first_chunk_tokens == 7
+
+
+@pytest.mark.parametrize(
+    ("changes", "held"),
+    [({"tokens_per_chunk": 3}, 3), ({"tokens_per_chunk": 2}, 2), ({"first_chunk_tokens": 7}, 7)],
+)
+def test_tokens_of_the_first_chunk_that_nobody_tells_are_invalid(
+    one: One, changes: dict[str, object], held: int
+) -> None:
+    sample, _ = one(Scenario(**SPREAD, **changes), tokens=60)
+    [problem] = sample_problems([sample])
+    assert problem.rule == "first_chunk_unknown"
+    assert f"about {held} of them in the first; the server does not say" in problem.detail
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])

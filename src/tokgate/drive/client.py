@@ -71,6 +71,8 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
             token_times_s=tuple([time_s - zero_s for time_s in stream.token_times_s]),
             end_s=self.end_s - zero_s,
             first_chunk_tokens=stream.first_chunk_tokens,
+            first_chunk_told=stream.first_chunk_told,
+            first_chunk_text=stream.first_chunk_text,
             prompt_tokens=stream.prompt_tokens,
             cached_tokens=stream.cached_tokens,
             completion_tokens=stream.completion_tokens,

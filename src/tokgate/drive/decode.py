@@ -52,6 +52,8 @@ class Stream(msgspec.Struct, kw_only=True):
 
     token_times_s: tuple[float, ...] = ()
     first_chunk_tokens: int = 1
+    first_chunk_told: bool = False
+    first_chunk_text: str = ""
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     completion_tokens: int | None = None
@@ -89,8 +91,10 @@ def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
         usage = chunk.usage
         text = _text_of(chunk)
         if text:
-            if not ends and usage is not None and usage.completion_tokens:
-                stream.first_chunk_tokens = usage.completion_tokens
+            if not ends:
+                stream.first_chunk_text = text
+                if usage is not None and usage.completion_tokens:
+                    stream.first_chunk_tokens, stream.first_chunk_told = usage.completion_tokens, True
             ends.append(end)
             texts.append(text)
         if usage is not None:

@@ -22,7 +22,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     scheduled_s: when an open loop wanted it sent, None in a closed loop.
     sent_s: request written; first_byte_s: first byte of the response; end_s: stream ended or broke.
     token_times_s: arrival of each chunk with a non-empty content, reasoning or tool-call delta.
-    first_chunk_tokens: tokens in the first of these (1 unless the server says otherwise).
+    first_chunk_tokens: tokens in the first of these, 1 unless the server says otherwise (first_chunk_told);
+    first_chunk_text: what that chunk said.
     prompt_tokens, cached_tokens, completion_tokens: the server's usage; None where it gave none.
     error: what went wrong, in words (HTTP error, stall, broken stream); None when nothing did.
     """
@@ -36,6 +37,8 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     token_times_s: tuple[float, ...] = ()
     end_s: float
     first_chunk_tokens: int = 1
+    first_chunk_told: bool = False
+    first_chunk_text: str = ""
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     completion_tokens: int | None = None

@@ -15,6 +15,9 @@ from tokgate.spec.workload import Workload
 LAG_LIMIT_S = 0.05
 """An event loop this late stamps tokens too late to be called a measurement."""
 
+FIRST_CHUNK_LIMIT = 0.005
+"""So far may decode_tps be off because it is not known how many tokens the first chunk held."""
+
 CLIENT_CPU_LIMIT = 0.5
 """Share of one core the client may use: above it the client, not the server, is what is timed."""
 
@@ -65,6 +68,28 @@ def no_rate(samples: Sequence[Sample]) -> Iterator[Problem]:
             )
 
 
+def first_chunk_unknown(samples: Sequence[Sample]) -> Iterator[Problem]:
+    """The first token chunk seems to hold several tokens, and the server does not say how many.
+
+    They are no part of decode_tps, which would be too high by them. Where the engine's own timings are
+    there, `reconcile` sees it.
+    """
+    for sample in _answered(samples):
+        n, chunks = sample.completion_tokens or 0, len(sample.token_times_s)
+        if sample.first_chunk_told or sample.timings is not None or not 1 < chunks < n:
+            continue
+        characters = max(1, len(sample.text)) / n
+        likely = max(_several(len(sample.first_chunk_text) / characters, 2.5), _several(n / chunks, 1.5))
+        if (likely - 1) / (n - 1) > FIRST_CHUNK_LIMIT:
+            seen = f"{n} tokens came in {chunks} chunks, about {likely:.0f} of them in the first"
+            yield _problem("first_chunk_unknown", sample, f"{seen}; the server does not say how many")
+
+
+def _several(tokens: float, least: float) -> float:
+    """An estimate of tokens in a chunk, one where it may as well be a long word or a character cut in two."""
+    return tokens if tokens >= least else 1.0
+
+
 def clock_backwards(samples: Sequence[Sample]) -> Iterator[Problem]:
     """Timestamps of one request must not decrease."""
     for sample in samples:
@@ -90,7 +115,16 @@ def prompt_length_varies(samples: Sequence[Sample]) -> Iterator[Problem]:
             yield _problem("prompt_length_varies", sample, seen)
 
 
-RULES = (failed, usage_missing, wrong_length, cached, no_rate, clock_backwards, prompt_length_varies)
+RULES = (
+    failed,
+    usage_missing,
+    wrong_length,
+    cached,
+    no_rate,
+    first_chunk_unknown,
+    clock_backwards,
+    prompt_length_varies,
+)
 
 
 def client_problems(*, max_lag_s: float, client_cpu_s: float, wall_s: float) -> tuple[Problem, ...]:
