@@ -155,7 +155,7 @@ def fetch(project: Any, profile: str) -> Any:
 
 
 def _half_there(home: Path) -> bool:
-    return any(SIZE // 3 < part.stat().st_size < SIZE for part in home.rglob("*.part"))
+    return any(2 * SIZE // 5 < part.stat().st_size < SIZE for part in home.rglob("*.part"))
 
 
 def check(project: Any, profile: str, *options: str) -> Any:

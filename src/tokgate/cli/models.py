@@ -46,7 +46,7 @@ def check(
 @app.command()
 def fetch(profile: Profile = "auto", fixtures: Fixtures = FIXTURES) -> None:
     """Fetch what is missing from the Hugging Face hub; run it again to go on where it stopped."""
-    from tokgate.launch.weights import fetch as fetch_one
+    from tokgate.launch.fetch import fetch as fetch_one
     from tokgate.launch.weights import lack
 
     for one in _weights(fixtures, profile):

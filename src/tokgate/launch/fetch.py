@@ -1,0 +1,118 @@
+"""Fetching weights from the Hugging Face hub: resumed, and checked by SHA-256 before they are put in place."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from tokgate._exceptions import ModelUnavailable
+from tokgate.launch.weights import SHA256, Weights, lack, repository_folder, sha256_of
+
+_SERVED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")  # not the same weights in other formats
+
+
+def fetch(weights: Weights) -> Path:
+    """Bring what is missing to this machine, going on where an earlier try stopped; gives where it lies.
+
+    The progress is the hub's client's own, on stderr. Raises ModelUnavailable: no repository is declared, the
+    hub does not give it, the disk is too small, or what came is not what was promised (and is then removed).
+    """
+    from httpx2 import HTTPError
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    if weights.repository is None:
+        raise ModelUnavailable(
+            f"{weights.name} is not on this machine, and its spec does not say where it comes from. "
+            "Next: put it there, or declare `model.repository`."
+        )
+    _room_for(weights)
+    try:
+        return _one_file(weights, weights.file) if weights.file else _whole_repository(weights)
+    except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelUnavailable(
+            f"{weights.name} could not be fetched: {' '.join(str(error).split())}. Next: see that the hub is "
+            "reachable (HF_ENDPOINT, HF_TOKEN for gated models) and run this again; it goes on where it stopped."
+        ) from error
+
+
+def _one_file(weights: Weights, file: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    path = weights.folder / file
+    _bring(weights, file, lambda _: path)
+    # Finds the file there, and notes its hash beside it.
+    return Path(
+        hf_hub_download(str(weights.repository), file, revision=weights.revision, local_dir=weights.folder)
+    )
+
+
+def _whole_repository(weights: Weights) -> Path:
+    from huggingface_hub import snapshot_download
+
+    ask: dict[str, Any] = {
+        "repo_id": weights.repository,
+        "revision": weights.revision,
+        "cache_dir": weights.folder,
+        "allow_patterns": list(_SERVED),
+    }
+    for one in snapshot_download(**ask, dry_run=True):
+        if one.will_download:
+            _bring(weights, one.filename, lambda sha256: repository_folder(weights) / "blobs" / sha256)
+    return Path(snapshot_download(**ask))  # finds the large files there, and fetches the small ones
+
+
+def _bring(weights: Weights, file: str, place: Callable[[str], Path]) -> None:
+    """Bring a large file to `place` of its SHA-256; a part that is there is not fetched again.
+
+    The hub's own client would begin anew: since 2.0 it keeps no part of a file that was broken off.
+    """
+    from filelock import FileLock
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub.file_download import http_get
+    from huggingface_hub.utils._headers import build_hf_headers
+
+    url = hf_hub_url(str(weights.repository), file, revision=weights.revision)
+    there = get_hf_file_metadata(url)
+    if there.etag is None or not SHA256.fullmatch(there.etag):
+        return  # a small file, which the hub names by no SHA-256
+    path = place(there.etag)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{there.etag[:8]}.part")
+    with FileLock(f"{part}.lock"):
+        if path.exists():
+            return
+        same_host = urlsplit(url).netloc == urlsplit(there.location).netloc
+        with part.open("ab", buffering=0) as file_object:
+            begun = file_object.tell()
+            if begun != there.size:
+                http_get(
+                    there.location,
+                    file_object,
+                    resume_size=begun,
+                    headers=build_hf_headers() if same_host else {},  # a token is for the hub alone
+                    expected_size=there.size,
+                    displayed_filename=file,
+                )
+        if sha256_of(part) != there.etag:
+            part.unlink()
+            raise ModelUnavailable(
+                f"{weights.repository}/{file} is not what the hub says it is: its SHA-256 differs. It was removed. "
+                "Next: run this again; if it differs again, something between here and the hub changes it."
+            )
+        part.rename(path)
+
+
+def _room_for(weights: Weights) -> None:
+    missing = lack(weights)
+    if missing is None or missing.size is None:
+        return
+    there = next(folder for folder in (weights.folder, *weights.folder.parents) if folder.exists())
+    free = shutil.disk_usage(there).free
+    if free < missing.size:
+        raise ModelUnavailable(
+            f"{weights.name} needs {missing.size / 1e9:.1f} GB more, and {there} has {free / 1e9:.1f} GB free. "
+            "Next: make room there."
+        )
