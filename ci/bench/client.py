@@ -234,6 +234,7 @@ class Turn:
         """Return when it is ours, letting the others go first when we have had it for long."""
         if self._file is not None and time.perf_counter() - self._since_s > self.LONGEST_S:
             fcntl.flock(self._file, fcntl.LOCK_UN)
+            time.sleep(1)  # whoever waits is woken, but would not get it from one who takes it at once
             fcntl.flock(self._file, fcntl.LOCK_EX)
             self._since_s = time.perf_counter()
 
@@ -298,7 +299,8 @@ python ci/bench/client.py --markdown docs/benchmarks.md
 which installs each client into an environment of its own (versions in `ci/bench/tools.py`) and drives all of them, in
 turns, at one reference server without a model; its text says how each figure is taken. Medians, with the lowest and
 the highest where a figure was taken more than once. The tokens come as fast as the server can emit them, or for the
-two errors on a schedule far below that. The machine:"""
+two errors on a schedule far below that. guidellm and aiperf are several processes. vLLM's time per token counts to
+the end of the stream, which here comes one gap after the last token. The machine:"""
 
 
 if __name__ == "__main__":

@@ -25,6 +25,13 @@ def difference(old: Baseline | None, new: Baseline) -> str:
                 was = _mean(before.metrics[metric])
                 told += f", was {figure(metric, was)} (ratio {now / was:.3f})"
             lines.append(told)
+    if old and old.canary and new.canary:
+        before_said = old.canary.texts
+        lines += [
+            f"  {one}: answers {text!r}, was {before_said.get(one)!r}"
+            for one, text in new.canary.texts.items()
+            if text != before_said.get(one)
+        ]
     gone = sorted(set(old.cells) - set(new.cells)) if old else []
     lines += [f"  {workload}: no longer in the baseline, this run did not measure it" for workload in gone]
     return "\n".join(lines)
