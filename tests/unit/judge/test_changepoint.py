@@ -106,7 +106,7 @@ def test_steps_need_otava_and_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_quiet_years_are_quiet() -> None:
-    """Nights and slides for the worse in ten years of one cell: one in three years is what docs/history.md says."""
+    """Nights and slides for the worse in ten years of one cell: about three are expected, as docs/history.md says."""
     worse = [
         change
         for seed in range(10)
