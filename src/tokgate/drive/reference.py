@@ -10,9 +10,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 import msgspec
+
+_OPEN = build_opener(ProxyHandler({})).open  # no proxy stands before loopback
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -89,12 +91,12 @@ class Reference:
     def serve(self, scenario: Scenario) -> None:
         """From now on, requests that bring no scenario of their own get this one."""
         request = Request(f"{self.url}/scenario", data=msgspec.json.encode(scenario), method="POST")
-        with urlopen(request):
+        with _OPEN(request):
             pass
 
     def truth(self) -> list[Record]:
         """What was done with each request since this was last asked, in the order they came."""
-        with urlopen(f"{self.url}/truth") as answer:
+        with _OPEN(f"{self.url}/truth") as answer:
             return msgspec.json.decode(answer.read(), type=list[Record])
 
 
@@ -106,6 +108,7 @@ def reference_server() -> Iterator[Reference]:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
+        start_new_session=True,  # Ctrl-C is for us; it ends when we do
     )
     assert process.stdin is not None
     assert process.stdout is not None
