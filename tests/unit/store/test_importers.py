@@ -194,10 +194,13 @@ def test_llama_bench_markdown_needs_to_be_told_when(tmp_path: Path) -> None:
         (as_json([{"n_prompt": 1}]), "`n_gen`: result 1: expected a number, and it is missing"),
         (as_json([llama_row(test_time="yesterday")]), "result 1: expected an ISO 8601 time.* 'yesterday'"),
         ("[1, 2]", "result 1 is no object"),
+        (as_json([llama_row(n_depth="deep")]), "`n_depth`: result 1: expected a number, and it says 'deep'"),
+        (as_csv([llama_row()]) + '"1","2"', "results:3: has 2 fields below a header of 23"),
         (
             as_sql([llama_row()]) + "ATTACH DATABASE 'x.sqlite' AS other;",
             "is not what llama-bench writes as SQL: not authorized",
         ),
+        (as_sql([llama_row()]).replace("8cf4", "8\0f4"), "is not what llama-bench writes as SQL: "),
         (as_sql([llama_row()]) + "DROP TABLE llama_bench;", "SQL: not authorized"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import sqlite3
@@ -12,7 +11,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tokgate._exceptions import SpecError
-from tokgate.store.importers.read import as_time, number, text_of
+from tokgate.store.importers.read import as_time, csv_rows, number, text_of
 from tokgate.store.imports import Imported
 
 _MACHINE = {"cpu_info": "cpu_model", "gpu_info": "gpu", "backends": "backend"}
@@ -57,7 +56,7 @@ def read_llama_bench(file: Path, *, at: str | None = None) -> tuple[Imported, ..
     elif "INSERT INTO llama_bench" in text:
         rows = _sql(file, text)
     elif "build_commit" in text.partition("\n")[0]:
-        rows = csv.DictReader(text.splitlines())
+        rows = (row for _, row in csv_rows(file)[1])
     elif "| model" in text:
         rows = _markdown(file, text, at)
     else:
@@ -69,8 +68,10 @@ def _figure(file: Path, place: int, row: object) -> Imported:
     what = f"result {place}"
     if not isinstance(row, dict):
         raise SpecError(f"{what} is no object", file=file)
-    asked = {key: int(number(row, key, file=file, what=what)) for key in ("n_prompt", "n_gen")}
-    prompt, generated, depth = *asked.values(), int(row.get("n_depth") or 0)
+    sizes = {"n_depth": 0, **row}  # older builds know no depth
+    prompt, generated, depth = (
+        int(number(sizes, key, file=file, what=what)) for key in ("n_prompt", "n_gen", "n_depth")
+    )
     parts = [f"pp{prompt}"] * bool(prompt) + [f"tg{generated}"] * bool(generated)
     told = {
         key: str(int(value) if isinstance(value, bool) else value)
@@ -108,7 +109,7 @@ def _sql(file: Path, text: str) -> Iterator[dict[str, Any]]:
         try:
             database.executescript(text)
             yield from map(dict, database.execute("SELECT * FROM llama_bench"))
-        except sqlite3.Error as error:
+        except (sqlite3.Error, ValueError) as error:  # ValueError: a zero byte
             raise SpecError(f"is not what llama-bench writes as SQL: {error}", file=file) from error
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,6 +19,23 @@ def text_of(file: Path) -> str:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"cannot be read: {error}", file=file) from error
+
+
+def csv_rows(file: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
+    """The header of a CSV, and each row below it by the line it ends on. Raises SpecError."""
+    reader = csv.reader(io.StringIO(text_of(file), newline=""))
+    rows = []
+    try:
+        header = tuple(next(reader, ()))
+        for row in reader:
+            if row and len(row) != len(header):
+                told = f"has {len(row)} fields below a header of {len(header)}"
+                raise SpecError(told, file=file, line=reader.line_num)
+            if row:
+                rows.append((reader.line_num, dict(zip(header, row, strict=True))))
+    except csv.Error as error:
+        raise SpecError(f"is no CSV: {error}", file=file, line=reader.line_num) from error
+    return header, rows
 
 
 def number(row: Mapping[str, Any], key: str, *, file: Path, what: str, line: int | None = None) -> float:

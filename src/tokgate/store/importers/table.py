@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tokgate._exceptions import SpecError, UsageError
 from tokgate.spec.load import nearest
-from tokgate.store.importers.read import as_time, number, text_of
+from tokgate.store.importers.read import as_time, csv_rows, number
 from tokgate.store.imports import Imported
 
 _ONE = ("started", "server", "workload", "metric", "value")
@@ -21,12 +20,10 @@ def read_table(file: Path, maps: Sequence[str]) -> tuple[Imported, ...]:
     KEY: started, server, workload, metric, value, each once; condition, machine, suspect, any number of columns.
     Raises UsageError: a map is wrong; SpecError: a row lacks a time or a number.
     """
-    text = text_of(file)
-    reader = csv.DictReader(text.splitlines())
-    columns = _columns(maps, tuple(reader.fieldnames or ()))
+    header, rows = csv_rows(file)
+    columns = _columns(maps, header)
     found = []
-    for row in reader:
-        line = reader.line_num
+    for line, row in rows:
         of = {key: _text(columns[key], row) for key in _ONE}
         found.append(
             Imported(
@@ -67,12 +64,12 @@ def _columns(maps: Sequence[str], header: Sequence[str]) -> dict[str, list[str]]
     return columns
 
 
-def _text(columns: Sequence[str], row: Mapping[str, str | None]) -> str:
-    parts = [column[1:] if column.startswith("=") else row[column] or "" for column in columns]
+def _text(columns: Sequence[str], row: Mapping[str, str]) -> str:
+    parts = [column[1:] if column.startswith("=") else row[column] for column in columns]
     return " ".join(part.strip() for part in parts if part.strip())
 
 
-def _facts(columns: Sequence[str], row: Mapping[str, str | None]) -> dict[str, str]:
+def _facts(columns: Sequence[str], row: Mapping[str, str]) -> dict[str, str]:
     """By column, what it says; an empty field is unknown, and left out."""
     told = {column.lstrip("="): _text([column], row) for column in columns}
     return {column: value for column, value in told.items() if value}
