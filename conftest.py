@@ -70,11 +70,3 @@ def server(request: pytest.FixtureRequest, tokgate: Session) -> Iterator[Server]
     name, launch = request.param
     yield tokgate.launched(name, launch)
     tokgate.stop_server()
-
-
-@pytest.fixture
-def family(request: pytest.FixtureRequest) -> list[tuple[str, str, str]]:
-    """Every verdict this run will give: its error rate is that of the family, not of one cell."""
-    chosen = [item for item in request.session.items if isinstance(item, pytest.Function)]
-    calls = [item.callspec.params for item in chosen if hasattr(item, "callspec")]
-    return [params["judged"] for params in calls if "judged" in params]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import product
 
 import msgspec
 import numpy as np
@@ -10,9 +11,12 @@ from nights import Night
 from pytest_benchmark.utils import PercentageRegressionCheck
 
 from tokgate.judge.gate import Cell, Reference, confirm, judge, needs_confirmation
-from tokgate.judge.plan import finished
+from tokgate.judge.looks import Looks, key_of
+from tokgate.judge.plan import Expected
 from tokgate.judge.sequential import FIRST_LOOK
+from tokgate.judge.stats import scatter
 from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.suite.budget import Budget
 
 FAMILY = 20
 
@@ -37,21 +41,91 @@ def stopping(night: Night) -> Said:
 
     A fresh launch that does not bear a regression out is the plan's next launch.
     """
-    whole, planned = _cells(night), night.tonight.shape[1]
+    planned = night.tonight.shape[1]
     ahead = np.column_stack([night.tonight, night.fresh])
-    ended: dict[int, tuple[Verdict, int]] = {}
-    for launches in range(FIRST_LOOK, planned + 1):
-        going = [index for index in range(len(whole)) if index not in ended]
-        cells = [
-            msgspec.structs.replace(whole[index], current=whole[index].current[:launches], planned=planned)
-            for index in going
-        ]
-        verdicts = judge(cells, family=FAMILY)
-        for index, cell, verdict in zip(going, cells, verdicts, strict=True):
-            concluded = _fresh(verdict, cell, ahead[index, launches])
-            if finished([concluded]) or launches == planned:
-                ended[index] = concluded, launches + needs_confirmation(verdict)
-    return _said([ended[index][0] for index in range(len(whole))], ended[0][1])
+    cells = [
+        msgspec.structs.replace(cell, workload=str(index), planned=planned)
+        for index, cell in enumerate(_cells(night))
+    ]
+    looks, spent = Looks(family=FAMILY), 0
+    for launches in range(FIRST_LOOK, planned + 2):
+        going = [cell for cell in cells if key_of(cell) not in looks.decided]
+        if cells[0] in going:
+            spent = launches
+        looks.look(
+            [
+                msgspec.structs.replace(cell, current=tuple(ahead[int(cell.workload), :launches]))
+                for cell in going
+            ]
+        )
+    return _said([looks.decided[key_of(cell)] for cell in cells], spent)
+
+
+def budgeted(seconds: float) -> Gate:
+    """The suite's own way with a budget: cells as workloads, four to a server; a start takes 30 s, a pass 20 s.
+
+    What a run had no time for counts as inconclusive. The scatter is known from the baseline itself.
+    """
+
+    def gate(night: Night) -> Said:
+        now = [0.0]
+        values = np.column_stack([night.tonight, night.fresh])
+        cells = {
+            (f"server {index // 4}", str(index)): msgspec.structs.replace(
+                cell, server=f"server {index // 4}", workload=str(index), current=()
+            )
+            for index, cell in enumerate(_cells(night))
+        }
+        budget = Budget(
+            seconds,
+            [_expected(cell) for cell in cells.values()],
+            timed=frozenset(server for server, _ in cells),
+            blocks_s={},
+            family=len(cells),
+            clock=lambda: now[0],
+        )
+        looks, launches = Looks(family=len(cells)), 0
+        order = product(dict.fromkeys(server for server, _ in cells), range(1, values.shape[1] + 1))
+        for server, launch in sorted(order, key=lambda at: budget.rank(*at)):
+            live = False
+            for driven, cell in cells.items():
+                if driven[0] != server or key_of(cell) in looks.decided:
+                    continue
+                fresh = key_of(cell) in looks.awaiting
+                if budget.why_not(driven, launch, live=live, fresh=fresh) is not None:
+                    continue
+                value = float(values[int(cell.workload), launch - 1])
+                now[0] += (0.0 if live else 30.0) + 20.0 / value
+                live, launches = True, launches + (cell.workload == "0")
+                planned = budget.planned(server)[cell.workload]
+                cells[driven] = msgspec.structs.replace(cell, current=(*cell.current, value), planned=planned)
+                looks.look([cells[driven]])
+        looks.end(
+            [cell for cell in cells.values() if cell.current and key_of(cell) not in looks.decided],
+            why="time",
+        )
+        said = [looks.decided.get(key_of(cell)) for cell in cells.values()]
+        return Said(
+            outcomes=tuple(one.outcome if one else Outcome.INCONCLUSIVE for one in said), launches=launches
+        )
+
+    return gate
+
+
+def _expected(cell: Cell) -> Expected:
+    assert cell.reference is not None
+    return Expected(
+        server=cell.server,
+        workload=cell.workload,
+        metric=cell.metric,
+        startup_s=30.0,
+        pass_s=20.0,
+        tolerance=cell.tolerance,
+        promise=cell.promise,
+        cv=scatter([cell.reference.values]),
+        reference="launches",
+        values=len(cell.reference.values),
+    )
 
 
 def history(night: Night) -> Said:

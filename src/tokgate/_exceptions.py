@@ -15,7 +15,8 @@
     ├── ServerUnreachable    a running server no longer answers
     ├── LeaseHeld            another run has this machine
     ├── RecordError          a run record or baseline cannot be read or written
-    └── BaselineRefused      this run must not become a baseline
+    ├── BaselineRefused      this run must not become a baseline
+    └── NotChecked           the budget had no room for it
 
 The text of each says what was tried, what was seen, what was expected and what to do next.
 Callers catch classes and read fields; they never parse the text.
@@ -134,3 +135,7 @@ class RecordError(TokgateError):
 
 class BaselineRefused(TokgateError):
     """The run must not become a baseline: it is invalid, regressed or incomplete."""
+
+
+class NotChecked(TokgateError):
+    """The run's budget had no room to check it; it neither passed nor failed."""

@@ -9,18 +9,21 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tokgate._exceptions import RecordError, TokgateError
+from tokgate._exceptions import NotChecked, RecordError, TokgateError
+from tokgate._options import add_options, asked_for
+from tokgate._screen import say, shown
+from tokgate.spec.units import time_text
 
 if TYPE_CHECKING:
     from tokgate.judge.verdict import Verdict
     from tokgate.store.runs import RunWriter
-    from tokgate.suite.cell import Watch
+    from tokgate.suite.budget import Budget
     from tokgate.suite.plan import Plan
     from tokgate.suite.session import Session
 
@@ -28,68 +31,16 @@ EXIT_BROKEN = 6
 """Tests failed, but none for speed: invalid measurements, servers that do not start."""
 
 PLAN: pytest.StashKey[Plan] = pytest.StashKey()
+_BUDGET: pytest.StashKey[Budget] = pytest.StashKey()
+_SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_PREVIEW: pytest.StashKey[str] = pytest.StashKey()
 _FOLDER: pytest.StashKey[Path] = pytest.StashKey()
 _WRITER: pytest.StashKey[RunWriter] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """All of tokgate's options, in one group of `pytest --help`."""
-    group = parser.getgroup("tokgate", "tokgate: speed of LLM servers (-m perf)")
-    option = group.addoption
-    option(
-        "--tokgate-profile",
-        default="auto",
-        metavar="auto|NAME|PATH",
-        help="servers × workloads to run: a profile of fixtures/profiles, a YAML file, or auto: gfx1151 when "
-        "the KFD topology shows 110501 and Docker answers, else embedded (default: auto)",
-    )
-    option(
-        "--tokgate-server",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only this server of the profile; may be given again",
-    )
-    option(
-        "--tokgate-url",
-        metavar="URL",
-        help="measure the server that is already up there, under the profile's workloads; with --tokgate-model",
-    )
-    option("--tokgate-model", metavar="ID", help="the model to ask the server at --tokgate-url for")
-    option(
-        "--tokgate-launches",
-        type=_launches,
-        metavar="N",
-        help="launches (replicates) of each server; below 2 nothing can be decided (default: the profile's)",
-    )
-    option(
-        "--tokgate-blocks",
-        type=_launches,
-        default=2,
-        metavar="N",
-        help="blocks A B B A of each hypothesis, four launches a block (default: 2)",
-    )
-    option(
-        "--tokgate-require",
-        action="store_true",
-        help="what could not be checked fails instead of being skipped",
-    )
-    option(
-        "--tokgate-out",
-        default="runs",
-        metavar="DIR",
-        help="where run records go, a folder each (default: runs)",
-    )
-    option(
-        "--tokgate-report",
-        metavar="LINK",
-        help="however the run ends, write report.html and report.md into its folder, and make LINK point there",
-    )
-    option(
-        "--tokgate-no-wait",
-        action="store_true",
-        help="fail at once when another run measures on this machine, instead of waiting for it",
-    )
+    add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -107,9 +58,14 @@ def pytest_configure(config: pytest.Config) -> None:
             "figure would be true. Leave out -n; the suite runs one server at a time."
         )
     with _usage_errors():
-        config.stash[PLAN] = _plan(config)
-    if not config.option.collectonly:
+        config.stash[PLAN] = asked_for(config)
+    if not _only_looks(config):
         _prepare(config)
+
+
+def _only_looks(config: pytest.Config) -> bool:
+    """Whether this run will say what it would do, and measure nothing."""
+    return bool(config.option.collectonly or config.option.tokgate_plan)
 
 
 def _prepare(config: pytest.Config) -> None:
@@ -143,7 +99,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     plan = config.stash.get(PLAN, None)
     if plan is None:
         return []
-    chosen = f"tokgate: profile {plan.profile.name} ({plan.why}), {plan.launches} launches of each server"
+    budget = config.option.tokgate_budget
+    launches = (
+        f"{plan.launches} launches of each server" if budget is None else f"a budget of {time_text(budget)}"
+    )
+    chosen = f"tokgate: profile {plan.profile.name} ({plan.why}), {launches}"
     return [chosen, *(f"tokgate: NOT CHECKED: {what}" for what in plan.not_checked)]
 
 
@@ -153,57 +113,96 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     plan = config.stash.get(PLAN, None)
     if plan is None:
         return
-    items.sort(key=lambda item: _order(item, plan))
+    budget = None
+    if plan.unable is None and (config.option.tokgate_budget is not None or config.option.tokgate_plan):
+        with _usage_errors():
+            budget = _planned(config, items, plan)
+    items.sort(key=lambda item: _order(item, plan, budget))
     if plan.unable is not None and not config.option.tokgate_require:
         for item in items:
             item.add_marker(pytest.mark.skip(f"not checked: {plan.unable}"))
 
 
+def _planned(config: pytest.Config, items: list[pytest.Item], plan: Plan) -> Budget | None:
+    """Show what the selected tests will measure; a budget leaves out the launches it cannot come to."""
+    from tokgate._planning import plan_items
+
+    terminal: Any = config.pluginmanager.getplugin("terminalreporter")
+    budget, config.stash[_PREVIEW] = plan_items(
+        config, items, plan, width=max(terminal._tw.fullwidth, 100), colour=terminal.hasmarkup
+    )
+    if budget is not None:
+        config.stash[_BUDGET] = budget
+    return budget
+
+
+def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
+    """What the run will do, when it is planned or asked for."""
+    text = config.stash.get(_PREVIEW, None)
+    return [] if text is None else ["", *text.splitlines()]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """--tokgate-plan ends here: the plan stands above."""
+    return True if PLAN in session.config.stash and session.config.option.tokgate_plan else None
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """--tokgate-require: what cannot be checked fails, with the same reason, before a server is tried."""
+    """Before a server is tried: fail what is required and cannot be, skip what the budget does without."""
     plan = item.config.stash.get(PLAN, None)
     if plan is not None and plan.unable is not None and item.config.option.tokgate_require:
         pytest.fail(f"not checked: {plan.unable}", pytrace=False)
+    session, params = item.config.stash.get(_SESSION, None), _params(item)
+    if session is not None and "server" in params:
+        name, launch = params["server"]
+        if (why := session.why_not((name, params["workload"]), launch)) is not None:
+            pytest.skip(why)
 
 
-def _order(item: pytest.Item, plan: Plan) -> tuple[int, ...]:
+def _order(item: pytest.Item, plan: Plan, budget: Budget | None) -> tuple[int, ...]:
     """Measuring tests first, by server, launch and workload; all else keeps its place after them."""
-    params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
+    params = _params(item)
     if "server" in params:
         name, launch = params["server"]
+        rank = budget.rank(name, launch) if budget else (0, plan.servers.index(name), launch)
         workloads = [cell.workload.name for cell in plan.cells_of(name)]
-        return 0, plan.servers.index(name), launch, workloads.index(params["workload"])
+        return 0, *rank, workloads.index(params["workload"])
     return (1,)
 
 
 @pytest.fixture(scope="session")
 def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The run: its record, its one live server, its verdicts. Holds this machine's lease."""
+    from tokgate._planning import chosen, compared_with
     from tokgate.launch.sweep import sweep
     from tokgate.machine.lease import lease
     from tokgate.suite.record import open_run
     from tokgate.suite.session import Session
+    from tokgate.suite.verdicts import Verdicts
 
     config = request.config
+    plan = config.stash[PLAN]
     command = _command(config)
     try:
         with lease(
             wait=not config.option.tokgate_no_wait,
             describe=" ".join(command),
-            on_wait=lambda text: _say(config, text),
+            on_wait=lambda text: say(config, text),
         ):
             for removed in sweep():
-                _say(config, f"removed what a killed run left: {removed}")
-            config.stash[_WRITER] = writer = open_run(
-                config.stash[PLAN], config.stash[_FOLDER], command=command
-            )
+                say(config, f"removed what a killed run left: {removed}")
+            config.stash[_WRITER] = writer = open_run(plan, config.stash[_FOLDER], command=command)
+            _, references = compared_with(config, writer.record)
             with Session(
-                config.stash[PLAN],
+                plan,
                 writer,
-                config.rootpath / "baselines" / writer.record.baselines,
-                around=lambda title: _shown(config, title),
+                Verdicts(plan, chosen(request.session.items).family, references),
+                config.stash.get(_BUDGET, None),
+                around=lambda title: shown(config, title),
             ) as session:
+                config.stash[_SESSION] = session
                 yield session
     except TokgateError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
@@ -211,9 +210,16 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """A record that cannot be written ends the run: whatever it measured from here on would be lost."""
+    """A record that cannot be written ends the run: whatever it measured from here on would be lost.
+
+    What the budget had no room for is skipped, or fails where it is required.
+    """
     try:
         yield
+    except NotChecked as gap:
+        if item.config.option.tokgate_require:
+            pytest.fail(f"not checked: {gap}", pytrace=False)
+        pytest.skip(f"not checked: {gap}")
     except RecordError as error:
         pytest.exit(str(error), returncode=EXIT_BROKEN)
 
@@ -221,32 +227,34 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Close the record, and let the exit code tell a regression from a broken run from nothing measured."""
     config = session.config
-    if PLAN not in config.stash or config.option.collectonly:
+    if PLAN not in config.stash or _only_looks(config):
         return
     writer = config.stash.get(_WRITER, None)
     if writer is None or not (writer.record.measurements or writer.record.verdicts):
         if exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
         return
-    plan = config.stash[PLAN]
     if exitstatus == pytest.ExitCode.TESTS_FAILED and not any(
-        _found_wrong(verdict, plan) for verdict in writer.record.verdicts
+        _found_wrong(verdict, config) for verdict in writer.record.verdicts
     ):
         session.exitstatus = EXIT_BROKEN
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # else it was cut off
         try:
             writer.end()
         except RecordError as error:
-            _say(config, str(error))
+            say(config, str(error))
             session.exitstatus = EXIT_BROKEN
 
 
-def _found_wrong(verdict: Verdict, plan: Plan) -> bool:
-    """Whether a verdict is a finding: slower than its baseline, or against what is recorded of a hypothesis."""
+def _found_wrong(verdict: Verdict, config: pytest.Config) -> bool:
+    """Whether a verdict is a finding: slower than its baseline, against what is recorded of a hypothesis,
+    or, under --tokgate-strict, that the run cannot tell."""
     from tokgate.judge.hypothesis import contradicts
 
-    tested = [one.hypothesis for one in plan.experiments if one.hypothesis.name == verdict.hypothesis]
-    return verdict.outcome == "regressed" or any(contradicts(one, verdict) for one in tested)
+    experiments = config.stash[PLAN].experiments
+    tested = [one.hypothesis for one in experiments if one.hypothesis.name == verdict.hypothesis]
+    wrong = ("regressed", "inconclusive") if config.option.tokgate_strict else ("regressed",)
+    return verdict.outcome in wrong or any(contradicts(one, verdict) for one in tested)
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
@@ -289,28 +297,6 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminal.write_line(f"{counts(writer.record.verdicts)}. Record: {writer.folder / 'run.json'}")
 
 
-def _plan(config: pytest.Config) -> Plan:
-    from tokgate.spec.catalogue import Catalogue
-    from tokgate.suite.plan import Target, plan_run
-
-    option = config.option
-    if bool(option.tokgate_url) != bool(option.tokgate_model):
-        raise pytest.UsageError("--tokgate-url and --tokgate-model go together: where, and which model")
-    if not (config.rootpath / "fixtures").is_dir():
-        # pytest looks for its root before it knows our options: `--tokgate-out DIR` is then two words to it.
-        raise pytest.UsageError(
-            f"{config.rootpath} has no fixtures/, and pytest takes it for the project's folder. Run this where "
-            "conftest.py is; write --tokgate-out=DIR with an equals sign, or pytest takes DIR for a folder of tests"
-        )
-    return plan_run(
-        Catalogue(config.rootpath / "fixtures"),
-        profile=option.tokgate_profile,
-        servers=option.tokgate_server,
-        attach=Target(url=option.tokgate_url, model=option.tokgate_model) if option.tokgate_url else None,
-        launches=option.tokgate_launches,
-    )
-
-
 @contextmanager
 def _usage_errors() -> Iterator[None]:
     """What a person asked for and cannot have, as pytest says it: one message, exit code 4."""
@@ -324,30 +310,5 @@ def _command(config: pytest.Config) -> tuple[str, ...]:
     return ("pytest", *map(str, config.invocation_params.args))
 
 
-def _say(config: pytest.Config, text: str) -> None:
-    """One line on the real terminal, past pytest's capture."""
-    with _uncaptured(config):
-        print(f"\ntokgate: {text}", file=sys.stderr, flush=True)
-
-
-@contextmanager
-def _shown(config: pytest.Config, title: str) -> Iterator[Watch]:
-    """The progress line of what runs now."""
-    from rich.console import Console
-
-    from tokgate.report.progress import live
-
-    with _uncaptured(config), live(title, Console(stderr=True)) as watch:
-        yield watch
-
-
-def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
-    manager: Any = config.pluginmanager.getplugin("capturemanager")
-    disabled: AbstractContextManager[None] = manager.global_and_fixture_disabled()
-    return disabled
-
-
-def _launches(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise pytest.UsageError(f"{text}: expected a whole number of launches or blocks, 1 or more")
-    return int(text)
+def _params(item: pytest.Item) -> dict[str, Any]:
+    return item.callspec.params if hasattr(item, "callspec") else {}

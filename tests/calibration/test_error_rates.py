@@ -16,10 +16,12 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pytest
 from scipy.stats import binom
 
 from tokgate.judge.plan import Expected, plan
+from tokgate.judge.verdict import Outcome
 
 BENCH = Path(__file__).parents[2] / "ci" / "bench"
 SEED = 11
@@ -123,12 +125,27 @@ def test_the_drop_a_plan_says_it_sees_is_found_in_80_of_100(
         reference="launches",
         values=10,
     )
-    (planned,) = plan([cell], launches + 0.5, family=20).cells
+    (planned,) = plan([cell], launches + 1.5, family=20).cells
     assert planned.launches == launches
     assert planned.drop is not None
     world = {"cv": cv, "cells": 1, "launches": launches}
     found = said(bench, world, planned.drop, "tokgate", runs=1000)["tokgate"].p_regressed
     assert 0.70 <= found <= 0.90
+
+
+@pytest.mark.parametrize("seconds", [2000, 5400])
+def test_a_run_with_a_budget_keeps_the_error_rate(bench: ModuleType, seconds: int) -> None:
+    """5 servers of 4 workloads: planned, stopped early, and cut off (2000 s) by the suite's own budget."""
+    runs = 150
+    gates = importlib.import_module("gates")
+    nights = importlib.import_module("nights").nights
+    gate, wrong, launches = gates.budgeted(seconds), 0, 0
+    for night in nights(bench.World(cv=0.02, launches=20), runs=runs, seed=SEED, drops=np.zeros(20)):
+        said = gate(night)
+        wrong += Outcome.REGRESSED in said.outcomes
+        launches += said.launches
+    assert at_most(0.01, wrong / runs, runs)
+    assert 3 <= launches / runs <= 12
 
 
 def test_mirrored_blocks_see_through_drift_and_one_arm_after_the_other_does_not(bench: ModuleType) -> None:

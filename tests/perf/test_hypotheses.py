@@ -25,5 +25,6 @@ def test_hypothesis(
     record_property("reason", verdict.reason)
     if message := contradicts(experiment.hypothesis, verdict):
         pytest.fail(message.replace("--run RUN", f"--run {tokgate.writer.record.run_id}"), pytrace=False)
-    if verdict.outcome is Outcome.INVALID:
+    strict = (Outcome.INCONCLUSIVE,) if pytestconfig.option.tokgate_strict else ()
+    if verdict.outcome in (Outcome.INVALID, *strict):
         pytest.fail(f"{verdict.outcome}: {verdict.reason}", pytrace=False)

@@ -9,7 +9,20 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OPTIONS = ("profile", "server", "url", "model", "launches", "blocks", "require", "out", "no-wait")
+OPTIONS = (
+    "profile",
+    "server",
+    "url",
+    "model",
+    "launches",
+    "budget",
+    "plan",
+    "blocks",
+    "require",
+    "strict",
+    "out",
+    "no-wait",
+)
 
 
 def run_pytest(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
@@ -37,6 +50,9 @@ def test_all_options_stand_in_one_group_of_the_help() -> None:
         (("-n", "2"), "-n with -m perf: two servers at once"),
         (("--tokgate-launches", "none"), "expected a whole number of launches"),
         (("--tokgate-launches", "0"), "expected a whole number of launches"),
+        (("--tokgate-budget", "45"), "--tokgate-budget: expected a time with its unit, such as 30s"),
+        (("--tokgate-budget", "0s"), "--tokgate-budget 0s: a budget is more than nothing"),
+        (("--tokgate-budget", "45m", "--tokgate-launches", "3"), "--tokgate-budget plans the launches"),
         (("--tokgate-url", "http://127.0.0.1:1"), "--tokgate-url and --tokgate-model go together"),
         (("--tokgate-server", "embedded-smollm"), "did you mean `embedded-smollm2`"),
         (("--tokgate-profile", "embeded"), "no such profile: `embeded`; did you mean `embedded`"),

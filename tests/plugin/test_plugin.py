@@ -94,3 +94,45 @@ def test_what_is_required_and_missing_fails(suite: pytest.Pytester) -> None:
     assert result.ret == pytest.ExitCode.TESTS_FAILED
     result.assert_outcomes(errors=20)
     result.stdout.fnmatch_lines(["*not checked: this machine has no mi300x*"])
+
+
+def test_a_plan_is_printed_and_nothing_started(suite: pytest.Pytester) -> None:
+    result = perf(suite, "--tokgate-profile", "here", "--tokgate-plan", "--tokgate-budget", "45m")
+    assert result.ret == pytest.ExitCode.OK
+    result.assert_outcomes()
+    result.stdout.fnmatch_lines(
+        [
+            "tokgate: profile here (as asked), a budget of 45m",
+            "*server, workload * launches * requests * takes * smallest drop it will see*",
+            " embedded-smollm2 *",
+            "   code-c1 * no baseline*",
+            "launches take about * of 45m; *",
+            "no earlier run tells how long embedded-smollm2, llamacpp-cpu takes: 30 s assumed*",
+        ]
+    )
+    assert "\x1b[" not in result.stdout.str(), "plain text where nobody sees colours"
+    assert not (suite.path / "runs").exists()
+
+
+def test_the_plan_is_of_what_is_selected(suite: pytest.Pytester) -> None:
+    only = ("-k", "test_verdict and llamacpp-cpu and chat-c1 and ttft_s")
+    result = perf(suite, "--tokgate-profile", "here", "--tokgate-plan", *only)
+    assert result.ret == pytest.ExitCode.OK
+    text = result.stdout.str()
+    assert "chat-c1" in text
+    assert "code-c1" not in text
+    assert "embedded-smollm2" not in text
+    result.stdout.fnmatch_lines(["   chat-c1 * 2 * 2 × 6 *", "launches take about 2m"])
+
+
+def test_a_budget_has_the_first_launches_tell_how_long_they_take(suite: pytest.Pytester) -> None:
+    told = perf(
+        suite, "--tokgate-profile", "here", "--tokgate-budget", "45m", "--collect-only", "-q"
+    ).outlines
+    ids = [line.split("::")[1] for line in told if "::test_measure" in line]
+    assert ids[:6] == [
+        f"test_measure[{launch}-{workload}]"
+        for launch in ("embedded-smollm2-1", "llamacpp-cpu-1", "embedded-smollm2-2")
+        for workload in ("code-c1", "chat-c1")
+    ]
+    assert not (suite.path / "runs").exists()

@@ -1,14 +1,14 @@
-"""How many launches each server gets out of a budget of time, and what each cell will then see.
+"""How many launches each workload of each server gets out of a budget of time, and what each cell will then see.
 
-Servers come quietest first. When a server is `finished` before its planned launches, plan what has not
-started again with the time that is left: so the quiet ones' saved time reaches the noisy ones, and no
-server's plan changes once it is being looked at.
+A workload may be driven on fewer launches than its server is started: so the time goes to the noisy ones.
+Servers come quietest first. What is `finished` before its planned launches leaves its time to the servers
+that have not started: plan those again. No plan changes once it is being looked at.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -22,6 +22,9 @@ from tokgate.judge.verdict import Outcome, Verdict
 MOST_LAUNCHES = 20
 BASELINE_LAUNCHES = 10  # what a baseline should hold, and is taken to where there is none yet
 KEPT = 0.95  # the probability with which a drop as large as its promise should be found
+
+Driven = tuple[str, str]
+"""server, workload: what a pass of one launch drives."""
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,20 +48,25 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell's launches and the smallest drop (fraction) it will see at 80 % power; None where it can see none."""
+    """A cell's launches and the smallest drop (fraction) it will see at 80 % power.
+
+    Where `drop` is None, `unseen` says why in a few words; else it is empty.
+    """
 
     server: str
     workload: str
     metric: str
     launches: int
     drop: float | None
+    unseen: str = ""
 
 
 class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A server's launches, and the seconds they take in all."""
+    """A server's starts, the launches that drive each of its workloads, and the seconds of all that."""
 
     server: str
-    launches: int
+    starts: int
+    launches: dict[str, int]
     seconds: float
 
 
@@ -72,53 +80,123 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def plan(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, family: int = 0) -> Plan:
-    """Three launches for every server, then one more for whichever keeps its promises worst, while time lasts.
+    """Three launches for every workload, then one more for whichever keeps its promises worst, while time lasts.
 
-    It ends when every promise is kept in 95 of 100 runs, every server has 20 launches, or no launch fits.
-    Where history holds no scatter, half the promise is assumed. level, family: as for `judge`.
+    It ends when every promise is kept in 95 of 100 runs, every workload has 20 launches, or no launch fits.
+    One launch of the dearest server is kept back, so that a regression can be confirmed. Where history
+    holds no scatter, half the promise is assumed. level, family: as for `judge`.
     Raises ValueError: no cells, a time or scatter that is not finite and above zero, an empty reference.
     """
-    _check(cells, budget_s)
-    share = level / max(family, len(cells))
-    by_server: dict[str, list[Expected]] = {}
-    for cell in cells:
-        by_server.setdefault(cell.server, []).append(cell)
-    cost = {server: _launch_s(mine) for server, mine in by_server.items()}
-    launches = dict.fromkeys(by_server, FIRST_LOOK)
-    left = budget_s - sum(cost.values()) * FIRST_LOOK
+    share = _share(cells, level, family)
+    if not (math.isfinite(budget_s) and budget_s > 0):
+        raise ValueError(f"a budget is a finite number of seconds above zero, got {budget_s!r}")
+    costs = _Costs(cells)
+    launches = dict.fromkeys(costs.passes, FIRST_LOOK)
+    fits = costs.total(launches) <= budget_s
+    left = budget_s - costs.total(launches) - max(costs.launch(server) for server in costs.startups)
 
-    def need(server: str) -> float:
-        return max(_need(cell, launches[server], share) for cell in by_server[server])
+    def need(driven: Driven) -> float:
+        mine = [cell for cell in cells if (cell.server, cell.workload) == driven]
+        return max(_need(cell, launches[driven], share) for cell in mine)
 
+    needs = {driven: need(driven) for driven in launches}
     while takers := [
-        server
-        for server in by_server
-        if cost[server] <= left and launches[server] < MOST_LAUNCHES and need(server) > 1
+        driven
+        for driven in launches
+        if needs[driven] > 1 and launches[driven] < MOST_LAUNCHES and costs.one_more(driven, launches) <= left
     ]:
-        worst = max(takers, key=need)
+        worst = max(takers, key=lambda driven: needs[driven])
+        left -= costs.one_more(worst, launches)
         launches[worst] += 1
-        left -= cost[worst]
-    order = sorted(by_server, key=need)
-    return Plan(
-        servers=tuple(
-            ServerPlan(server=server, launches=launches[server], seconds=launches[server] * cost[server])
-            for server in order
-        ),
-        cells=tuple(_cell_plan(cell, launches[cell.server], share) for cell in cells),
-        total_s=budget_s - left,
-        fits=left >= 0,
-    )
+        needs[worst] = need(worst)
+    return _plan(cells, costs, launches, needs=needs, share=share, fits=fits)
+
+
+def fixed(cells: Sequence[Expected], launches: int, *, level: float = 0.01, family: int = 0) -> Plan:
+    """So many launches of everything, in the order of `cells`: what a run without a budget does.
+
+    Raises ValueError as `plan` does.
+    """
+    share = _share(cells, level, family)
+    costs = _Costs(cells)
+    needs = dict.fromkeys(costs.passes, 0.0)
+    return _plan(cells, costs, dict.fromkeys(costs.passes, launches), needs=needs, share=share, fits=True)
+
+
+def fewest_s(cells: Sequence[Expected]) -> float:
+    """Seconds of the three launches below which nothing can be decided; 0 for no cells."""
+    costs = _Costs(cells)
+    return costs.total(dict.fromkeys(costs.passes, FIRST_LOOK))
 
 
 def finished(verdicts: Sequence[Verdict]) -> bool:
-    """Whether a server's cells are all decided, so that its remaining launches can be saved.
+    """Whether cells are all decided, so that their remaining launches can be saved.
 
     A cell without a baseline never is: its launches are the next baseline.
     """
     return not any(verdict.outcome in {Outcome.INCONCLUSIVE, Outcome.NO_BASELINE} for verdict in verdicts)
 
 
-def _check(cells: Sequence[Expected], budget_s: float) -> None:
+class _Costs:
+    """What a start of each server and a pass of each of its workloads take, in seconds."""
+
+    def __init__(self, cells: Sequence[Expected]) -> None:
+        self.passes: dict[Driven, float] = {(cell.server, cell.workload): cell.pass_s for cell in cells}
+        self.startups: dict[str, float] = {}
+        for cell in cells:
+            self.startups[cell.server] = max(cell.startup_s, self.startups.get(cell.server, 0.0))
+
+    def launch(self, server: str) -> float:
+        """A launch that drives every workload of the server."""
+        return self.startups[server] + sum(s for driven, s in self.passes.items() if driven[0] == server)
+
+    def one_more(self, driven: Driven, launches: Mapping[Driven, int]) -> float:
+        """A pass, and a start too when no other workload has the server started so often."""
+        start = launches[driven] == self.starts(driven[0], launches)
+        return self.passes[driven] + (self.startups[driven[0]] if start else 0.0)
+
+    def starts(self, server: str, launches: Mapping[Driven, int]) -> int:
+        return max(count for driven, count in launches.items() if driven[0] == server)
+
+    def seconds(self, server: str, launches: Mapping[Driven, int]) -> float:
+        passes = sum(count * self.passes[one] for one, count in launches.items() if one[0] == server)
+        return self.starts(server, launches) * self.startups[server] + passes
+
+    def total(self, launches: Mapping[Driven, int]) -> float:
+        return sum(self.seconds(server, launches) for server in self.startups)
+
+
+def _plan(
+    cells: Sequence[Expected],
+    costs: _Costs,
+    launches: Mapping[Driven, int],
+    *,
+    needs: Mapping[Driven, float],
+    share: float,
+    fits: bool,
+) -> Plan:
+    worst = {
+        server: max(need for driven, need in needs.items() if driven[0] == server)
+        for server in costs.startups
+    }
+    return Plan(
+        servers=tuple(
+            ServerPlan(
+                server=server,
+                starts=costs.starts(server, launches),
+                launches={workload: count for (name, workload), count in launches.items() if name == server},
+                seconds=costs.seconds(server, launches),
+            )
+            for server in sorted(worst, key=lambda server: worst[server])
+        ),
+        cells=tuple(_cell_plan(cell, launches[cell.server, cell.workload], share) for cell in cells),
+        total_s=costs.total(launches),
+        fits=fits,
+    )
+
+
+def _share(cells: Sequence[Expected], level: float, family: int) -> float:
+    """The part of the error that each cell is sure of. Raises ValueError for cells that cannot be planned."""
     if not cells:
         raise ValueError("no cells to plan")
     for cell in cells:
@@ -129,22 +207,17 @@ def _check(cells: Sequence[Expected], budget_s: float) -> None:
                 raise ValueError(f"{name} of {what} is {value!r}; it must be finite and above zero")
         if cell.reference is not None and cell.values < 1:
             raise ValueError(f"the reference of {what} holds {cell.values} values; without any it is None")
-    if not (math.isfinite(budget_s) and budget_s > 0):
-        raise ValueError(f"a budget is a finite number of seconds above zero, got {budget_s!r}")
-
-
-def _launch_s(cells: Sequence[Expected]) -> float:
-    """Seconds of one launch: its start, and each of its workloads once."""
-    return max(cell.startup_s for cell in cells) + sum(
-        {cell.workload: cell.pass_s for cell in cells}.values()
-    )
+    return level / max(family, len(cells))
 
 
 def _need(cell: Expected, launches: int, share: float) -> float:
     """How many times its promise the drop is that the cell sees; above 1 it is not kept.
 
-    0 where launches are no help: against a history of nights, or a baseline without a spread.
+    0 where launches are no help: against a history of nights, or a baseline without a spread, or when
+    there are enough of them for the next baseline.
     """
+    if cell.reference is None and launches >= BASELINE_LAUNCHES:
+        return 0.0
     seen = _seen(cell, launches, share, power=KEPT)
     return 0.0 if cell.reference == "nights" or seen is None else seen / cell.promise
 
@@ -177,10 +250,19 @@ def _seen(cell: Expected, launches: int, share: float, *, power: float) -> float
 
 
 def _cell_plan(cell: Expected, launches: int, share: float) -> CellPlan:
+    drop, unseen = None, ""
+    if cell.reference is None:
+        unseen = "no baseline"
+    elif cell.cv is None:
+        unseen = "unknown"
+    else:
+        drop = _seen(cell, launches, share, power=POWER)
+        unseen = "" if drop is not None else "no spread"
     return CellPlan(
         server=cell.server,
         workload=cell.workload,
         metric=cell.metric,
         launches=launches,
-        drop=None if cell.reference is None else _seen(cell, launches, share, power=POWER),
+        drop=drop,
+        unseen=unseen,
     )

@@ -76,6 +76,17 @@ def log_moments(values: Sequence[float]) -> tuple[float, float]:
     return mean, sum([(log - mean) ** 2 for log in logs]) / (len(logs) - 1)
 
 
+def scatter(groups: Sequence[Sequence[float]]) -> float | None:
+    """The coefficient of variation within groups of values, pooled on the log scale; None where none shows.
+
+    Groups of one value say nothing and are passed over. Raises ValueError as `log_moments`.
+    """
+    told = [(len(group) - 1, log_moments(group)[1]) for group in groups if len(group) > 1]
+    df = sum(count for count, _ in told)
+    variance = math.fsum(count * one for count, one in told) / df if df else 0.0
+    return math.sqrt(math.expm1(variance)) or None
+
+
 def welch(current: Sequence[float], baseline: Sequence[float]) -> LogRatio:
     """current / baseline, independent launches with unequal variances (Welch 1947).
 

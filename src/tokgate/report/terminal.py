@@ -15,7 +15,8 @@ from tokgate.judge.metric import unit
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Ceiling, Measurement, Roofline
 from tokgate.measure.roofline import Use, use
-from tokgate.store.runs import RunRecord
+from tokgate.spec.units import time_text
+from tokgate.store.runs import RunRecord, Spending
 
 _STYLE = {
     Outcome.PASS: "green",
@@ -212,4 +213,17 @@ def _sentences(record: RunRecord) -> list[Text]:
         )
     ]
     lines += [Text(f"not checked: {what}", "yellow") for what in record.not_checked]
+    if record.spending is not None:
+        lines.append(Text(_spending(record.spending)))
     return lines
+
+
+def _spending(spending: Spending) -> str:
+    """`budget: 31m of 45m spent on 61 passes of 85 planned; ended: 9 decided, 2 planned`."""
+    stopped = Counter(str(one.stopped) for one in spending.launches if one.stopped is not None)
+    return (
+        f"budget: {time_text(spending.spent_s)} of {time_text(spending.budget_s)} spent on "
+        f"{sum(one.used for one in spending.launches)} passes of "
+        f"{sum(one.planned for one in spending.launches)} planned"
+        + (f"; ended: {', '.join(f'{count} {why}' for why, count in stopped.items())}" if stopped else "")
+    )

@@ -24,7 +24,7 @@ from tokgate.spec.metric import Metric
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RunRecord
 
-Provenance = Literal["measured", "reported", "published", "estimate"]
+Provenance = Literal["measured", "nights", "reported", "published", "estimate"]
 
 
 class BaselineCell(Spec, frozen=True, kw_only=True):
@@ -41,7 +41,8 @@ class BaselineCell(Spec, frozen=True, kw_only=True):
 class Baseline(Spec, frozen=True, kw_only=True):
     """What one server configuration measured.
 
-    provenance: measured here, reported by a person, published by others, or an estimate (never gates).
+    provenance: measured here, reported by a person, published by others, or an estimate (never gates);
+    nights: no figures, its runs since `date` are what the next is compared with.
     canary: what the model answers when it is sound.
     source: the run id, or the document. forced: why a run that would have been refused was accepted.
     """

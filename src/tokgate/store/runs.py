@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
@@ -24,6 +24,28 @@ SCHEMA = 1
 RECORD = "run.json"
 
 
+class Launches(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the plan of one server under one workload.
+
+    used: launches measured, a fresh one to confirm a regression included. stopped: early because all its
+    metrics were decided, as planned, or by the budget's end; None where it was not asked for, or goes on.
+    """
+
+    server: str
+    workload: str
+    planned: int
+    used: int
+    stopped: Literal["decided", "planned", "budget"] | None
+
+
+class Spending(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of a run's budget; spent_s: until the latest verdict, in seconds."""
+
+    budget_s: float
+    spent_s: float
+    launches: tuple[Launches, ...]
+
+
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run. Append-only while it lasts, immutable once `ended` is set.
 
@@ -33,6 +55,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     hypotheses: what was claimed when this run tested it, for whoever reads the record after the claim changed.
     conclusions: what was to follow from them together.
     not_checked: what this run could not check, each with its reason.
+    spending: by what plan a run with a budget went, None without one.
     """
 
     schema: int = SCHEMA
@@ -50,6 +73,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     not_checked: tuple[str, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    spending: Spending | None = None
 
 
 class RunWriter:
@@ -65,9 +89,14 @@ class RunWriter:
             msgspec.structs.replace(self.record, measurements=(*self.record.measurements, measurement))
         )
 
-    def set_verdicts(self, verdicts: tuple[Verdict, ...]) -> None:
-        """Replace the verdicts. Raises RecordError."""
-        self._write(msgspec.structs.replace(self.record, verdicts=verdicts))
+    def set_verdicts(self, verdicts: tuple[Verdict, ...], spending: Spending | None = None) -> None:
+        """Replace the verdicts, and what became of the budget. Raises RecordError."""
+        self._write(msgspec.structs.replace(self.record, verdicts=verdicts, spending=spending))
+
+    def add_not_checked(self, what: str) -> None:
+        """Say that something was not checked, and why; once. Raises RecordError."""
+        told = dict.fromkeys((*self.record.not_checked, what))
+        self._write(msgspec.structs.replace(self.record, not_checked=tuple(told)))
 
     def end(self) -> None:
         """State that the run is complete. Raises RecordError."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from random import Random
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from tokgate._exceptions import (
     ImageMissing,
     LaunchError,
     ModelMissing,
+    NotChecked,
     PortTaken,
     ServerExited,
 )
@@ -39,14 +40,22 @@ from tokgate.suite.cell import Watch, measure_cell
 from tokgate.suite.manipulation import differences, undeclared
 from tokgate.suite.plan import Cell, Experiment
 
+T = TypeVar("T")
 Arm = Literal["a", "b"]
 Order = Literal["abba", "baab"]
+LAUNCHES_ALONE = 2
+"""Launches for each block asked for, of a hypothesis about one server."""
+
 _NOT_A_FINDING = (DockerUnavailable, ImageMissing, ModelMissing, PortTaken)
 """Why an arm was not tried, which says nothing about the arm."""
 _NO_ROOFLINE = (
     "what the chip allows is not known: the profile names no hardware, or the server states too little of its "
     "model (bytes_per_token, parameters_per_token)"
 )
+
+
+class _BreakOff(Exception):
+    """There is no room for another launch."""
 
 
 class _Ended(Exception):
@@ -61,18 +70,21 @@ def run_experiment(
     writer: RunWriter,
     *,
     blocks: int,
+    goes_on: Callable[[int], bool],
     around: Callable[[str], AbstractContextManager[Watch]],
 ) -> Verdict:
     """Check the treatment from inside both arms, then measure the blocks; each launch is on disk as it ends.
 
-    around: entered while something runs, with its title. Raises RecordError.
+    blocks: at most so many; goes_on: asked before each launch with how many there were, and a block that
+    is broken off does not count. around: entered while something runs, with its title.
+    Raises RecordError, NotChecked: not one whole block.
     """
     orders = block_orders(experiment.hypothesis, blocks)
     try:
-        run = _Run(experiment, writer, around)
+        run = _Run(experiment, writer, goes_on, around)
         if experiment.hypothesis.claim.reach is not None:
             return run.reach()
-        return run.alone(2 * blocks) if experiment.b is None else run.blocks(orders)
+        return run.alone(LAUNCHES_ALONE * blocks) if experiment.b is None else run.blocks(orders)
     except _Ended as ended:
         return ended.verdict
 
@@ -88,30 +100,47 @@ class _Run:
         self,
         experiment: Experiment,
         writer: RunWriter,
+        goes_on: Callable[[int], bool],
         around: Callable[[str], AbstractContextManager[Watch]],
     ) -> None:
-        self.experiment, self.writer, self.around = experiment, writer, around
+        self.experiment, self.writer = experiment, writer
+        self.goes_on, self.around = goes_on, around
         self.hypothesis = experiment.hypothesis
         self.metric = self.hypothesis.claim.metric or experiment.a.workload.gated[0]
         self.other: Server | None = None
         self.launches: dict[Arm, int] = {"a": 0, "b": 0}
 
     def blocks(self, orders: tuple[Order, ...]) -> Verdict:
-        # The arm that runs second is looked into first: the check then costs one start-up, not two.
-        with self._launched("b" if orders[0] == "abba" else "a") as other:
-            self.other = other
-        return decide(self.hypothesis, [self._block(order) for order in orders])
+        done: list[Block] = []
+        with suppress(_BreakOff):
+            self._ask()
+            # The arm that runs second is looked into first: the check then costs one start-up, not two.
+            with self._launched("b" if orders[0] == "abba" else "a") as other:
+                self.other = other
+            for order in orders:
+                done.append(self._block(order))  # noqa: PERF401 (what was done before a break counts)
+        return decide(self.hypothesis, self._enough(done))
 
     def alone(self, launches: int) -> Verdict:
         """Arm A beside what the chip allows."""
         shares: list[float] = []
-        for _ in range(launches):
-            found = self._measured("a")
-            used = use(found.roofline, self.metric, found.gated[self.metric])
-            if used is None or (share := getattr(used, f"of_{self.hypothesis.claim.of}")) is None:
-                self._invalid(_NO_ROOFLINE)
-            shares.append(share)
-        return decide_share(self.hypothesis, shares)
+        with suppress(_BreakOff):
+            for _ in range(launches):
+                found = self._measured("a")
+                used = use(found.roofline, self.metric, found.gated[self.metric])
+                if used is None or (share := getattr(used, f"of_{self.hypothesis.claim.of}")) is None:
+                    self._invalid(_NO_ROOFLINE)
+                shares.append(share)
+        return decide_share(self.hypothesis, self._enough(shares))
+
+    def _ask(self) -> None:
+        if not self.goes_on(sum(self.launches.values())):
+            raise _BreakOff
+
+    def _enough(self, done: list[T]) -> list[T]:
+        if not done:
+            raise NotChecked(f"{self.hypothesis.name}: the budget was spent before one block of it was done")
+        return done
 
     def reach(self) -> Verdict:
         """What the chip allows arm A, without a launch."""
@@ -140,6 +169,7 @@ class _Run:
 
     def _measured(self, arm: Arm) -> Measurement:
         """A valid measurement, which has the claimed metric, of a fresh launch of an arm."""
+        self._ask()
         self.launches[arm] += 1
         launch = self.launches[arm]
         with self._launched(arm) as server:

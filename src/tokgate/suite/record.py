@@ -13,9 +13,14 @@ from tokgate.suite.plan import Plan
 
 def open_run(plan: Plan, folder: Path, *, command: Sequence[str]) -> RunWriter:
     """Write the first record of a run into its folder. Raises RecordError."""
+    return RunWriter(folder, first_record(plan, run_id=folder.name, command=command))
+
+
+def first_record(plan: Plan, *, run_id: str, command: Sequence[str]) -> RunRecord:
+    """What is known before anything is measured."""
     fingerprint = read_fingerprint()
-    record = RunRecord(
-        run_id=folder.name,
+    return RunRecord(
+        run_id=run_id,
         started=now(),
         tokgate=__version__,
         command=tuple(command),
@@ -29,4 +34,3 @@ def open_run(plan: Plan, folder: Path, *, command: Sequence[str]) -> RunWriter:
         conclusions=plan.profile.conclusions,
         not_checked=plan.not_checked,
     )
-    return RunWriter(folder, record)

@@ -1,0 +1,61 @@
+"""What a run will do, before it does it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from io import StringIO
+
+from rich.console import Console, Group
+from rich.table import Table
+from rich.text import Text
+
+from tokgate.judge.plan import CellPlan, Driven, Plan
+from tokgate.spec.units import time_text
+
+
+def planned(
+    plan: Plan | None, *, requests: Mapping[Driven, int], notes: Sequence[str], width: int, colour: bool
+) -> str:
+    """A row for each server × workload with the smallest drop each metric will see, then the notes.
+
+    requests: timed on each launch; notes: a sentence each. The text is `width` columns wide.
+    """
+    console = Console(
+        file=StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
+    )
+    table = [_table(plan, requests)] if plan is not None else []
+    with console.capture() as captured:
+        console.print(Group(*table, *[Text(note) for note in notes]))
+    return captured.get().rstrip()
+
+
+def _table(plan: Plan, requests: Mapping[Driven, int]) -> Table:
+    table = Table(title="plan", title_justify="left", box=None)
+    table.add_column("server, workload", no_wrap=True)
+    table.add_column("launches", justify="right", no_wrap=True)
+    table.add_column("requests", justify="right", no_wrap=True)
+    table.add_column("takes", justify="right", no_wrap=True)
+    table.add_column("smallest drop it will see")
+    for server in plan.servers:
+        table.add_row(
+            Text(server.server, style="bold"), str(server.starts), "", time_text(server.seconds), ""
+        )
+        for workload, launches in server.launches.items():
+            cells = [one for one in plan.cells if (one.server, one.workload) == (server.server, workload)]
+            each = requests[server.server, workload]
+            table.add_row(f"  {workload}", str(launches), f"{launches} × {each}", "", _sees(cells))
+    return table
+
+
+def _sees(cells: Sequence[CellPlan]) -> str:
+    """`decode_tps 2.1%, ttft_s 6.0%; goodput_rps no spread`, or one reason for all of them."""
+    told = [f"{cell.metric} {cell.drop:.1%}" for cell in cells if cell.drop is not None]
+    why = {
+        cell.unseen: [one.metric for one in cells if one.unseen == cell.unseen]
+        for cell in cells
+        if cell.unseen
+    }
+    if not told and len(why) == 1:
+        return next(iter(why))
+    unseen = [f"{', '.join(metrics)} {reason}" for reason, metrics in why.items()]
+    return "; ".join(([", ".join(told)] if told else []) + unseen)

@@ -1,0 +1,190 @@
+"""Budget: the time a run may take, and which launches it still has room for.
+
+The clock runs from `begin`. A server's plan is made when it starts, with the time that is left then, and
+stays; one of which nothing is known is launched once before anything else, and planned with what that took.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+import msgspec
+
+from tokgate.judge.plan import MOST_LAUNCHES, Driven, Expected, Plan, fewest_s, plan
+from tokgate.judge.sequential import FIRST_LOOK
+from tokgate.store.runs import Launches, Spending
+
+LEAST_BLOCKS = 2
+ASSUMED_BLOCK_S = 240.0
+MOST_BLOCKS = 10
+"""Blocks A B B A of a hypothesis, 20 launches of each arm, beyond which time is better saved."""
+
+
+class Room(msgspec.Struct, frozen=True, kw_only=True):
+    """What a budget holds: the plan of the servers that fit, None if none does, and those that do not."""
+
+    plan: Plan | None
+    left_out: tuple[str, ...]
+
+    def launches(self, server: str) -> dict[str, int] | None:
+        """By workload; None when the server does not fit."""
+        planned = self.plan.servers if self.plan else ()
+        return next((one.launches for one in planned if one.server == server), None)
+
+
+def divide(cells: Sequence[Expected], seconds: float, *, family: int) -> Room:
+    """A plan of as many servers as fit, the last ones left out. cells: in the order of servers."""
+    servers = tuple(dict.fromkeys(cell.server for cell in cells))
+    for count in range(len(servers), 0, -1):
+        fitting = [cell for cell in cells if cell.server in servers[:count]]
+        if fewest_s(fitting) <= seconds:
+            return Room(plan=plan(fitting, seconds, family=family), left_out=servers[count:])
+    return Room(plan=None, left_out=servers)
+
+
+class Budget:
+    """The time of one run.
+
+    seconds: in all; cells: what will be measured, in the order of servers; timed: the servers whose times
+    were seen; blocks_s: what a block of each hypothesis should take, None where nothing tells;
+    family: as for `judge`; clock: seconds, monotonic.
+    """
+
+    def __init__(
+        self,
+        seconds: float,
+        cells: Sequence[Expected],
+        *,
+        timed: frozenset[str],
+        blocks_s: Mapping[str, float | None],
+        family: int,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.seconds, self.timed, self.family = seconds, timed, family
+        self.cells, self.blocks_s = list(cells), dict(blocks_s)
+        self._clock, self._began = clock, clock()
+        self._planned: dict[str, dict[str, int]] = {}
+        self._first: dict[Driven, tuple[float, float]] = {}
+        self._out: set[Driven] = set()
+        # The gate and the experiments share by what their least would take.
+        gate, experiments = fewest_s(self.cells), LEAST_BLOCKS * self._blocks_s()
+        self.gate_s = seconds * gate / (gate + experiments) if gate else 0.0
+        self.room = divide(self.cells, self.gate_s, family=family)
+
+    def begin(self) -> None:
+        """Start the clock."""
+        self._began = self._clock()
+
+    @property
+    def spent_s(self) -> float:
+        return self._clock() - self._began
+
+    def rank(self, server: str, launch: int) -> tuple[int, int, int]:
+        """Launches sort by it: first what tells the times, then the quietest server, whose time others get."""
+        planned = [one.server for one in self.room.plan.servers] if self.room.plan else []
+        order = (*planned, *self.room.left_out)
+        tells = launch == 1 and server not in self.timed
+        return 0 if tells else 1, order.index(server), launch
+
+    def most(self, driven: Driven) -> int:
+        """Launches that a workload may come to, with all that others can leave it, and a fresh one."""
+        server, workload = driven
+        if server not in self.timed:
+            return MOST_LAUNCHES + 1
+        mine = [cell for cell in self.cells if cell.server == server]
+        others = fewest_s(self.cells) - fewest_s(mine)
+        alone = divide(mine, self.gate_s - others, family=self.family).launches(server)
+        return (alone or self.planned(server))[workload] + 1
+
+    def planned(self, server: str) -> dict[str, int]:
+        """Launches by workload: as planned when the server started, else as they would be now."""
+        if server in self._planned:
+            return self._planned[server]
+        waiting = [cell for cell in self.cells if cell.server not in self._planned]
+        waiting.sort(key=lambda cell: cell.server != server)
+        names = {cell.server for cell in waiting}
+        sunk = sum(pass_s for (name, _), (_, pass_s) in self._first.items() if name in names)
+        sunk += sum({name: start for (name, _), (start, _) in self._first.items() if name in names}.values())
+        launches = divide(waiting, self.gate_s - self.spent_s + sunk, family=self.family).launches(server)
+        # Where not even the fewest fit, it is the clock that ends them.
+        return launches or {cell.workload: FIRST_LOOK for cell in waiting if cell.server == server}
+
+    def why_not(self, driven: Driven, launch: int, *, live: bool, fresh: bool) -> str | None:
+        """Why this launch of a workload must not be measured; None when it may be.
+
+        live: whether the server is up in this launch. fresh: whether it awaits one to confirm a regression,
+        which may use what the whole budget has left.
+        """
+        server, workload = driven
+        if launch > 1 or server in self.timed:
+            planned = self._planned.setdefault(server, self.planned(server))[workload]
+            if launch > planned + fresh:
+                return f"the plan holds {planned} launches of {server} × {workload}"
+        if self.spent_s + self._takes(driven, live=live) > (self.seconds if fresh else self.gate_s):
+            self._out.add(driven)
+            return f"the budget has no room for launch {launch} of {server} × {workload}"
+        return None
+
+    def _takes(self, driven: Driven, *, live: bool) -> float:
+        """Seconds of a pass, and of the start before it; 0 where nothing is known of them."""
+        mine = [cell for cell in self.cells if cell.server == driven[0]]
+        seen = driven[0] in self.timed or driven in self._first
+        start_s = 0.0 if live or not seen else max(cell.startup_s for cell in mine)
+        return start_s + (next(cell.pass_s for cell in mine if cell.workload == driven[1]) if seen else 0.0)
+
+    def learn(self, driven: Driven, *, startup_s: float, pass_s: float) -> None:
+        """What the first launch took, in seconds above zero, of a server of which nothing was known."""
+        if driven[0] in self.timed or driven in self._first:
+            return
+        self._first[driven] = startup_s, pass_s
+        for at, cell in enumerate(self.cells):
+            if cell.server == driven[0]:
+                pass_of_it = pass_s if cell.workload == driven[1] else cell.pass_s
+                self.cells[at] = msgspec.structs.replace(cell, startup_s=startup_s, pass_s=pass_of_it)
+
+    def experiment(self, name: str, *, block: int) -> Callable[[int], bool]:
+        """Whether this experiment may go on, by the number of launches it has behind it; asked before each.
+
+        block: launches that count only together. It has what its blocks weigh among the experiments still
+        to come, and breaks off inside a block only when the whole budget is spent.
+        """
+        began, all_s, seen_s = self.spent_s, self._blocks_s(), self.blocks_s.pop(name)
+        share = (all_s - self._blocks_s()) / all_s if all_s else 1.0
+        until = began + max(self.seconds - began, 0.0) * share
+
+        def goes_on(launches: int) -> bool:
+            spent = self.spent_s
+            if launches % block:
+                return spent < self.seconds
+            block_s = (spent - began) / launches * block if launches else seen_s or 0.0
+            return spent + block_s <= until
+
+        return goes_on
+
+    def _blocks_s(self) -> float:
+        """A block of each hypothesis still to come."""
+        return sum(ASSUMED_BLOCK_S if one is None else one for one in self.blocks_s.values())
+
+    def spending(self, used: Mapping[Driven, int], decided: frozenset[Driven]) -> Spending:
+        """For the record. used: launches measured; decided: workloads whose metrics all are."""
+
+        def launches(driven: Driven) -> Launches:
+            plan = self._planned.get(driven[0]) or self.room.launches(driven[0]) or {}
+            planned, count = plan.get(driven[1], 0), used.get(driven, 0)
+            stopped: Literal["decided", "planned", "budget"] | None = None
+            if planned and count >= planned:
+                stopped = "planned"
+            elif driven in self._out:  # what the end left open is decided by then, too
+                stopped = "budget"
+            elif driven in decided:
+                stopped = "decided"
+            return Launches(
+                server=driven[0], workload=driven[1], planned=planned, used=count, stopped=stopped
+            )
+
+        known = dict.fromkeys((cell.server, cell.workload) for cell in self.cells)
+        return Spending(
+            budget_s=self.seconds, spent_s=self.spent_s, launches=tuple(launches(one) for one in known)
+        )

@@ -1,0 +1,111 @@
+"""What the runs before say of the cells to come: how long they take, and how much they scatter."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from tokgate.judge.gate import Reference
+from tokgate.judge.looks import Key
+from tokgate.judge.metric import default_promise, default_tolerance
+from tokgate.judge.plan import Expected
+from tokgate.judge.stats import scatter
+from tokgate.store.history import Cost
+from tokgate.suite.past import Past
+from tokgate.suite.plan import Cell, Experiment, Plan
+from tokgate.suite.reference import References
+
+ASSUMED_S = 30.0
+"""A start-up, and a pass of a workload, until one was seen."""
+
+INSTANT_S = 0.001
+"""The start-up of a server that is already up; a plan wants a time above zero."""
+
+
+class Estimates(msgspec.Struct, frozen=True, kw_only=True):
+    """cells: in the order of servers. timed: servers whose times were seen, not assumed.
+
+    blocks_s: by hypothesis, what one block A B B A should take, in seconds; None where no run tells.
+    """
+
+    cells: tuple[Expected, ...]
+    timed: frozenset[str]
+    blocks_s: dict[str, float | None]
+
+
+def estimate(
+    plan: Plan,
+    keys: Iterable[Key],
+    experiments: Iterable[Experiment],
+    *,
+    past: Past,
+    references: References,
+) -> Estimates:
+    """keys: the cells to come; experiments: those that will be tested. Raises SpecError."""
+    keys = tuple(keys)
+    costs = past.costs
+    timed = {key[0] for key in keys} - {key[0] for key in keys if not _known(costs.get(key[:2]))}
+    return Estimates(
+        cells=tuple(_expected(plan.cell(*key[:2]), key, past, references) for key in keys),
+        timed=frozenset(timed),
+        blocks_s={one.hypothesis.name: _block_s(one, past) for one in experiments},
+    )
+
+
+def _expected(cell: Cell, key: Key, past: Past, references: References) -> Expected:
+    server, workload, metric = key
+    reference, _ = references.of(key)
+    startup_s, pass_s = _times(past.costs.get((server, workload)))
+    tolerance, promise = limits(cell, metric)
+    return Expected(
+        server=server,
+        workload=workload,
+        metric=metric,
+        startup_s=startup_s,
+        pass_s=pass_s,
+        tolerance=tolerance,
+        promise=promise,
+        cv=_cv(key, past, reference),
+        reference=reference.kind if reference else None,
+        values=len(reference.values) if reference else 0,
+    )
+
+
+def limits(cell: Cell, metric: str) -> tuple[float, float]:
+    """Tolerance and promise of a cell's metric (fractions): the workload's, else the gate's."""
+    tolerance = {str(name): value for name, value in cell.workload.tolerance.items()}
+    promise = {str(name): value for name, value in cell.workload.promise.items()}
+    return (
+        tolerance.get(metric, default_tolerance(metric)),
+        promise.get(metric, default_promise(metric)),
+    )
+
+
+def _cv(key: Key, past: Past, reference: Reference | None) -> float | None:
+    if reference is not None and reference.kind == "nights":
+        return scatter([reference.values])
+    launches: list[Sequence[float]] = [point.launches for point in past.points(key)]
+    if reference is not None and reference.kind == "launches":
+        launches.append(reference.values)
+    return scatter(launches)
+
+
+def _known(cost: Cost | None) -> bool:
+    return cost is not None and cost.pass_s is not None
+
+
+def _times(cost: Cost | None) -> tuple[float, float]:
+    if cost is None or cost.pass_s is None:
+        return ASSUMED_S, ASSUMED_S
+    return max(cost.startup_s or 0.0, INSTANT_S), max(cost.pass_s, INSTANT_S)
+
+
+def _block_s(experiment: Experiment, past: Past) -> float | None:
+    """Two launches of each arm, by what its server took under that workload in other runs."""
+    if experiment.hypothesis.claim.reach is not None:
+        return 0.0
+    arms = [(arm.server.name, arm.workload.name) for arm in (experiment.a, experiment.b) if arm is not None]
+    if not all(_known(past.costs.get(arm)) for arm in arms):
+        return None
+    return 2 * sum(sum(_times(past.costs.get(arm))) for arm in arms)

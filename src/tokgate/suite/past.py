@@ -1,0 +1,52 @@
+"""Past: the earlier runs of this machine that tonight's cells can be compared with, and what they cost."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+
+from tokgate.judge.looks import Key
+from tokgate.judge.verdict import Outcome
+from tokgate.machine.fingerprint import fingerprint_id
+from tokgate.store.history import Cost, Point, read_costs, read_history
+from tokgate.store.runs import RunRecord
+from tokgate.store.summary import digest
+
+NIGHTS = (10, 20)
+"""How many comparable nights stand in for a baseline, and how many are looked back at."""
+
+
+class Past:
+    """Runs below `out` on the machine of `record`, itself left out; read when first asked for."""
+
+    def __init__(self, out: Path, record: RunRecord) -> None:
+        self._out, self._record = out, record
+        self._box = fingerprint_id(record.fingerprint)
+
+    @cached_property
+    def costs(self) -> dict[tuple[str, str], Cost]:
+        """What a launch takes, by server and workload. Raises RecordError."""
+        return read_costs(self._out, fingerprint=self._box) if self._out.is_dir() else {}
+
+    @cached_property
+    def _points(self) -> dict[tuple[str, str, str, str], tuple[Point, ...]]:
+        series = read_history(self._out, fingerprint=self._box) if self._out.is_dir() else ()
+        return {(one.server, one.workload, one.metric, one.conditions): one.points for one in series}
+
+    def points(self, key: Key, *, since: str = "") -> tuple[Point, ...]:
+        """The last nights of a cell under today's conditions: whole, valid, and not regressed.
+
+        since: an ISO date; nights before it do not count. Raises RecordError.
+        """
+        conditions = digest(self._record.conditions[key[1]])
+        good = [
+            point
+            for point in self._points.get((*key, conditions), ())
+            if point.valid
+            and point.value > 0
+            and point.outcome is not Outcome.REGRESSED
+            and point.provenance == "measured"
+            and point.run_id != self._record.run_id
+            and point.started >= since
+        ]
+        return tuple(good[-NIGHTS[1] :])

@@ -1,0 +1,96 @@
+"""Preview: what the selected tests will measure, how long it takes, and what that will see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from tokgate.judge.looks import Key
+from tokgate.judge.plan import Driven, fixed
+from tokgate.judge.plan import Plan as LaunchPlan
+from tokgate.spec.units import time_text
+from tokgate.suite.budget import Budget
+from tokgate.suite.estimate import ASSUMED_S, Estimates, estimate
+from tokgate.suite.past import Past
+from tokgate.suite.plan import Experiment, Plan
+from tokgate.suite.reference import References
+
+
+class Chosen(msgspec.Struct, frozen=True, kw_only=True):
+    """What of a plan was selected: the verdicts it will give, what it measures besides, and the hypotheses."""
+
+    family: tuple[Key, ...] = ()
+    driven: tuple[Driven, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+
+
+class Preview(msgspec.Struct, frozen=True, kw_only=True):
+    """The launches, None when only hypotheses are tested, requests on each, and what else to know, in sentences."""
+
+    plan: LaunchPlan | None
+    requests: dict[Driven, int]
+    notes: tuple[str, ...]
+
+
+def estimate_chosen(plan: Plan, chosen: Chosen, *, past: Past, references: References) -> Estimates:
+    """What is expected of all that will be measured; what gets no verdict, by its first metric."""
+    judged = {key[:2] for key in chosen.family}
+    unjudged = [(*one, plan.cell(*one).workload.gated[0]) for one in chosen.driven if one not in judged]
+    order = {name: at for at, name in enumerate(plan.servers)}
+    keys = sorted([*chosen.family, *unjudged], key=lambda key: order[key[0]])
+    return estimate(plan, keys, chosen.experiments, past=past, references=references)
+
+
+def preview(
+    plan: Plan, chosen: Chosen, estimates: Estimates, budget: Budget | None, *, blocks: int
+) -> Preview:
+    """blocks: of each hypothesis, where no budget decides it."""
+    launches = None
+    if budget is not None:
+        launches = budget.room.plan
+    elif estimates.cells:
+        launches = fixed(estimates.cells, plan.launches, family=len(chosen.family))
+    driven = dict.fromkeys((cell.server, cell.workload) for cell in estimates.cells)
+    return Preview(
+        plan=launches,
+        requests={one: plan.cell(*one).workload.requests for one in driven},
+        notes=tuple(_notes(launches, estimates, budget, blocks)),
+    )
+
+
+def _notes(
+    launches: LaunchPlan | None, estimates: Estimates, budget: Budget | None, blocks: int
+) -> Iterator[str]:
+    if launches is not None:
+        yield (
+            f"launches take about {time_text(launches.total_s)}"
+            if budget is None
+            else f"launches take about {time_text(launches.total_s)} of {time_text(budget.seconds)}; what is decided "
+            "early leaves its time to what starts later, and one launch is kept back to confirm a regression"
+        )
+    if budget is not None:
+        for server in budget.room.left_out:
+            yield f"no room: {server} has its turn only if the others leave time"
+    blocks_s = estimates.blocks_s
+    for name, block_s in blocks_s.items():
+        if budget is not None:
+            share = (
+                f"the time that is left, shared among {len(blocks_s)}"
+                if len(blocks_s) > 1
+                else "what is left"
+            )
+            takes = "not known yet" if block_s is None else f"about {time_text(block_s)}"
+            yield f"hypothesis {name}: as many blocks as fit in {share}; a block takes {takes}"
+        else:
+            takes = "an unknown time" if block_s is None else f"about {time_text(blocks * block_s)}"
+            yield f"hypothesis {name}: {blocks} blocks, {takes}"
+    unseen = [
+        name for name in dict.fromkeys(cell.server for cell in estimates.cells) if name not in estimates.timed
+    ]
+    if unseen:
+        then = "" if budget is None else "; its first launch is measured before anything else, and tells"
+        yield (
+            f"no earlier run tells how long {', '.join(unseen)} takes: {ASSUMED_S:.0f} s assumed for its start "
+            f"and for each workload{then}"
+        )

@@ -1,0 +1,68 @@
+"""What each cell of a run is compared with: its stored baseline or, where there is none, the nights before."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import msgspec
+
+from tokgate.judge.gate import Reference
+from tokgate.judge.looks import Key
+from tokgate.measure.measurement import Answers
+from tokgate.spec.metric import Metric
+from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
+from tokgate.store.runs import RunRecord
+from tokgate.suite.past import NIGHTS, Past
+
+
+class References:
+    """The references of one run. folder: its baselines; past: the runs before it."""
+
+    def __init__(self, folder: Path, record: RunRecord, past: Past) -> None:
+        self._record, self._past = record, past
+        self._baseline = cache(lambda server: read_baseline(folder / f"{server}.yaml"))
+
+    def of(self, key: Key) -> tuple[Reference | None, str]:
+        """What this cell is compared with, or None and why there is nothing. Raises SpecError, RecordError."""
+        server, workload, metric = key
+        baseline: Baseline | None = self._baseline(server)
+        if baseline is None or baseline.provenance == "nights":
+            return self._nights(key, baseline)
+        gap = why_not_comparable(
+            baseline,
+            workload,
+            conditions=self._record.conditions[workload],
+            fingerprint=self._record.fingerprint,
+        )
+        if gap is not None:
+            return None, gap
+        values = baseline.cells[workload].metrics.get(msgspec.convert(metric, Metric))
+        if not values:
+            return None, f"the baseline has no {metric}"
+        return _stored(baseline, values, baseline.cells[workload].cpu_gflops), ""
+
+    def answers(self, server: str) -> Answers | None:
+        """What the server's model answers when it is sound, by its baseline. Raises SpecError."""
+        baseline: Baseline | None = self._baseline(server)
+        return None if baseline is None else baseline.canary
+
+    def _nights(self, key: Key, baseline: Baseline | None) -> tuple[Reference | None, str]:
+        points = self._past.points(key, since=str(baseline.date) if baseline else "")
+        if len(points) >= NIGHTS[0]:
+            label = f"the last {len(points)} nights, {points[0].started[:10]} to {points[-1].started[:10]}"
+            values = tuple(point.value for point in points)
+            return Reference(kind="nights", values=values, label=label), ""
+        seen = f"{len(points)} of the {NIGHTS[0]} nights it takes"
+        if baseline is not None:
+            return None, f"it is compared with its nights since {baseline.date}, and there are {seen}"
+        accept = f"tokgate baseline accept {self._record.run_id} --server {key[0]}"
+        return None, f"no baseline is stored; `{accept}` makes this run one (without: {seen} instead)"
+
+
+def _stored(baseline: Baseline, values: tuple[float, ...], cpu_gflops: tuple[float, ...]) -> Reference:
+    if baseline.provenance == "measured":
+        label = f"baseline of {baseline.date} ({baseline.source}, {len(values)} launches)"
+        return Reference(kind="launches", values=values, label=label, cpu_gflops=cpu_gflops)
+    label = f"one figure {baseline.provenance} on {baseline.date} ({baseline.source})"
+    return Reference(kind="figure", values=values[:1], label=label)

@@ -1,0 +1,151 @@
+"""A run with a budget on llama.cpp's real server: it stops early, keeps to its time, says what it could not check."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+UNDISTURBED = """
+
+import msgspec
+import tokgate.suite.session as session
+
+def measure_cell(*args, _measure=session.measure_cell, **named):
+    found = _measure(*args, **named)
+    problems = tuple(one for one in found.problems if one.rule not in {rules})
+    return msgspec.structs.replace(found, problems=problems, valid=not problems)
+
+session.measure_cell = measure_cell
+"""
+"""For a project's conftest.py: what other programs on this machine do to a measurement is not the point here."""
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any:
+    """A project in which the suite ran once."""
+    project = undisturbed(make_project(tmp_path_factory.mktemp("measured")))
+    finished = project.perf("--tokgate-profile", "brief")
+    assert finished.code == 0, finished.output
+    return project
+
+
+@pytest.fixture
+def after_first(measured: Any, tmp_path: Path) -> Any:
+    """A copy of it to go on from."""
+    shutil.copytree(measured.folder, tmp_path, dirs_exist_ok=True)
+    return type(measured)(tmp_path)
+
+
+def undisturbed(project: Any) -> Any:
+    """The project, in which nothing another program does makes a measurement invalid."""
+    conftest = project.folder / "conftest.py"
+    conftest.write_text(conftest.read_text() + UNDISTURBED.replace("{rules}", repr(set(project.DISTURBED))))
+    return project
+
+
+def accept(project: Any, *factors: float) -> None:
+    """Accept the run, then have its baseline hold its first launch's speed times each of these."""
+    accepted = project.tokgate("baseline", "accept", "latest")
+    assert accepted.code == 0, accepted.output
+    (path,) = project.folder.glob("baselines/local/*/embedded-smollm2.yaml")
+    stored = yaml.safe_load(path.read_text())
+    cell = stored["cells"]["brief"]
+    for metric, values in cell["metrics"].items():
+        cell["metrics"][metric] = [
+            values[0] / factor if metric == "ttft_s" else values[0] * factor for factor in factors
+        ]
+    cell.pop("cpu_gflops", None)
+    path.write_text(yaml.safe_dump(stored, sort_keys=False))
+
+
+def test_what_is_clear_stops_early_and_the_record_says_so(after_first: Any) -> None:
+    project = after_first
+    wide = [0.8, 0.9, 1.0, 1.1, 1.2] * 2
+    accept(project, *[0.01 * factor for factor in wide])  # a hundred times slower than it is
+    finished = project.perf("--tokgate-profile", "brief", "--tokgate-budget", "30m", "-rs")
+    assert finished.code == 0, finished.output
+    record = project.record()
+    assert {one["outcome"] for one in record["verdicts"]} == {"improved"}
+    (launches,) = record["spending"]["launches"]
+    assert launches["stopped"] == "decided"
+    assert 3 <= launches["used"] < launches["planned"]
+    assert [one["launch"] for one in record["measurements"]] == list(range(1, launches["used"] + 1))
+    assert f"embedded-smollm2 × brief was decided after {launches['used']} launches" in finished.output
+    assert "smallest drop it will see" in finished.output
+
+
+def test_the_clock_ends_a_run_that_was_planned_too_long(after_first: Any) -> None:
+    project = after_first
+    (first,) = project.runs
+    record = json.loads((first / "run.json").read_bytes())
+    for one in record["measurements"]:  # as if a launch took no time: many are planned
+        one["facts"]["startup_s"] = one["host"]["duration_s"] = 0.01
+        one["warmup_passes"] = 0
+    (first / "run.json").write_text(json.dumps(record))
+    finished = project.perf("--tokgate-profile", "brief", "--tokgate-budget", "12s")
+    assert finished.code == 0, finished.output
+    record = project.record()
+    spending = record["spending"]
+    (launches,) = spending["launches"]
+    assert launches["stopped"] == "budget"
+    assert 0 < launches["used"] == len(record["measurements"]) < launches["planned"]
+    times = [record["started"], *(one["started"] for one in record["measurements"])]
+    longest = max((b - a).total_seconds() for a, b in pairwise(map(datetime.fromisoformat, times)))
+    assert spending["spent_s"] < spending["budget_s"] + 2 * longest
+    assert {one["launches"] for one in record["verdicts"]} == {launches["used"]}
+
+
+def test_what_a_budget_has_no_room_for_is_not_checked(project: Any) -> None:
+    second = project.folder / "fixtures" / "servers" / "second.yaml"
+    second.write_text("extends: embedded-smollm2\ndescription: the same again\n")
+    profile = (
+        "description: of a test\ncells:\n  - servers: [embedded-smollm2, second]\n    workloads: [brief]\n"
+    )
+    (project.folder / "fixtures" / "profiles" / "both.yaml").write_text(profile)
+    finished = project.perf("--tokgate-profile", "both", "--tokgate-budget", "1s", "-rs")
+    record = project.record()
+    assert {one["server"] for one in record["measurements"]} == {"embedded-smollm2"}
+    gap = "second × brief: the budget was spent before its first launch"
+    assert gap in record["not_checked"]
+    assert f"not checked: {gap}" in finished.output
+    assert {one["server"] for one in record["verdicts"]} == {"embedded-smollm2"}
+    anew = ("--tokgate-out", "anew", "--tokgate-require")  # where no run tells how long anything takes
+    required = project.perf("--tokgate-profile", "both", "--tokgate-budget", "1s", *anew)
+    assert required.code != 0
+    assert f"not checked: {gap}" in required.output
+
+
+def test_strict_fails_what_cannot_be_told(after_first: Any) -> None:
+    project = after_first
+    accept(project, 0.5, 2.0)  # so wide that nothing follows from two launches
+    lenient = project.perf("--tokgate-profile", "brief")
+    assert lenient.code == 0, lenient.output
+    assert {one["outcome"] for one in project.record()["verdicts"]} == {"inconclusive"}
+    strict = project.perf("--tokgate-profile", "brief", "--tokgate-strict")
+    assert strict.code == 1, strict.output
+    assert "3 failed, 2 passed" in strict.output
+
+
+def test_without_a_baseline_the_nights_before_are_the_reference(after_first: Any) -> None:
+    project = after_first
+    (first,) = project.runs
+    record = json.loads((first / "run.json").read_bytes())
+    for night in range(12):
+        run_id = f"202601{night + 1:02}T000000Z-abcdef"
+        started = f"2026-01-{night + 1:02}T00:00:00.000+00:00"
+        (project.folder / "runs" / run_id).mkdir()
+        copied = json.dumps(record | {"run_id": run_id, "started": started})
+        (project.folder / "runs" / run_id / "run.json").write_text(copied)
+    shutil.rmtree(first)
+    finished = project.perf("--tokgate-profile", "brief")
+    assert finished.code in (0, 1, 6), finished.output
+    for verdict in project.record()["verdicts"]:
+        assert verdict["outcome"] != "no_baseline"
+        assert "the last 12 nights, 2026-01-01 to 2026-01-12" in verdict["reason"]

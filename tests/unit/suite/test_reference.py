@@ -1,0 +1,179 @@
+"""What a cell is compared with: its baseline, or its nights where there is none."""
+
+from __future__ import annotations
+
+import datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from tokgate.drive.sample import Sample
+from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.launch.server import ServerFacts
+from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
+from tokgate.machine.monitor import Monitor
+from tokgate.measure.measurement import Measurement, Problem
+from tokgate.store.baselines import Baseline, BaselineCell, write_baseline
+from tokgate.store.runs import RunRecord, RunWriter
+from tokgate.suite.past import Past
+from tokgate.suite.reference import References
+
+BOX = Fingerprint({"gpu": Fact("gfx1151", Weight.MUST_MATCH)})
+KEY = ("s", "chat", "decode_tps")
+
+
+@pytest.fixture(scope="module")
+def measurement() -> Measurement:
+    with Monitor(server_pids=()) as monitor:
+        pass
+    return Measurement(
+        server="s",
+        workload="chat",
+        launch=1,
+        started="2026-01-01T00:00:01.000+00:00",
+        valid=True,
+        problems=(),
+        metrics={},
+        gated={"decode_tps": 10.0},
+        facts=ServerFacts(name="s", engine="llama.cpp", base_url="http://x", model="m", startup_s=3.0),
+        warmup_passes=2,
+        host=msgspec.structs.replace(monitor.report, duration_s=4.0),
+        client_cpu_s=0.1,
+        max_lag_s=0.001,
+        samples=(Sample(index=0, prompt_id="p", asked_tokens=8, sent_s=0.0, end_s=1.5),),
+    )
+
+
+class Nights:
+    """Runs of one cell below a folder, one a night of January."""
+
+    def __init__(self, out: Path, measurement: Measurement) -> None:
+        self.out, self._measurement = out, measurement
+
+    def add(self, day: int, *figures: float, outcome: Outcome = Outcome.PASS, valid: bool = True) -> None:
+        launches = tuple(
+            msgspec.structs.replace(
+                self._measurement,
+                launch=number,
+                gated={"decode_tps": figure},
+                valid=valid,
+                problems=() if valid else (Problem(rule="host_busy", detail="a compiler ran"),),
+            )
+            for number, figure in enumerate(figures, start=1)
+        )
+        verdict = Verdict(kind="gate", server="s", workload="chat", metric="decode_tps", outcome=outcome)
+        record = self.record(day)
+        RunWriter(
+            self.out / record.run_id,
+            msgspec.structs.replace(record, measurements=launches, verdicts=(verdict,)),
+        )
+
+    @staticmethod
+    def record(day: int, *, requests: int = 4, box: Fingerprint = BOX) -> RunRecord:
+        return RunRecord(
+            run_id=f"202601{day:02}T000000Z-abcdef",
+            started=f"2026-01-{day:02}T00:00:00.000+00:00",
+            tokgate="0",
+            command=("pytest",),
+            profile="mine",
+            baselines="box",
+            fingerprint=box,
+            conditions={"chat": {"requests": str(requests)}},
+        )
+
+    def references(self, record: RunRecord | None = None) -> References:
+        tonight = record or self.record(31)
+        return References(self.out / "baselines", tonight, Past(self.out, tonight))
+
+
+@pytest.fixture
+def nights(tmp_path: Path, measurement: Measurement) -> Nights:
+    return Nights(tmp_path, measurement)
+
+
+def test_ten_nights_stand_in_for_a_baseline(nights: Nights) -> None:
+    for day in range(1, 11):
+        nights.add(day, 4.0 + day, 9.0 * (4.0 + day))
+    reference, _ = nights.references().of(KEY)
+    assert reference is not None
+    assert reference.kind == "nights"
+    assert reference.values == pytest.approx([3.0 * (4.0 + day) for day in range(1, 11)]), "geometric means"
+    assert reference.label == "the last 10 nights, 2026-01-01 to 2026-01-10"
+
+
+def test_only_the_last_twenty_count(nights: Nights) -> None:
+    for day in range(1, 26):
+        nights.add(day, float(day))
+    reference, _ = nights.references().of(KEY)
+    assert reference is not None
+    assert reference.values == pytest.approx(range(6, 26))
+
+
+def test_regressed_and_invalid_nights_do_not_count_nor_other_machines_and_conditions(nights: Nights) -> None:
+    for day in range(1, 12):
+        nights.add(day, 10.0)
+    nights.add(12, 5.0, outcome=Outcome.REGRESSED)
+    nights.add(13, 7.0, valid=False)
+    reference, _ = nights.references().of(KEY)
+    assert reference is not None
+    assert reference.values == pytest.approx([10.0] * 11)
+    for other in (
+        nights.record(31, requests=8),
+        nights.record(31, box=Fingerprint({"gpu": Fact("gfx942", Weight.MUST_MATCH)})),
+    ):
+        none, gap = nights.references(other).of(KEY)
+        assert none is None
+        assert "0 of the 10 nights it takes" in gap
+
+
+def test_nine_nights_are_too_few_and_tonight_is_none_of_them(nights: Nights) -> None:
+    for day in (*range(1, 10), 31):
+        nights.add(day, 10.0)
+    reference, gap = nights.references().of(KEY)
+    assert reference is None
+    assert "tokgate baseline accept 20260131T000000Z-abcdef --server s" in gap
+    assert "9 of the 10 nights" in gap
+
+
+def test_a_baseline_may_ask_for_the_nights_since_its_date(nights: Nights) -> None:
+    for day in range(1, 25):
+        nights.add(day, float(day))
+    asked = Baseline(
+        server="s",
+        provenance="nights",
+        source="its own runs",
+        date=datetime.date(2026, 1, 12),
+        cells={},
+    )
+    write_baseline(nights.out / "baselines" / "s.yaml", asked)
+    reference, _ = nights.references().of(KEY)
+    assert reference is not None
+    assert reference.values == pytest.approx(range(12, 25))
+    later = msgspec.structs.replace(asked, date=datetime.date(2026, 1, 20))
+    write_baseline(nights.out / "baselines" / "s.yaml", later)
+    reference, gap = nights.references().of(KEY)
+    assert reference is None
+    assert gap == "it is compared with its nights since 2026-01-20, and there are 5 of the 10 nights it takes"
+
+
+def test_an_accepted_run_comes_before_the_nights(nights: Nights) -> None:
+    for day in range(1, 25):
+        nights.add(day, 10.0)
+    accepted = Baseline(
+        server="s",
+        provenance="measured",
+        source="run x",
+        date=datetime.date(2026, 1, 2),
+        cells={"chat": BaselineCell(metrics={"decode_tps": (11.0, 12.0)})},
+    )
+    write_baseline(nights.out / "baselines" / "s.yaml", accepted)
+    reference, _ = nights.references().of(KEY)
+    assert reference is not None
+    assert (reference.kind, reference.values) == ("launches", (11.0, 12.0))
+
+
+def test_without_a_folder_of_runs_there_are_no_nights(tmp_path: Path, measurement: Measurement) -> None:
+    nights = Nights(tmp_path / "none", measurement)
+    reference, _ = nights.references().of(KEY)
+    assert reference is None
