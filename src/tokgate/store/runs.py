@@ -139,7 +139,7 @@ def read_as(file: Path, kind: type[T]) -> T:
                 f"has schema {schema}, this tokgate reads up to {SCHEMA}; update tokgate", path=file
             )
         return msgspec.json.decode(raw, type=kind)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"is not a run record: {error}", path=file) from error
 
 

@@ -95,6 +95,7 @@ def test_a_record_reads_back_as_it_was_at_each_step(tmp_path: Path, measurement:
         (b'{"schema": 1}', "is not a run record: .*missing required field"),
         (b'{"schema": 99}', "has schema 99, this tokgate reads up to 1; update tokgate"),
         (b"[]", "is not a run record"),
+        (b'{"schema": 1, "run_id": "\xdc"}', "is not a run record: .*can.t decode byte 0xdc"),
     ],
 )
 def test_a_damaged_record_is_named(tmp_path: Path, raw: bytes, message: str) -> None:
