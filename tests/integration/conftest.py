@@ -80,7 +80,7 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
     """Wait until something becomes true; a limit far above what it takes turns a hang into a failure."""
 
     def wait(holds: Callable[[], bool]) -> None:
-        deadline = time.perf_counter() + 30
+        deadline = time.perf_counter() + 90
         while not holds():
             assert time.perf_counter() < deadline, "it never came true"
             time.sleep(0.05)
