@@ -29,7 +29,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -41,6 +40,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent)]
 
 from goals import Row, markdown, needed  # noqa: E402
+from inputs import prepare, served_book  # noqa: E402
 from tools import TOOLS, Claim, Job, Tool, install  # noqa: E402
 
 from tokgate.drive.reference import Record, Reference, Scenario, reference_server  # noqa: E402
@@ -49,18 +49,6 @@ STREAMS = (1, 16, 100, 500, 1000)
 TIMEOUT_S = 600
 PACED_TOKENS = 20
 LEAST_REQUESTS = 10
-
-TOKENIZER = {
-    "version": "1.0",
-    "truncation": None,
-    "padding": None,
-    "added_tokens": [],
-    "normalizer": None,
-    "pre_tokenizer": {"type": "Whitespace"},
-    "post_processor": None,
-    "decoder": None,
-    "model": {"type": "WordLevel", "vocab": {"[UNK]": 0, "tok": 1}, "unk_token": "[UNK]"},
-}
 
 
 class Run(NamedTuple):
@@ -178,38 +166,8 @@ class Bench:
     def _job(self, streams: int, requests: int, tokens: int) -> Iterator[Job]:
         with tempfile.TemporaryDirectory() as folder:
             job = Job(self._reference.url, streams, requests, tokens, Path(folder), self._book_url)
-            _prepare(job)
+            prepare(job)
             yield job
-
-
-def _prepare(job: Job) -> None:
-    (job.folder / "tokenizer").mkdir()
-    (job.folder / "tokenizer" / "tokenizer.json").write_text(json.dumps(TOKENIZER))
-    (job.folder / "tokenizer" / "tokenizer_config.json").write_text(
-        '{"tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "[UNK]", "model_max_length": 100000}'
-    )
-    for name, key in (("prompts", "prompt"), ("texts", "text")):
-        line = json.dumps({key: "count to one thousand"}) + "\n"
-        (job.folder / f"{name}.jsonl").write_text(line * job.requests)
-
-
-@contextmanager
-def served_book() -> Iterator[str]:
-    """The URL of a text, for the client that takes its prompts from one."""
-
-    class Book(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(b"tok " * 5000)
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Book) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/book.txt"
-        server.shutdown()
 
 
 def machine() -> str:
