@@ -69,7 +69,8 @@ def verdict_of(cell: Cell, folder: Path, claim: Claim) -> tuple[Verdict, RunReco
     )
     writer = RunWriter(folder, record)
     around = lambda _: nullcontext(lambda *_: None)  # noqa: E731
-    verdict = run_experiment(Experiment(hypothesis=hypothesis, a=cell), writer, blocks=1, around=around)
+    experiment = Experiment(hypothesis=hypothesis, a=cell)
+    verdict = run_experiment(experiment, writer, blocks=1, goes_on=lambda _: True, around=around)
     return verdict, writer.record
 
 
