@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from tokgate._items import params_of
 from tokgate.report.plan import planned
 from tokgate.store.runs import RunRecord
 from tokgate.suite.budget import Budget
@@ -58,12 +58,6 @@ def compared_with(config: pytest.Config, record: RunRecord) -> tuple[Past, Refer
     """The runs before this one, and what each of its cells is compared with. Raises RecordError."""
     past = Past(Path(config.option.tokgate_out), record)
     return past, References(config.rootpath / "baselines" / record.baselines, record, past)
-
-
-def params_of(item: pytest.Item) -> dict[str, Any]:
-    """What a test was parametrised with."""
-    params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
-    return params
 
 
 def _deselect(config: pytest.Config, items: list[pytest.Item], budget: Budget) -> None:

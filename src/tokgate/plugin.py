@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tokgate._exceptions import NotChecked, RecordError, TokgateError
+from tokgate._items import params_of
 from tokgate._options import add_options, asked_for
 from tokgate._screen import say, shown
 from tokgate.spec.units import time_text
@@ -154,7 +155,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     plan = item.config.stash.get(PLAN, None)
     if plan is not None and plan.unable is not None and item.config.option.tokgate_require:
         pytest.fail(f"not checked: {plan.unable}", pytrace=False)
-    session, params = item.config.stash.get(_SESSION, None), _params(item)
+    session, params = item.config.stash.get(_SESSION, None), params_of(item)
     if session is not None and "server" in params:
         name, launch = params["server"]
         if (why := session.why_not((name, params["workload"]), launch)) is not None:
@@ -163,7 +164,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def _order(item: pytest.Item, plan: Plan, budget: Budget | None) -> tuple[int, ...]:
     """Measuring tests first, by server, launch and workload; all else keeps its place after them."""
-    params = _params(item)
+    params = params_of(item)
     if "server" in params:
         name, launch = params["server"]
         rank = budget.rank(name, launch) if budget else (0, plan.servers.index(name), launch)
@@ -308,7 +309,3 @@ def _usage_errors() -> Iterator[None]:
 
 def _command(config: pytest.Config) -> tuple[str, ...]:
     return ("pytest", *map(str, config.invocation_params.args))
-
-
-def _params(item: pytest.Item) -> dict[str, Any]:
-    return item.callspec.params if hasattr(item, "callspec") else {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from tokgate.judge.metric import figure_text
@@ -104,6 +105,12 @@ def _meaning(verdict: Verdict, cell: Cell, reference: Reference, *, tail: float,
     return f"{undecided}: {seen}; only {more} would decide"
 
 
+def bounds_text(claim: Claim, figure: Callable[[float], str] = "{:g}".format) -> str:
+    """`above 1.2`, `above 0.95 and below 1.05`."""
+    sides = [("above", claim.above), ("below", claim.below)]
+    return " and ".join(f"{side} {figure(bound)}" for side, bound in sides if bound is not None)
+
+
 def experiment(
     claim: Claim,
     ratio: float,
@@ -114,8 +121,7 @@ def experiment(
     detectable: float,
 ) -> str:
     """What was found of B / A, and where it lies beside the claim."""
-    sides = [("above", claim.above), ("below", claim.below)]
-    claimed = " and ".join(f"{side} {bound:g}" for side, bound in sides if bound is not None)
+    claimed = bounds_text(claim)
     return (
         f"B / A of {claim.metric} is {ratio:.3f}, {100 * (1 - level):g} % interval {ends[0]:.3f} to {ends[1]:.3f}, "
         f"over {times(blocks, 'block')} ({4 * blocks} launches); claimed is {claimed}; "
@@ -125,8 +131,7 @@ def experiment(
 
 def share(claim: Claim, found: float, ends: tuple[float, float], *, level: float, launches: int) -> str:
     """What one server's figure is of what its chip allows, and where that lies beside the claim."""
-    sides = [("above", claim.above), ("below", claim.below)]
-    claimed = " and ".join(f"{side} {percent(bound)}" for side, bound in sides if bound is not None)
+    claimed = bounds_text(claim, percent)
     limit = "on paper" if claim.of == "paper" else "as measured on such chips"
     return (
         f"{claim.metric} is {percent(found)} of what the chip allows {limit}, {100 * (1 - level):g} % interval "

@@ -130,8 +130,8 @@ def gated(samples: Sequence[Sample], workload: Workload) -> dict[str, float]:
     than one stream) and goodput_rps (limits set): of the whole launch.
     """
     found: dict[str, float | None] = {
-        "decode_tps": _geometric_mean(_values(samples, decode_tps)),
-        "prefill_tps": _geometric_mean(_values(samples, prefill_tps)),
+        "decode_tps": geometric_mean(_values(samples, decode_tps)),
+        "prefill_tps": geometric_mean(_values(samples, prefill_tps)),
         "ttft_s": _median(_values(samples, ttft_s)),
     }
     if workload.concurrency > 1:
@@ -149,5 +149,6 @@ def _median(values: Sequence[float]) -> float | None:
     return float(np.median(values)) if values else None
 
 
-def _geometric_mean(values: Sequence[float]) -> float | None:
+def geometric_mean(values: Sequence[float]) -> float | None:
+    """The mean of the log values, as a figure again; None without values."""
     return float(np.exp(np.mean(np.log(values)))) if values else None

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-
-import numpy as np
+from statistics import fmean
+from typing import NamedTuple
 
 from tokgate.drive.sample import Sample
 from tokgate.measure.measurement import Problem
-from tokgate.measure.metrics import decode_tps, ttft_s
+from tokgate.measure.metrics import decode_tps, geometric_mean, ttft_s
 
 AGREEMENT = 0.02
 """Client and server may differ by this fraction."""
@@ -16,7 +16,6 @@ AGREEMENT = 0.02
 STAMP_S = 0.005
 """A stream's two ends are stamped when a thread gets its turn: on a loaded machine so much apart, and
 neither clock is wrong. On a second of decoding it is a quarter of AGREEMENT."""
-
 
 FRONT_END_S = 0.05
 """vLLM's TTFT leaves out its front end, which reads and tokenizes a request and writes the answer: the client
@@ -31,14 +30,14 @@ def timing_problems(samples: Sequence[Sample]) -> tuple[Problem, ...]:
     """
     timed = [one for one in samples if one.error is None and one.timings is not None]
     found = [problem for sample in timed for problem in _of_request(sample)]
-    pairs = [(rate, theirs, ours) for sample in timed for rate, theirs, ours in _rates(sample)]
-    if pairs:
-        client, server, seconds = np.array(pairs).T
-        limit = max(AGREEMENT, STAMP_S / float(seconds.mean()))
-        rate, theirs = _geometric_mean(client), _geometric_mean(server)
-        if not abs(rate / theirs - 1) <= limit:
-            detail = f"decode {rate:.2f} tok/s by the client, {theirs:.2f} tok/s by the server"
-            found.append(_problem(f"{len(pairs)} requests", detail, limit))
+    rates = [one for sample in timed if (one := _rates(sample)) is not None]
+    ours = geometric_mean([one.client_tps for one in rates])
+    theirs = geometric_mean([one.server_tps for one in rates])
+    if ours is not None and theirs is not None:
+        limit = max(AGREEMENT, STAMP_S / fmean(one.server_s for one in rates))
+        if not abs(ours / theirs - 1) <= limit:
+            detail = f"decode {ours:.2f} tok/s by the client, {theirs:.2f} tok/s by the server"
+            found.append(_problem(f"{len(rates)} requests", detail, limit))
     return tuple(found)
 
 
@@ -96,20 +95,24 @@ def _of_request(sample: Sample) -> list[Problem]:
     return found
 
 
-def _rates(sample: Sample) -> list[tuple[float, float, float]]:
-    """Decode rate by the client and by the server, tok/s, and the server's seconds; empty without either.
+class _Rates(NamedTuple):
+    """One request's decode rate by client and by server, and the server's seconds of decoding."""
+
+    client_tps: float
+    server_tps: float
+    server_s: float
+
+
+def _rates(sample: Sample) -> _Rates | None:
+    """None where client or server cannot tell.
 
     llama.cpp's rate is (predicted_n - 1) / predicted_ms: the first token belongs to the prompt.
     """
     rate, server = decode_tps(sample), sample.timings
     if rate is None or server is None or server.predicted_n < 2 or server.predicted_ms <= 0:
-        return []
+        return None
     seconds = server.predicted_ms / 1e3
-    return [(rate, (server.predicted_n - 1) / seconds, seconds)]
-
-
-def _geometric_mean(rates: np.ndarray) -> float:
-    return float(np.exp(np.log(rates).mean()))
+    return _Rates(rate, (server.predicted_n - 1) / seconds, seconds)
 
 
 def _problem(whom: str, detail: str, limit: float) -> Problem:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from io import StringIO
 
-from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
 from tokgate.judge.plan import CellPlan, Driven, Plan
+from tokgate.report.terminal import as_text
 from tokgate.spec.units import time_text
 
 
@@ -20,13 +19,8 @@ def planned(
 
     requests: timed on each launch; notes: a sentence each. The text is `width` columns wide.
     """
-    console = Console(
-        file=StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
-    )
     table = [_table(plan, requests)] if plan is not None else []
-    with console.capture() as captured:
-        console.print(Group(*table, *[Text(note) for note in notes]))
-    return captured.get().rstrip()
+    return as_text(*table, *map(Text, notes), width=width, colour=colour)
 
 
 def _table(plan: Plan, requests: Mapping[Driven, int]) -> Table:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import msgspec
 
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.judge.wording import percent
+from tokgate.judge.wording import bounds_text, percent
 from tokgate.measure.roofline import use
 from tokgate.report.badge import Badge, badge
 from tokgate.report.headline import change, contradictions
@@ -147,9 +147,8 @@ def _claim(claim: Claim) -> str:
         return "the treatment does not reach the server"
     if claim.reach is not None:
         return f"{figure(claim.metric or '', claim.reach)} are within reach of the chip"
-    sides = [("above", claim.above), ("below", claim.below)]
-    told = " and ".join(f"{side} {bound:g}" for side, bound in sides if bound is not None)
-    return f"{claim.metric} {'B / A' if claim.of is None else f'share of the roofline ({claim.of})'} {told}"
+    of = "B / A" if claim.of is None else f"share of the roofline ({claim.of})"
+    return f"{claim.metric} {of} {bounds_text(claim)}"
 
 
 def _arms(verdict: Verdict) -> str:

@@ -40,13 +40,18 @@ def summary(record: RunRecord, *, width: int, colour: bool) -> str:
     """The verdict table and what needs a sentence beside it, as text `width` columns wide."""
     roofs = rooflines(record)
     wide = 150 if roofs else 0  # columns cut short say nothing
+    tables = [_gates(record, roofs), *_experiments(record, roofs)]
+    sentences = [*_limits(roofs), *_sentences(record)]
+    return as_text(*tables, *sentences, width=max(width, wide), colour=colour)
+
+
+def as_text(*shown: Table | Text, width: int, colour: bool) -> str:
+    """Tables and sentences one below the other, `width` columns wide."""
     console = Console(
-        file=StringIO(), width=max(width, wide), force_terminal=colour, no_color=not colour, highlight=False
+        file=StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
     )
     with console.capture() as captured:
-        console.print(
-            Group(_gates(record, roofs), *_experiments(record, roofs), *_limits(roofs), *_sentences(record))
-        )
+        console.print(Group(*shown))
     return captured.get().rstrip()
 
 

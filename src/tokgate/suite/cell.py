@@ -10,7 +10,6 @@ from tokgate.drive.client import Target
 from tokgate.drive.load import DriveResult, Progress, drive
 from tokgate.drive.prompts import requests_for
 from tokgate.drive.scrape import deltas, scrape
-from tokgate.judge.metric import default_tolerance
 from tokgate.launch.server import Server
 from tokgate.machine.devices import Gpu, find_gpus
 from tokgate.machine.monitor import Monitor
@@ -66,6 +65,7 @@ def measure_cell(
     )
     found = metrics(result.samples, cell.workload, read)
     statistics = gated(result.samples, cell.workload)
+    tolerance = {str(metric): cell.limits(metric)[0] for metric in cell.workload.gated}
     problems = (
         *_died(server),
         *sample_problems(result.samples),
@@ -74,7 +74,7 @@ def measure_cell(
         *counter_problems(result.samples, deltas(before, after)),
         *garbage,
         *client_problems(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
-        *bias_problems(bias, found, _tolerance(cell)),
+        *bias_problems(bias, found, tolerance),
         *host_problems(monitor.report),
         *impossible(roof, found),
     )
@@ -108,12 +108,6 @@ def _counters(server: Server) -> dict[str, float]:
         return scrape(server.facts.base_url) or {}
     except (ServerUnreachable, ValueError):
         return {}
-
-
-def _tolerance(cell: Cell) -> dict[str, float]:
-    """By gated metric, the drop worth failing for."""
-    stated = cell.workload.tolerance
-    return {metric: stated.get(metric, default_tolerance(metric)) for metric in cell.workload.gated}
 
 
 def _titled(watch: Watch, stage: str) -> Watch:

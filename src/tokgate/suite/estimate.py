@@ -8,7 +8,6 @@ import msgspec
 
 from tokgate.judge.gate import Reference
 from tokgate.judge.looks import Key
-from tokgate.judge.metric import default_promise, default_tolerance
 from tokgate.judge.plan import Expected
 from tokgate.judge.stats import scatter
 from tokgate.store.history import Cost
@@ -57,7 +56,7 @@ def _expected(cell: Cell, key: Key, past: Past, references: References) -> Expec
     server, workload, metric = key
     reference, _ = references.of(key)
     startup_s, pass_s = _times(past.costs.get((server, workload)))
-    tolerance, promise = limits(cell, metric)
+    tolerance, promise = cell.limits(metric)
     return Expected(
         server=server,
         workload=workload,
@@ -69,16 +68,6 @@ def _expected(cell: Cell, key: Key, past: Past, references: References) -> Expec
         cv=_cv(key, past, reference),
         reference=reference.kind if reference else None,
         values=len(reference.values) if reference else 0,
-    )
-
-
-def limits(cell: Cell, metric: str) -> tuple[float, float]:
-    """Tolerance and promise of a cell's metric (fractions): the workload's, else the gate's."""
-    tolerance = {str(name): value for name, value in cell.workload.tolerance.items()}
-    promise = {str(name): value for name, value in cell.workload.promise.items()}
-    return (
-        tolerance.get(metric, default_tolerance(metric)),
-        promise.get(metric, default_promise(metric)),
     )
 
 

@@ -8,6 +8,7 @@ from itertools import product
 import msgspec
 
 from tokgate._exceptions import UsageError
+from tokgate.judge.metric import default_promise, default_tolerance
 from tokgate.machine.devices import find_gpus
 from tokgate.machine.docker_engine import ask_engine
 from tokgate.spec.catalogue import Catalogue
@@ -36,6 +37,15 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     prompts: PromptSet
     hardware: Hardware | None = None
     canary: PromptSet | None = None
+
+    def limits(self, metric: str) -> tuple[float, float]:
+        """Tolerance and promise of one of its metrics (fractions): the workload's, else the gate's."""
+        tolerance = {str(name): value for name, value in self.workload.tolerance.items()}
+        promise = {str(name): value for name, value in self.workload.promise.items()}
+        return (
+            tolerance.get(metric, default_tolerance(metric)),
+            promise.get(metric, default_promise(metric)),
+        )
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):

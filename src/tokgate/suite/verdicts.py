@@ -13,7 +13,6 @@ from tokgate.judge.plan import Driven
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Answers, Measurement
 from tokgate.store.baselines import yardsticks
-from tokgate.suite.estimate import limits
 from tokgate.suite.plan import Plan
 from tokgate.suite.reference import References
 
@@ -82,7 +81,7 @@ class Verdicts:
         launches = [one for at, one in sorted(self._measured.items()) if at[:2] == key[:2]]
         gated = [{str(name): value for name, value in one.gated.items()} for one in launches]
         reference, _ = self._references.of(key)
-        tolerance, promise = limits(self._plan.cell(server, workload), metric)
+        tolerance, promise = self._plan.cell(server, workload).limits(metric)
         return Cell(
             server=server,
             workload=workload,

@@ -16,9 +16,7 @@ import pytest
 from tokgate._exceptions import RecordError
 from tokgate.drive.sample import Sample
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight, differences, fingerprint_id
-from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Measurement
 from tokgate.store.history import Cost, read_costs, read_history, unreadable
 from tokgate.store.index import INDEX
@@ -28,31 +26,18 @@ BOX = Fingerprint({"gpu": Fact("gfx1151", Weight.MUST_MATCH), "kernel": Fact("6.
 
 
 @pytest.fixture(scope="module")
-def measurement() -> Measurement:
-    with Monitor(server_pids=()) as monitor:
-        pass
-    return Measurement(
-        server="s",
-        workload="chat",
-        launch=1,
-        started="2026-01-01T00:00:01.000+00:00",
-        valid=True,
-        problems=(),
-        metrics={},
+def measurement(bare_measurement: Measurement) -> Measurement:
+    """Started in 3 s, and timed for 4 s with one request of 1.5 s."""
+    return msgspec.structs.replace(
+        bare_measurement,
         gated={"decode_tps": 10.0, "ttft_s": 0.1},
-        facts=ServerFacts(
-            name="s",
-            engine="llama.cpp",
-            base_url="http://x",
-            model="m",
+        facts=msgspec.structs.replace(
+            bare_measurement.facts,
             startup_s=3.0,
             image_digest="img@sha256:1",
             args=("serve", "--port", "8001"),
         ),
-        warmup_passes=2,
-        host=msgspec.structs.replace(monitor.report, duration_s=4.0),
-        client_cpu_s=0.1,
-        max_lag_s=0.001,
+        host=msgspec.structs.replace(bare_measurement.host, duration_s=4.0),
         samples=(Sample(index=0, prompt_id="p", asked_tokens=8, sent_s=0.0, end_s=1.5),),
     )
 

@@ -14,9 +14,7 @@ import pytest
 
 from tokgate._exceptions import BaselineRefused, RecordError, SpecError
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
-from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Answers, Bias, Canary, Measurement, Problem
 from tokgate.store import runs
 from tokgate.store.baselines import baseline_of, read_baseline, why_not_comparable, write_baseline
@@ -45,24 +43,11 @@ ANSWERS = Answers(
 
 
 @pytest.fixture(scope="module")
-def measurement() -> Measurement:
-    with Monitor(server_pids=()) as monitor:
-        pass
-    return Measurement(
-        server="s",
-        workload="chat",
-        launch=1,
-        started="2026-01-01T00:00:01.000+00:00",
-        valid=True,
-        problems=(),
+def measurement(bare_measurement: Measurement) -> Measurement:
+    """With a bias and answers, as a run records them."""
+    return msgspec.structs.replace(
+        bare_measurement,
         metrics={"decode_tps": 10.0},
-        gated={"decode_tps": 10.0},
-        facts=ServerFacts(name="s", engine="llama.cpp", base_url="http://x", model="m"),
-        warmup_passes=2,
-        host=monitor.report,
-        client_cpu_s=0.1,
-        max_lag_s=0.001,
-        samples=(),
         bias=Bias(streams=1, requests=4, ttft_s=1e-4, itl_s=-1e-6, decode_tps=1e-5, output_tps=0.0),
         canary=Canary(answers=ANSWERS, agreement=None, entropy_bits=4.2, repeating=0, right=1, known=4),
     )

@@ -10,9 +10,7 @@ import pytest
 
 from tokgate.drive.sample import Sample
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
-from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Measurement, Problem
 from tokgate.store.baselines import Baseline, BaselineCell, write_baseline
 from tokgate.store.runs import RunRecord, RunWriter
@@ -24,23 +22,12 @@ KEY = ("s", "chat", "decode_tps")
 
 
 @pytest.fixture(scope="module")
-def measurement() -> Measurement:
-    with Monitor(server_pids=()) as monitor:
-        pass
-    return Measurement(
-        server="s",
-        workload="chat",
-        launch=1,
-        started="2026-01-01T00:00:01.000+00:00",
-        valid=True,
-        problems=(),
-        metrics={},
-        gated={"decode_tps": 10.0},
-        facts=ServerFacts(name="s", engine="llama.cpp", base_url="http://x", model="m", startup_s=3.0),
-        warmup_passes=2,
-        host=msgspec.structs.replace(monitor.report, duration_s=4.0),
-        client_cpu_s=0.1,
-        max_lag_s=0.001,
+def measurement(bare_measurement: Measurement) -> Measurement:
+    """Started in 3 s, and timed for 4 s with one request of 1.5 s."""
+    return msgspec.structs.replace(
+        bare_measurement,
+        facts=msgspec.structs.replace(bare_measurement.facts, startup_s=3.0),
+        host=msgspec.structs.replace(bare_measurement.host, duration_s=4.0),
         samples=(Sample(index=0, prompt_id="p", asked_tokens=8, sent_s=0.0, end_s=1.5),),
     )
 
