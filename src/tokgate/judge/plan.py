@@ -48,7 +48,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell's launches and the smallest drop (fraction) it will see at 80 % power.
+    """A cell's launches and the smallest drop (fraction, up to 1 for "only a stop") it will see at 80 % power.
 
     Where `drop` is None, `unseen` says why in a few words; else it is empty.
     """
