@@ -57,7 +57,11 @@ def shortened(command: str) -> str:
         return f"bash -n {command}"
     not_here = ("tokgate doctor --profile gfx1151", "tokgate models")  # right on the box alone
     writing = ("tokgate baseline", "tokgate measure", "tokgate report", "tokgate hypothesis settle")
-    reading = ("tokgate history", "tokgate import")  # what a reader has and a fresh checkout has not
+    reading = (
+        "tokgate history",
+        "tokgate import",
+        "tokgate compare",
+    )  # what a reader has and a fresh checkout has not
     if command.startswith((*writing, *reading, *not_here)):
         return f"{command} --help"
     return command

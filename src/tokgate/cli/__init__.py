@@ -16,6 +16,7 @@ from tokgate._exceptions import TokgateError, UsageError
 from tokgate.cli import (
     baseline,
     cleanup,
+    compare,
     doctor,
     history,
     hypothesis,
@@ -40,6 +41,7 @@ app.command("doctor")(doctor.doctor)
 app.command("roofline")(roofline.roofline)
 app.command("cleanup")(cleanup.cleanup)
 app.command("report")(report.report)
+app.command("compare")(compare.compare)
 app.add_typer(spec.app, name="spec")
 app.add_typer(server.app, name="server")
 app.add_typer(models.app, name="models")

@@ -55,6 +55,11 @@ def as_text(*shown: Table | Text, width: int, colour: bool) -> str:
     return captured.get().rstrip()
 
 
+def visible(text: str) -> str:
+    """Foreign text on one line, its control characters shown and not obeyed."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def figure(metric: str, value: float | None) -> str:
     """A metric's value with its unit; seconds below one as milliseconds."""
     if value is None:

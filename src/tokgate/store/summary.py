@@ -92,7 +92,7 @@ def _of_run(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
         return tuple(
             (
                 _cell(record, launches, outcomes.get(key, {})),
-                record.fingerprint.merged(_server_facts(launches[0].facts)),
+                record.fingerprint.merged(server_facts(launches[0].facts)),
             )
             for key, launches in measured.items()
         )
@@ -167,7 +167,7 @@ def _pass_s(one: _Measurement) -> float:
     return one.host.duration_s + one.warmup_passes * fmean(each.end_s - each.sent_s for each in one.samples)
 
 
-def _server_facts(facts: ServerFacts) -> dict[str, Fact]:
+def server_facts(facts: ServerFacts) -> dict[str, Fact]:
     """What of a server may explain a change: its image, engine and settings, without the port of the day."""
     port = {at + 1 for at, arg in enumerate(facts.args) if arg == "--port"}
     told = {

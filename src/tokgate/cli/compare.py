@@ -1,0 +1,31 @@
+"""`tokgate compare`: two runs side by side."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tokgate.cli.options import RUNS, Runs
+
+_RUN = "a run's id or its start, its folder, or `latest`."
+
+
+def compare(
+    run_a: Annotated[str, typer.Argument(metavar="RUN_A", help=f"What to compare with: {_RUN}")],
+    run_b: Annotated[str, typer.Argument(metavar="RUN_B", help=f"What is compared with it: {_RUN}")],
+    runs: Runs = RUNS,
+) -> None:
+    """Show where B is faster or slower than A, and what else differs: machine, image, engine, arguments.
+
+    It describes and gates nothing: exit code 0 whatever it finds. What fails a run is a baseline (`tokgate
+    baseline accept`). 2 on wrong usage; 3 when a run cannot be read.
+    """
+    from rich.console import Console
+
+    from tokgate.report.compare import comparison
+    from tokgate.store.runs import find_run, read_run
+
+    a, b = (read_run(find_run(runs, name)) for name in (run_a, run_b))
+    console = Console()
+    typer.echo(comparison(a, b, width=console.width, colour=console.is_terminal))
