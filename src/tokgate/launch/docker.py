@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import msgspec
 from docker import DockerClient
@@ -32,6 +33,7 @@ from tokgate.spec.server import DockerLaunch, ServerSpec
 
 _GRACE_S = 5
 _LOG_END_S = 5.0
+_CREATED_TRIES = 20
 
 
 class DockerServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,7 +74,7 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
         log = None
         try:
             with docker_errors(spec.name, doing=f"create a container of {spec.launch.image}"):
-                container = client.containers.create(name=name, labels=labels, **options)
+                container = _create(client, name=name, labels=labels, **options)
             started = time.perf_counter()
             with docker_errors(spec.name, doing="start its container"):
                 container.start()
@@ -125,6 +127,19 @@ def _check_image(client: DockerClient, server: str, image: str) -> None:
             of_whom, _, name = image.partition(":")[0].partition("/")
             how = f"./ci/images.sh {name} builds it" if of_whom == "tokgate" else f"docker pull {image}"
             raise ImageMissing(f"image {image} is not on this machine. Next: {how}", server=server) from None
+
+
+def _create(client: DockerClient, *, name: str, **options: Any) -> Container:
+    try:
+        return client.containers.create(name=name, **options)
+    except KeyboardInterrupt:
+        # The engine was asked, and goes on: what is not there yet can not be removed either.
+        for _ in range(_CREATED_TRIES):
+            with suppress(NotFound):
+                client.api.inspect_container(name)
+                break
+            time.sleep(0.1)
+        raise
 
 
 def _check(server: str, container: Container, log: _Log, *, doing: str) -> None:
