@@ -18,8 +18,8 @@ if (($#)); then
 fi
 # What does not time anything runs in parallel; servers and schedules need the machine to themselves.
 pytest -n auto -q tests/unit
-# Run by name: the slowed container and the timed experiments need many minutes of a machine with nothing else on
+# Run by name: the slowed container, the timed experiments and the bisection need many minutes of a machine with nothing else on
 # it, and vLLM an image of its own and half a minute for each start.
 exec pytest tests/plugin tests/calibration tests/integration \
     --ignore=tests/integration/test_suite_docker.py --ignore=tests/integration/test_experiments_timed.py \
-    --ignore=tests/integration/test_vllm_cpu.py
+    --ignore=tests/integration/test_vllm_cpu.py --ignore=tests/integration/test_bisect_timed.py

@@ -182,10 +182,10 @@ class Project:
                 return finished
         pytest.fail(f"this host was never quiet enough to measure on: {finished.output}")
 
-    def tokgate(self, *args: str) -> Finished:
+    def tokgate(self, *args: str, timeout: float = 240) -> Finished:
         """The `tokgate` command, to its end; stderr follows stdout."""
         command = (str(Path(sys.executable).with_name("tokgate")), *args)
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=240)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=timeout)
         return Finished(done.returncode, done.stdout + done.stderr)
 
     @property

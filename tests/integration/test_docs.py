@@ -56,7 +56,13 @@ def shortened(command: str) -> str:
     if command.startswith(("./ci/test.sh", "./ci/images.sh", "./ci/cleanup.sh")):
         return f"bash -n {command}"
     not_here = ("tokgate doctor --profile gfx1151", "tokgate models")  # right on the box alone
-    writing = ("tokgate baseline", "tokgate measure", "tokgate report", "tokgate hypothesis settle")
+    writing = (
+        "tokgate baseline",
+        "tokgate measure",
+        "tokgate report",
+        "tokgate hypothesis settle",
+        "tokgate bisect",
+    )
     reading = (
         "tokgate history",
         "tokgate import",

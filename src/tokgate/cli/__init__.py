@@ -1,7 +1,7 @@
 """The `tokgate` command. Each group is a file of this folder; what they do is on the floors below.
 
 Exit codes: 0 done and good, 1 done and not good (an invalid measurement, a wrong spec, a machine that
-cannot run the profile), 2 wrong usage, 3 it could not be done.
+cannot run the profile), 2 wrong usage, 3 it could not be done. `tokgate bisect` has more.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from tokgate import __version__
 from tokgate._exceptions import TokgateError, UsageError
 from tokgate.cli import (
     baseline,
+    bisect,
     cleanup,
     compare,
     doctor,
@@ -42,6 +43,7 @@ app.command("roofline")(roofline.roofline)
 app.command("cleanup")(cleanup.cleanup)
 app.command("report")(report.report)
 app.command("compare")(compare.compare)
+app.command("bisect")(bisect.bisect)
 app.add_typer(spec.app, name="spec")
 app.add_typer(server.app, name="server")
 app.add_typer(models.app, name="models")

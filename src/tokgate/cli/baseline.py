@@ -40,7 +40,10 @@ def accept(
         dict.fromkeys(one.server for one in record.measurements if "/" not in one.server)  # no arms
     )
     if not names:
-        raise BaselineRefused(f"run {record.run_id} measured nothing")
+        what = (
+            "no server of its own, only arms of experiments or images" if record.measurements else "nothing"
+        )
+        raise BaselineRefused(f"run {record.run_id} measured {what}")
     accepted = [baseline_of(record, name, force=force, reason=reason) for name in names]
     for new in accepted:
         path = baselines / record.baselines / f"{new.server}.yaml"

@@ -9,7 +9,7 @@ than once in `sequential`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import msgspec
@@ -140,27 +140,55 @@ def against_figure(current: Sequence[float], figure: float) -> LogRatio:
 
 
 def blocked(blocks: Sequence[Block]) -> LogRatio:
-    """B / A over blocks of mirrored order, any linear drift within a block removed.
+    """B / A over blocks of mirrored order, any linear drift within a block removed; k blocks leave 2k - 1
+    degrees of freedom. Raises ValueError without blocks."""
+    arms = {"abba": ("a", "b"), "baab": ("b", "a")}
+    return contrast([Mirrored(arms=arms[one.order], values=one.values) for one in blocks], {"a": -1, "b": 1})
 
-    Least squares of log value = level of the block + slope of the block x position + effect of B. In a
-    mirrored order the effect is orthogonal to level and slope, so a block gives one log ratio
-    (mean of its B less mean of its A) and one residual (the cubic contrast); k blocks leave 2k - 1
-    degrees of freedom. Raises ValueError without blocks.
+
+class Mirrored(msgspec.Struct, frozen=True, kw_only=True):
+    """Launches of two or more arms, each once in this order and once more in the reverse; values as they ran."""
+
+    arms: tuple[str, ...]
+    values: tuple[float, ...]
+
+
+def contrast(
+    blocks: Sequence[Mirrored], weights: Mapping[str, float], *, beside: Sequence[Mirrored] = ()
+) -> LogRatio:
+    """The weighted sum of the arms' log values (weights sum to 0), any linear drift within a block removed.
+
+    Least squares of log value = level of the block + slope of the block x position + effect of the arm. In a
+    mirrored order effects are orthogonal to level and slope: a block of n arms gives the contrast of its arms'
+    means, and n - 1 residuals, what is left of the differences within its pairs beside one slope. k blocks
+    leave k (n - 1) + k - 1 degrees of freedom.
+    beside: other blocks on the same machine, whose residuals tell of the same scatter of a launch.
+    Raises ValueError: without blocks, or as `log_moments`.
     """
     if not blocks:
         raise ValueError("no blocks: at least one complete A B B A is needed")
-    effects, squares = [], 0.0
-    for block in blocks:
-        log_moments(block.values)
-        y0, y1, y2, y3 = (math.log(value) for value in block.values)
-        sign = 1 if block.order == "abba" else -1
-        effects.append(sign * (y1 + y2 - y0 - y3) / 2)
-        squares += (3 * (y1 - y2) + y3 - y0) ** 2 / 20
+    unit = sum(weight**2 for weight in weights.values()) / 2  # variances of one launch that an effect has
+    effects = [_effect(block, weights) for block in blocks]
     mean = math.fsum(effects) / len(effects)
-    # An effect has the variance of one launch: (1 + 1 + 1 + 1) / 4.
-    squares += math.fsum((effect - mean) ** 2 for effect in effects)
-    df = 2 * len(effects) - 1
-    return LogRatio(estimate=mean, se=math.sqrt(squares / df / len(effects)), df=float(df))
+    residuals = [_residual(block) for block in (*blocks, *beside)]
+    squares = math.fsum([*residuals, *((effect - mean) ** 2 / unit for effect in effects)])
+    df = sum(len(block.arms) - 1 for block in (*blocks, *beside)) + len(effects) - 1
+    return LogRatio(estimate=mean, se=math.sqrt(unit * squares / df / len(effects)), df=float(df))
+
+
+def _effect(block: Mirrored, weights: Mapping[str, float]) -> float:
+    log_moments(block.values)
+    pairs = zip(block.values, reversed(block.values), strict=True)
+    means = {arm: math.log(one * other) / 2 for arm, (one, other) in zip(block.arms, pairs, strict=False)}
+    return math.fsum(weight * means[arm] for arm, weight in weights.items())
+
+
+def _residual(block: Mirrored) -> float:
+    """Sum of squares, in variances of one launch, of the pairs' differences that no slope explains."""
+    pairs = list(zip(block.values, reversed(block.values), strict=True))[: len(block.arms)]
+    apart = [(len(block.values) - 1 - 2 * at, math.log(b / a)) for at, (a, b) in enumerate(pairs)]
+    slope = sum(steps * rise for steps, rise in apart) / sum(steps**2 for steps, _ in apart)
+    return math.fsum((rise - steps * slope) ** 2 for steps, rise in apart) / 2
 
 
 def _exp(x: float) -> float:

@@ -13,11 +13,13 @@ _TIMEOUT_S = 10
 
 
 class Engine(msgspec.Struct, frozen=True, kw_only=True):
-    """version: None when no engine answers, and then error says why. images: id by name, of those asked for."""
+    """version: None when no engine answers, and then error says why. images: id by name, of those asked for;
+    created: when each was, as its maker's clock said (ISO 8601)."""
 
     version: str | None
     error: str | None = None
     images: dict[str, str] = {}
+    created: dict[str, str] = {}
 
 
 def ask_engine(images: Iterable[str] = ()) -> Engine:
@@ -26,21 +28,22 @@ def ask_engine(images: Iterable[str] = ()) -> Engine:
     from docker.errors import DockerException, ImageNotFound
     from requests.exceptions import RequestException
 
-    found = {}
+    found, created = {}, {}
     try:
         reach()
         with closing(docker.from_env(timeout=_TIMEOUT_S)) as client:
             version = str(client.version()["Version"])
             for image in images:
                 try:
-                    found[image] = str(client.images.get(image).short_id)
+                    one = client.images.get(image)
                 except ImageNotFound:
                     continue
+                found[image], created[image] = str(one.short_id), str(one.attrs["Created"])
     except (DockerException, RequestException) as error:
         return Engine(version=None, error=str(error))
     except OSError as error:
         return Engine(version=None, error=f"{_host()}: {error.strerror or error}")
-    return Engine(version=version, images=found)
+    return Engine(version=version, images=found, created=created)
 
 
 def _host() -> str:

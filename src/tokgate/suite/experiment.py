@@ -46,7 +46,7 @@ Order = Literal["abba", "baab"]
 LAUNCHES_ALONE = 2
 """Launches for each block asked for, of a hypothesis about one server."""
 
-_NOT_A_FINDING = (DockerUnavailable, ImageMissing, ModelMissing, PortTaken)
+NOT_A_FINDING = (DockerUnavailable, ImageMissing, ModelMissing, PortTaken)
 """Why an arm was not tried, which says nothing about the arm."""
 _NO_ROOFLINE = (
     "what the chip allows is not known: the profile names no hardware, or the server states too little of its "
@@ -197,7 +197,7 @@ class _Run:
             try:
                 with self.around(f"{self.hypothesis.name}/{arm} · starting"):
                     server = stack.enter_context(start(spec, log_dir=self.writer.folder / "logs"))
-            except _NOT_A_FINDING as error:
+            except NOT_A_FINDING as error:
                 self._invalid(f"arm {arm.upper()} could not be tried: {error}")
             except LaunchError as error:
                 cause = error.root_cause if isinstance(error, ServerExited) else ""

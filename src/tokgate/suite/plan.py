@@ -16,7 +16,7 @@ from tokgate.spec.hardware import Hardware
 from tokgate.spec.hypothesis import Arm, Hypothesis
 from tokgate.spec.load import nearest
 from tokgate.spec.profile import Profile
-from tokgate.spec.server import AttachLaunch, Model, ServerSpec
+from tokgate.spec.server import AttachLaunch, DockerLaunch, Model, ServerSpec
 from tokgate.spec.workload import PromptSet, Workload
 
 AUTO = "auto"
@@ -164,6 +164,24 @@ def attached(url: str, model: str) -> ServerSpec:
         launch=AttachLaunch(url=url),
         model=Model(id=model),
     )
+
+
+def image_cells(catalogue: Catalogue, server: str, workload: str, images: Sequence[str]) -> dict[str, Cell]:
+    """By image, a declared server under a workload with that image instead of its own, named SERVER/IMAGE.
+
+    A name with a `/` is no cell of a history or a baseline. Raises SpecError, also for an option that an
+    image's version rejects; UsageError: the server is no container.
+    """
+    alone = Profile(name="bisect", description="one server's images")
+    cells = {}
+    for image in images:
+        spec = catalogue.server(server)
+        if not isinstance(spec.launch, DockerLaunch):
+            raise UsageError(f"server {server} is not a container (launch.kind: docker), so it has no image")
+        spec = catalogue.server(server, {"launch": {"image": image}})
+        named = msgspec.structs.replace(spec, name=f"{server}/{image}")
+        cells[image] = _cell(catalogue, alone, named, workload)
+    return cells
 
 
 def _declared_cells(catalogue: Catalogue, profile: Profile, wanted: Sequence[str]) -> tuple[Cell, ...]:

@@ -13,9 +13,11 @@ from scipy import stats
 from tokgate.judge.stats import (
     Block,
     LogRatio,
+    Mirrored,
     against_figure,
     against_history,
     blocked,
+    contrast,
     log_moments,
     welch,
 )
@@ -123,6 +125,32 @@ def test_blocks_are_least_squares_with_a_level_and_a_slope_each(drawn: list[tupl
     assert found.df == df
     assert found.estimate == pytest.approx(solution[-1], abs=1e-9)
     assert found.se == pytest.approx(se, abs=1e-9)
+
+
+@given(st.lists(st.tuples(st.permutations("gmb"), *[st.floats(0.5, 2.0)] * 6), min_size=1, max_size=4))
+def test_a_contrast_of_three_arms_is_least_squares_too(drawn: list[tuple]) -> None:
+    """Effects of m and b against g; the block means of the other contrast are not used for the scatter."""
+    k = len(drawn)
+    weights = {"g": -0.5, "b": -0.5, "m": 1.0}
+    blocks = [Mirrored(arms=tuple(arms), values=tuple(values)) for arms, *values in drawn]
+    design, y = np.zeros((6 * k, 2 * k + 2)), []
+    for i, (arms, *values) in enumerate(drawn):
+        rows = slice(6 * i, 6 * i + 6)
+        design[rows, 2 * i] = 1
+        design[rows, 2 * i + 1] = np.arange(6)
+        design[rows, -2] = [arm == "m" for arm in (*arms, *reversed(arms))]
+        design[rows, -1] = [arm == "b" for arm in (*arms, *reversed(arms))]
+        y += np.log(values).tolist()
+    solution, *_ = np.linalg.lstsq(design, np.array(y), rcond=None)
+    found = contrast(blocks, weights)
+    assert found.estimate == pytest.approx(solution[-2] - solution[-1] / 2, abs=1e-9)
+    assert found.df == 2 * k + k - 1
+    more = contrast(blocks, weights, beside=blocks)
+    assert (more.estimate, more.df) == (found.estimate, 2 * k + k - 1 + 2 * k)
+    if k == 1:  # one block has no means to scatter: the residual is that of the whole model
+        residual = np.array(y) - design @ solution
+        of_contrast = np.array([0, 0, 1, -0.5]) @ np.linalg.inv(design.T @ design) @ np.array([0, 0, 1, -0.5])
+        assert found.se == pytest.approx(math.sqrt(residual @ residual / 2 * of_contrast), abs=1e-9)
 
 
 @given(st.floats(-0.1, 0.1), st.lists(st.floats(-0.5, 0.5), min_size=2, max_size=4))
