@@ -12,8 +12,15 @@ from pathlib import Path
 
 import pytest
 
+from tokgate.drive.load import Progress
+from tokgate.drive.reference import Scenario, reference_server
+from tokgate.launch.start import start
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.quiet import host_problems
+from tokgate.spec.catalogue import Catalogue
+from tokgate.spec.workload import Closed, Workload
+from tokgate.suite.cell import measure_cell
+from tokgate.suite.plan import Cell, attached
 
 
 @pytest.fixture
@@ -51,3 +58,37 @@ def test_burner_of_the_server_is_its_own_work(burners):
     culprit = monitor.report.culprit
     assert culprit is None or culprit.pid not in burners
     assert "others_cores" not in monitor.report.unknown
+
+
+def test_a_disturbed_pass_is_made_again_when_the_other_has_gone(catalogue: Catalogue, tmp_path: Path) -> None:
+    shell = shutil.which("sh")
+    assert shell is not None
+    program = tmp_path / "tg-burner"
+    program.symlink_to(shell)
+    stages: list[str] = []
+
+    def burn_beside_the_first(stage: str, progress: Progress) -> None:
+        if stage == "timed" and "timed" not in stages:
+            # Two of them, for a second and a half, and none of them our child.
+            burner = "i=0; while :; do :; done"
+            script = f'for i in 1 2; do timeout 1.5 "$0" -c "{burner}" >&- 2>&- & done'
+            subprocess.run([shell, "-c", script, program], check=True)
+        stages.append(stage)
+
+    workload = Workload(
+        name="brief",
+        description="",
+        prompts="short-chat",
+        requests=2,
+        max_tokens=50,
+        load=Closed(concurrency=1),
+    )
+    with reference_server() as reference:
+        reference.serve(Scenario(ttft_s=0.02, itl_s=0.02))
+        spec = attached(reference.url, "reference")
+        cell = Cell(server=spec, workload=workload, prompts=catalogue.prompts("short-chat"))
+        with start(spec, log_dir=tmp_path) as server:
+            measured = measure_cell(server, cell, launch=1, watch=burn_beside_the_first)
+    assert any("tg-burner" in problem.detail for problem in measured.disturbed), measured.disturbed
+    assert not any("tg-burner" in problem.detail for problem in measured.problems), measured.problems
+    assert len(measured.samples) == workload.requests

@@ -84,7 +84,7 @@ def test_shm_size_under_ipc_host_claimed_to_reach_nothing_confirms(project: Any)
 
 
 def test_16_gb_over_256_mb_is_refuted_with_its_interval(project: Any) -> None:
-    found = verdict_of(project, "vllm-cpu-shm-size")
+    found = verdict_of(project, "vllm-cpu-shm-size", "--tokgate-blocks", "4")
     assert found["outcome"] == "refuted", found["output"]
     assert found["ci_low"] < found["ratio"] < found["ci_high"] < 1.2
     assert f"95 % interval {found['ci_low']:.3f} to {found['ci_high']:.3f}" in found["reason"]

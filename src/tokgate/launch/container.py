@@ -45,6 +45,7 @@ def container_options(spec: ServerSpec) -> dict[str, Any]:
         "network_mode": how.network,
         "ports": {} if how.network == "host" else {f"{how.port}/tcp": ("127.0.0.1", how.port)},
         "nano_cpus": None if how.cpus is None else round(how.cpus * 1e9),
+        "cpuset_cpus": how.cpuset,
         "mem_limit": None if how.memory is None else int(how.memory),
     }
     return {key: value for key, value in options.items() if value not in (None, [], {})}

@@ -19,6 +19,7 @@ _ONE = {
     "shm_size": "--shm-size",
     "mem_limit": "--memory",
     "nano_cpus": "--cpus",
+    "cpuset_cpus": "--cpuset-cpus",
     "entrypoint": "--entrypoint",
 }
 _MANY = {

@@ -96,6 +96,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     host: what the machine did meanwhile; client_cpu_s, max_lag_s: what the client itself cost.
     bias: what the client adds at this number of streams; canary: what the model answers on this launch,
     None where no questions are declared.
+    disturbed: why an earlier timed pass on this launch counts for nothing, and this one was made instead.
     """
 
     server: str
@@ -116,3 +117,4 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     roofline: Roofline | None = None
     bias: Bias | None = None
     canary: Canary | None = None
+    disturbed: tuple[Problem, ...] = ()

@@ -5,6 +5,8 @@ What could not be read is no problem here: the report names it as unknown.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
 from tokgate.machine.host import HostReport
@@ -39,6 +41,16 @@ DEFAULT_LIMITS = QuietLimits()
 # Heat stops a chip unforeseen. Power limits (gpu_spl, gpu_fppt, gpu_sppt) do not count: an APU at work
 # is always held by one of them, prefill above all; they are in the report for whoever asks why.
 _HEAT = ("cpu_core_throttle", "cpu_package_throttle", "gpu_prochot", "gpu_thm_core", "gpu_thm_gfx", "gpu_thm_soc")  # fmt: skip
+
+
+PASSING = frozenset({"host_busy", "host_stolen", "host_swapping", "client_late", "client_server_disagree"})
+"""Rules that what else runs on this machine can break, so that a moment later they may hold."""
+
+
+def disturbed(problems: Iterable[Problem]) -> bool:
+    """Whether something came in between and nothing else is wrong: worth measuring again."""
+    rules = {problem.rule for problem in problems}
+    return bool(rules) and rules <= PASSING
 
 
 def host_problems(report: HostReport, *, limits: QuietLimits = DEFAULT_LIMITS) -> tuple[Problem, ...]:

@@ -48,7 +48,8 @@ class Track(msgspec.Struct, frozen=True, kw_only=True):
 class Host(msgspec.Struct, frozen=True, kw_only=True):
     """tracks: the sensors that were read. borders_s: where a region ends, in seconds of measuring.
 
-    disturbed: who else took CPU, the busiest first. unknown: what could not be read.
+    disturbed: who else took CPU, the busiest first, and which passes were therefore made again.
+    unknown: what could not be read.
     """
 
     tracks: tuple[Track, ...] = ()
@@ -65,12 +66,12 @@ def host(measurements: Sequence[Measurement]) -> Host:
     return Host(
         tracks=tuple(track for name in named if (track := _track(name, ordered, borders_s)) is not None),
         borders_s=borders_s,
-        disturbed=_disturbed(ordered),
+        disturbed=(*_busiest(ordered), *_repeated(ordered)),
         unknown=tuple(sorted({name for one in ordered for name in one.host.unknown})),
     )
 
 
-def _disturbed(ordered: Sequence[Measurement]) -> tuple[str, ...]:
+def _busiest(ordered: Sequence[Measurement]) -> tuple[str, ...]:
     """Each program that was busiest in some region and took a share worth naming, at its worst."""
     seen: dict[str, list[Culprit]] = {}
     for one in ordered:
@@ -80,6 +81,14 @@ def _disturbed(ordered: Sequence[Measurement]) -> tuple[str, ...]:
     return tuple(
         f"{culprit} at most, in {len(seen[name])} of {len(ordered)} measurements"
         for name, culprit in sorted(worst.items(), key=lambda item: -item[1].cores)
+    )
+
+
+def _repeated(ordered: Sequence[Measurement]) -> tuple[str, ...]:
+    return tuple(
+        f"{one.server} {one.workload}, launch {one.launch} was driven again: {problem.rule}: {problem.detail}"
+        for one in ordered
+        for problem in one.disturbed
     )
 
 

@@ -50,6 +50,7 @@ class DockerLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="docke
 
     device_groups: join the numeric groups that own the device nodes (names resolve inside the image).
     ipc: Docker's ipc mode; shm_size has an effect only when it is not `host`.
+    cpus: how many it may use; cpuset: which ones, as Docker writes them (`0-3`, `0,2`).
     """
 
     image: str
@@ -67,6 +68,7 @@ class DockerLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="docke
     shm_size: Size | None = None
     network: str = "host"
     cpus: Annotated[float, Meta(gt=0)] | None = None
+    cpuset: Annotated[str, Meta(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")] | None = None
     memory: Size | None = None
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import count
+from time import perf_counter, sleep
+
+import msgspec
 
 from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.drive.client import Target
@@ -17,7 +20,7 @@ from tokgate.machine.yardstick import cpu_gflops
 from tokgate.measure.bias import bias_problems
 from tokgate.measure.measurement import Answers, Measurement, Problem
 from tokgate.measure.metrics import context, gated, metrics, output_tps
-from tokgate.measure.quiet import host_problems
+from tokgate.measure.quiet import disturbed, host_problems
 from tokgate.measure.reconcile import counter_problems, timing_problems
 from tokgate.measure.roofline import impossible, roofline
 from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
@@ -33,6 +36,11 @@ WARMUP_AGREEMENT = 0.05
 WARMUP_CAP = 6
 """Passes after which a server that never settles is measured all the same."""
 
+_AGAIN = WARMUP_CAP + 1
+"""Number of the pass that follows a disturbed one; 0 is the timed one, then come those of the warm-up."""
+
+_QUIET_WAIT_S = 20.0
+
 Watch = Callable[[str, Progress], None]
 """Told what runs now (`warm-up 1`, `timed`) and how far it is."""
 
@@ -44,16 +52,37 @@ def measure_cell(
 
     stored: what this server's baseline says its model answers.
     What goes wrong with requests, server, host or client makes the measurement invalid; it is not raised.
+    A pass that other programs disturbed is made once more, with other prompts, when they have gone.
     """
     bias = client_bias(cell.workload.concurrency)
     canary, garbage = check_output(server, cell, stored)
     pace = cpu_gflops() if _on_cpu(server) else None
     passes = _warm_up(server, cell, launch, watch)
+    measured = _timed(server, cell, launch=launch, seed=_seed(cell, launch, 0), watch=watch)
+    before: tuple[Problem, ...] = ()
+    if disturbed(measured.problems):
+        before = measured.problems
+        _wait_for_quiet(server)
+        measured = _timed(server, cell, launch=launch, seed=_seed(cell, launch, _AGAIN), watch=watch)
+    tolerance = {str(metric): cell.limits(metric)[0] for metric in cell.workload.gated}
+    problems = (*measured.problems, *garbage, *bias_problems(bias, measured.metrics, tolerance))
+    return msgspec.structs.replace(
+        measured,
+        valid=not problems,
+        problems=problems,
+        warmup_passes=passes,
+        cpu_gflops=pace,
+        bias=bias,
+        canary=canary,
+        disturbed=before,
+    )
+
+
+def _timed(server: Server, cell: Cell, *, launch: int, seed: int, watch: Watch) -> Measurement:
+    """The timed pass, and what is wrong with it; nothing is known yet of its warm-up and of the output."""
     started, before = now(), _counters(server)
     with Monitor(server_pids=server.facts.pids, gpu=_gpu(server)) as monitor:
-        result = _drive(
-            server, cell, seed=_seed(cell, launch, 0), requests=cell.workload.requests, watch=watch
-        )
+        result = _drive(server, cell, seed=seed, requests=cell.workload.requests, watch=watch)
     after = _counters(server)
     model = cell.server.model
     read = model.bytes_read(context(result.samples))
@@ -65,16 +94,13 @@ def measure_cell(
     )
     found = metrics(result.samples, cell.workload, read)
     statistics = gated(result.samples, cell.workload)
-    tolerance = {str(metric): cell.limits(metric)[0] for metric in cell.workload.gated}
     problems = (
         *_died(server),
         *sample_problems(result.samples),
         *missing_metrics(statistics, cell.workload, cell.workload.gated),
         *timing_problems(result.samples),
         *counter_problems(result.samples, deltas(before, after)),
-        *garbage,
         *client_problems(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
-        *bias_problems(bias, found, tolerance),
         *host_problems(monitor.report),
         *impossible(roof, found),
     )
@@ -88,16 +114,23 @@ def measure_cell(
         metrics=found,
         gated=statistics,
         facts=server.facts,
-        warmup_passes=passes,
-        cpu_gflops=pace,
+        warmup_passes=0,
         host=monitor.report,
         client_cpu_s=result.client_cpu_s,
         max_lag_s=result.max_lag_s,
         samples=result.samples,
         roofline=roof,
-        bias=bias,
-        canary=canary,
     )
+
+
+def _wait_for_quiet(server: Server) -> None:
+    """Until nothing else has run for two seconds; the host is judged again after the next pass in any case."""
+    until_s = perf_counter() + _QUIET_WAIT_S
+    while perf_counter() < until_s:
+        with Monitor(server_pids=server.facts.pids) as monitor:
+            sleep(2)
+        if not host_problems(monitor.report):
+            return
 
 
 def _counters(server: Server) -> dict[str, float]:
@@ -150,9 +183,9 @@ def _drive(server: Server, cell: Cell, *, seed: int, requests: int, watch: Watch
     )
 
 
-def _seed(cell: Cell, launch: int, warm_up: int) -> int:
+def _seed(cell: Cell, launch: int, number: int) -> int:
     """A seed of its own for each pass of each launch, so that no two share a prompt prefix."""
-    return (cell.workload.seed * 1000 + launch) * 100 + warm_up
+    return (cell.workload.seed * 1000 + launch) * 100 + number
 
 
 def _died(server: Server) -> tuple[Problem, ...]:

@@ -46,6 +46,7 @@ def test_everything_the_spec_sets_is_asked_for(monkeypatch: pytest.MonkeyPatch) 
         shm_size=Size.parse("16GiB"),
         network="bridge",
         cpus=1.5,
+        cpuset="0-1,3",
         memory=Size.parse("1GB"),
     )
     assert container_options(spec) == {
@@ -63,6 +64,7 @@ def test_everything_the_spec_sets_is_asked_for(monkeypatch: pytest.MonkeyPatch) 
         "network_mode": "bridge",
         "ports": {"8000/tcp": ("127.0.0.1", 8000)},
         "nano_cpus": 1_500_000_000,
+        "cpuset_cpus": "0-1,3",
         "mem_limit": 1_000_000_000,
     }
 

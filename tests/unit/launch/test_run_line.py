@@ -105,9 +105,22 @@ def test_numeric_groups_are_asked_for_where_the_device_is_not() -> None:
 
 
 def test_ports_and_limits_are_written_as_docker_reads_them() -> None:
-    launch = {"network": "bridge", "cpus": 1.5, "memory": "1GB", "ipc": "private", "shm_size": "64MiB"}
+    launch = {
+        "network": "bridge",
+        "cpus": 1.5,
+        "cpuset": "0-1,3",
+        "memory": "1GB",
+        "ipc": "private",
+        "shm_size": "64MiB",
+    }
     line = docker_run(CATALOGUE.server("vllm-current", {"launch": launch}))
-    for wanted in ("-p 127.0.0.1:8000:8000/tcp", "--cpus 1.5", "--memory 1000000000", "--shm-size 67108864"):
+    for wanted in (
+        "-p 127.0.0.1:8000:8000/tcp",
+        "--cpus 1.5",
+        "--cpuset-cpus 0-1,3",
+        "--memory 1000000000",
+        "--shm-size 67108864",
+    ):
         assert wanted in line
 
 

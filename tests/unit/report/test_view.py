@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokgate.judge.verdict import Outcome
+from tokgate.measure.measurement import Problem
 from tokgate.report.badge import State, badge
 from tokgate.report.host import DRAWN
 from tokgate.report.rows import experiments, rows
@@ -145,6 +146,15 @@ def test_latency_and_host_are_of_all_launches(shown: Report) -> None:
     ]
     assert shown.host.disturbed == ("backup (pid 77), 0.06 cores at most, in 12 of 12 measurements",)
     assert list(shown.host.tracks[0].at_s) == sorted(shown.host.tracks[0].at_s)
+
+
+def test_a_pass_that_was_made_again_is_told_with_its_reason(slow_night: RunRecord) -> None:
+    reason = Problem(rule="host_busy", detail="other processes took 0.52 of 2 cores")
+    first, *others = slow_night.measurements
+    disturbed = replace(slow_night, measurements=(replace(first, disturbed=(reason,)), *others))
+    assert view(disturbed, ()).host.disturbed[-1] == (
+        f"{first.server} {first.workload}, launch {first.launch} was driven again: host_busy: {reason.detail}"
+    )
 
 
 def test_a_long_night_is_drawn_in_part_and_no_spike_is_lost(slow_night: RunRecord) -> None:
