@@ -51,7 +51,7 @@ def ending(found: Bisection, record: RunRecord, created: Mapping[str, str]) -> I
         f"{len(record.measurements)} launches in {len(found.steps)} steps; the answer is wrong in at most "
         f"{found.level:.0%} of searches"
     )
-    facts = {one.server.partition("/")[2]: one.facts for one in reversed(record.measurements)}
+    facts = {one.facts.image: one.facts for one in reversed(record.measurements)}
     pair = [facts.get(image) for image in (found.last_fast, found.first_slow)]
     a, b = (Fingerprint(server_facts(one) if one is not None else {}) for one in pair)
     for difference in differences(a, b):
@@ -84,6 +84,6 @@ def _ratio(step: Step) -> str:
 def _named(image: str, record: RunRecord) -> str:
     """An image with its digest, or its id where it has none."""
     for one in record.measurements:
-        if one.server.partition("/")[2] == image:
+        if one.facts.image == image:
             return f"{image} ({one.facts.image_digest or one.facts.image_id})"
     return image

@@ -167,19 +167,22 @@ def attached(url: str, model: str) -> ServerSpec:
 
 
 def image_cells(catalogue: Catalogue, server: str, workload: str, images: Sequence[str]) -> dict[str, Cell]:
-    """By image, a declared server under a workload with that image instead of its own, named SERVER/IMAGE.
+    """By image, a declared server under a workload with that image instead of its own.
 
-    A name with a `/` is no cell of a history or a baseline. Raises SpecError, also for an option that an
+    It is named SERVER/IMAGE, without the way to the repository where that tells them apart; a name with a `/` is
+    no cell of a history or a baseline. Raises SpecError, also for an option that an
     image's version rejects; UsageError: the server is no container.
     """
     alone = Profile(name="bisect", description="one server's images")
+    short = {image: image.rpartition("/")[2] for image in images}
+    names = short if len(set(short.values())) == len(short) else {image: image for image in images}
     cells = {}
-    for image in images:
+    for image, name in names.items():
         spec = catalogue.server(server)
         if not isinstance(spec.launch, DockerLaunch):
             raise UsageError(f"server {server} is not a container (launch.kind: docker), so it has no image")
         spec = catalogue.server(server, {"launch": {"image": image}})
-        named = msgspec.structs.replace(spec, name=f"{server}/{image}")
+        named = msgspec.structs.replace(spec, name=f"{server}/{name}")
         cells[image] = _cell(catalogue, alone, named, workload)
     return cells
 
