@@ -13,6 +13,7 @@
     │   └── ServerNotReady   it never became ready (what was last seen, how long was waited)
     ├── ModelUnavailable     a model cannot be fetched, or what was fetched is not it
     ├── ServerUnreachable    a running server no longer answers
+    ├── HostUnusable         a box that was named cannot be measured on
     ├── LeaseHeld            another run has this machine
     ├── RecordError          a run record or baseline cannot be read or written
     ├── BaselineRefused      this run must not become a baseline
@@ -115,6 +116,14 @@ class ServerUnreachable(TokgateError):
     def __init__(self, message: str, *, url: str) -> None:
         self.url = url
         super().__init__(message)
+
+
+class HostUnusable(TokgateError):
+    """A box of `--tokgate-hosts` cannot be reached, or has not what it takes. host: as it was named."""
+
+    def __init__(self, message: str, *, host: str) -> None:
+        self.host = host
+        super().__init__(f"{host}: {message}")
 
 
 class LeaseHeld(TokgateError):

@@ -9,6 +9,7 @@ import pytest
 from tokgate.spec.units import Duration
 
 if TYPE_CHECKING:
+    from tokgate.spec.host import Host
     from tokgate.suite.plan import Plan
 
 
@@ -35,6 +36,13 @@ def add_options(parser: pytest.Parser) -> None:
         help="measure the server that is already up there, under the profile's workloads; with --tokgate-model",
     )
     option("--tokgate-model", metavar="ID", help="the model to ask the server at --tokgate-url for")
+    option(
+        "--tokgate-hosts",
+        type=_hosts,
+        metavar="HOST,…",
+        help="run the suite on each of these boxes and compare them: ssh://[USER@]HOST[:PORT][/CHECKOUT] (default: "
+        "tokgate in the home folder there), or unix:///PATH of a Docker engine of this machine",
+    )
     option(
         "--tokgate-launches",
         type=_launches,
@@ -118,6 +126,15 @@ def asked_for(config: pytest.Config) -> Plan:
         attach=Target(url=option.tokgate_url, model=option.tokgate_model) if option.tokgate_url else None,
         launches=launches,
     )
+
+
+def _hosts(text: str) -> tuple[Host, ...]:
+    from tokgate.spec.host import parse_hosts
+
+    try:
+        return parse_hosts(text)
+    except ValueError as error:
+        raise pytest.UsageError(f"--tokgate-hosts: {error}") from error
 
 
 def _launches(text: str) -> int:

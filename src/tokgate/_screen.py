@@ -15,18 +15,20 @@ if TYPE_CHECKING:
 
 def say(config: pytest.Config, text: str) -> None:
     """One line on the real terminal, past pytest's capture."""
+    box = f"[{config.workerinput['workerid']}] " if hasattr(config, "workerinput") else ""
     with _uncaptured(config):
-        print(f"\ntokgate: {text}", file=sys.stderr, flush=True)
+        print(f"\ntokgate: {box}{text}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def shown(config: pytest.Config, title: str) -> Iterator[Watch]:
-    """The progress line of what runs now."""
+    """The progress line of what runs now; none where other boxes run too, and share the terminal."""
     from rich.console import Console
 
     from tokgate.report.progress import live
 
-    with _uncaptured(config), live(title, Console(stderr=True)) as watch:
+    terminal = False if hasattr(config, "workerinput") else None
+    with _uncaptured(config), live(title, Console(stderr=True, force_terminal=terminal)) as watch:
         yield watch
 
 

@@ -6,37 +6,28 @@ pay nothing for it.
 
 from __future__ import annotations
 
-import signal
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tokgate import _run
 from tokgate._exceptions import NotChecked, RecordError, TokgateError
+from tokgate._hosts import as_box, over_hosts
 from tokgate._items import params_of
 from tokgate._options import add_options, asked_for
+from tokgate._run import COMMAND, EXIT_BROKEN, FOLDER, PLAN, WRITER
 from tokgate._screen import say, shown
 from tokgate.spec.units import time_text
 
 if TYPE_CHECKING:
-    from tokgate.judge.verdict import Verdict
-    from tokgate.store.runs import RunWriter
     from tokgate.suite.budget import Budget
     from tokgate.suite.plan import Plan
     from tokgate.suite.session import Session
 
-EXIT_BROKEN = 6
-"""Tests failed, but none for speed: invalid measurements, servers that do not start."""
-
-PLAN: pytest.StashKey[Plan] = pytest.StashKey()
 _BUDGET: pytest.StashKey[Budget] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _PREVIEW: pytest.StashKey[str] = pytest.StashKey()
-_FOLDER: pytest.StashKey[Path] = pytest.StashKey()
-_WRITER: pytest.StashKey[RunWriter] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -58,36 +49,18 @@ def pytest_configure(config: pytest.Config) -> None:
             "-n with -m perf: two servers at once would share this machine's memory bandwidth and neither "
             "figure would be true. Leave out -n; the suite runs one server at a time."
         )
-    with _usage_errors():
-        config.stash[PLAN] = asked_for(config)
-    if not _only_looks(config):
-        _prepare(config)
-
-
-def _only_looks(config: pytest.Config) -> bool:
-    """Whether this run will say what it would do, and measure nothing."""
-    return bool(config.option.collectonly or config.option.tokgate_plan)
-
-
-def _prepare(config: pytest.Config) -> None:
-    from tokgate.store.runs import new_run_folder
-
-    with _usage_errors():
-        folder = new_run_folder(Path(config.option.tokgate_out))
-    config.stash[_FOLDER] = folder
-    option = config.option
-    option.xmlpath = option.xmlpath or str(folder / "junit.xml")
-    option.benchmark_json = option.benchmark_json or str(folder / "benchmark.json")
-    option.benchmark_quiet = True  # its table times whole cells; the verdict table is what people want
-    if getattr(option, "timeout", 0) is None:
-        option.timeout = 0  # a limit for tests (pytest-timeout's) would end a large model while it loads
-    # Runners cancel with SIGTERM: it must end servers as Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    """As Ctrl-C, by the same road: within a drive that is asyncio's own handler, which cancels cleanly."""
-    signal.raise_signal(signal.SIGINT)
+    with _run.usage_errors():
+        plan = asked_for(config)
+        if over_hosts(config):
+            return
+        config.stash[PLAN] = plan
+        if not _run.only_looks(config):
+            _run.prepare(config, name=as_box(config))
+            option = config.option
+            option.benchmark_json = option.benchmark_json or str(config.stash[FOLDER] / "benchmark.json")
+            option.benchmark_quiet = (
+                True  # its table times whole cells; the verdict table is what people want
+            )
 
 
 def runs_suite(config: pytest.Config) -> bool:
@@ -116,7 +89,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     budget = None
     if plan.unable is None and (config.option.tokgate_budget is not None or config.option.tokgate_plan):
-        with _usage_errors():
+        with _run.usage_errors():
             budget = _planned(config, items, plan)
     items.sort(key=lambda item: _order(item, plan, budget))
     if plan.unable is not None and not config.option.tokgate_require:
@@ -185,7 +158,7 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
 
     config = request.config
     plan = config.stash[PLAN]
-    command = _command(config)
+    command = config.stash[COMMAND]
     try:
         with lease(
             wait=not config.option.tokgate_no_wait,
@@ -194,7 +167,7 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
         ):
             for removed in sweep():
                 say(config, f"removed what a killed run left: {removed}")
-            config.stash[_WRITER] = writer = open_run(plan, config.stash[_FOLDER], command=command)
+            config.stash[WRITER] = writer = open_run(plan, config.stash[FOLDER], command=command)
             _, references = compared_with(config, writer.record)
             with Session(
                 plan,
@@ -226,36 +199,9 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Close the record, and let the exit code tell a regression from a broken run from nothing measured."""
-    config = session.config
-    if PLAN not in config.stash or _only_looks(config):
-        return
-    writer = config.stash.get(_WRITER, None)
-    if writer is None or not (writer.record.measurements or writer.record.verdicts):
-        if exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-        return
-    if exitstatus == pytest.ExitCode.TESTS_FAILED and not any(
-        _found_wrong(verdict, config) for verdict in writer.record.verdicts
-    ):
-        session.exitstatus = EXIT_BROKEN
-    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # else it was cut off
-        try:
-            writer.end()
-        except RecordError as error:
-            say(config, str(error))
-            session.exitstatus = EXIT_BROKEN
-
-
-def _found_wrong(verdict: Verdict, config: pytest.Config) -> bool:
-    """Whether a verdict is a finding: slower than its baseline, against what is recorded of a hypothesis,
-    or, under --tokgate-strict, that the run cannot tell."""
-    from tokgate.judge.hypothesis import contradicts
-
-    experiments = config.stash[PLAN].experiments
-    tested = [one.hypothesis for one in experiments if one.hypothesis.name == verdict.hypothesis]
-    wrong = ("regressed", "inconclusive") if config.option.tokgate_strict else ("regressed",)
-    return verdict.outcome in wrong or any(contradicts(one, verdict) for one in tested)
+    """Close the record, and say by the exit code what came of the run."""
+    if PLAN in session.config.stash and not _run.only_looks(session.config):
+        _run.end(session, exitstatus)
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
@@ -265,29 +211,18 @@ def pytest_benchmark_generate_json(benchmarks: list[Any]) -> None:
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """--tokgate-report, last of all: of a run that was cut off, and of one that could measure nothing, too."""
-    folder = config.stash.get(_FOLDER, None)
-    if folder is None or config.option.tokgate_report is None:
-        return
-    from tokgate.report.write import publish
-    from tokgate.suite.record import open_run
-
-    try:
-        if _WRITER not in config.stash:
-            open_run(config.stash[PLAN], folder, command=_command(config)).end()
-        said = publish(folder, Path(config.option.tokgate_report))
-    except RecordError as error:
-        print(f"tokgate: no report: {error}", file=sys.stderr)
-    else:
-        print(f"tokgate: {said.state}: {said.title} Report: {config.option.tokgate_report}/report.html")
+    """--tokgate-report, last of all."""
+    if FOLDER in config.stash and config.option.tokgate_report is not None:
+        _run.publish_report(config)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """The verdict table, and where the record is."""
-    writer = config.stash.get(_WRITER, None)
+    writer = config.stash.get(WRITER, None)
     if writer is None:
         return
     from tokgate.report.terminal import counts, summary
+    from tokgate.store.runs import runs_of
 
     terminal = terminalreporter
     terminal.section("tokgate")
@@ -295,17 +230,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         summary(writer.record, width=max(terminal._tw.fullwidth, 100), colour=terminal.hasmarkup)
     )
     terminal.write_line("")
-    terminal.write_line(f"{counts(writer.record.verdicts)}. Record: {writer.folder / 'run.json'}")
-
-
-@contextmanager
-def _usage_errors() -> Iterator[None]:
-    """What a person asked for and cannot have, as pytest says it: one message, exit code 4."""
-    try:
-        yield
-    except TokgateError as error:
-        raise pytest.UsageError(str(error)) from error
-
-
-def _command(config: pytest.Config) -> tuple[str, ...]:
-    return ("pytest", *map(str, config.invocation_params.args))
+    verdicts = tuple(verdict for one in runs_of(writer.record) for verdict in one.verdicts)
+    terminal.write_line(f"{counts(verdicts)}. Record: {writer.folder / 'run.json'}")

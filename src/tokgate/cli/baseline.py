@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tokgate.cli.options import BASELINES, RUNS, Baselines, Runs
+
+if TYPE_CHECKING:
+    from tokgate.store.baselines import Baseline
 
 app = typer.Typer(help="Stored baselines: accept a run as one.", no_args_is_help=True)
 
@@ -31,22 +35,32 @@ def accept(
     from tokgate._exceptions import BaselineRefused, UsageError
     from tokgate.report.baseline import difference
     from tokgate.store.baselines import baseline_of, read_baseline, write_baseline
-    from tokgate.store.runs import find_run, read_run
+    from tokgate.store.runs import read_runs
 
     if force and not reason:
         raise UsageError("--force needs --reason TEXT: it is kept in the baseline for whoever asks later")
-    record = read_run(find_run(runs, run))
-    names = server or list(
-        dict.fromkeys(one.server for one in record.measurements if "/" not in one.server)  # no arms
-    )
-    if not names:
-        what = (
-            "no server of its own, only arms of experiments or images" if record.measurements else "nothing"
+    accepted: dict[Path, Baseline] = {}
+    for record in read_runs(runs, run):
+        names = server or list(
+            dict.fromkeys(one.server for one in record.measurements if "/" not in one.server)  # no arms
         )
-        raise BaselineRefused(f"run {record.run_id} measured {what}")
-    accepted = [baseline_of(record, name, force=force, reason=reason) for name in names]
-    for new in accepted:
-        path = baselines / record.baselines / f"{new.server}.yaml"
+        if not names:
+            what = (
+                "no server of its own, only arms of experiments or images"
+                if record.measurements
+                else "nothing"
+            )
+            raise BaselineRefused(f"run {record.run_id} measured {what}")
+        for name in names:
+            path = baselines / record.baselines / f"{name}.yaml"
+            new = baseline_of(record, name, force=force, reason=reason)
+            if path in accepted:
+                raise BaselineRefused(
+                    f"{path} would be the baseline of two boxes: {accepted[path].source} and {new.source}. "
+                    f"Name one: tokgate baseline accept {record.run_id}"
+                )
+            accepted[path] = new
+    for path, new in accepted.items():
         typer.echo(difference(read_baseline(path), new))
         write_baseline(path, new)
         typer.echo(f"written: {path}")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from tokgate._exceptions import UsageError
 from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs, catalogue
 
 app = typer.Typer(help="Claims that experiments confirm or refute.", no_args_is_help=True)
@@ -48,11 +49,17 @@ def settle(
     Refuses a run without a confirmed or refuted verdict of it.
     """
     from tokgate.store.hypotheses import evidence_of, write_evidence
-    from tokgate.store.runs import find_run, read_run
+    from tokgate.store.runs import read_runs
 
     declared = catalogue(fixtures)
     declared.hypothesis(name)
-    evidence = evidence_of(read_run(find_run(runs, run)), name)
+    boxes = read_runs(runs, run)
+    if len(boxes) > 1:
+        raise UsageError(
+            f"run {run} is of {len(boxes)} boxes, and a hypothesis has one status; "
+            f"settle it by one of them: --run {' or '.join(one.run_id for one in boxes)}"
+        )
+    evidence = evidence_of(boxes[0], name)
     path = fixtures / "hypotheses" / f"{name}.yaml"
     write_evidence(path, evidence)
     typer.echo(f"{name}: {evidence.outcome}, written: {path}")

@@ -31,8 +31,10 @@ def headline(record: RunRecord) -> Headline:
     """What to say first of `record`.
 
     A finding counts more than a broken cell, as in the exit code: something that did not run takes
-    nothing from what was found.
+    nothing from what was found. Of many boxes the worst speaks.
     """
+    if record.boxes:
+        return _of_boxes(record)
     for judge in (_findings, _broken, _empty, _undecided):
         if (found := judge(record)) is not None:
             return found
@@ -134,6 +136,27 @@ def _undecided(record: RunRecord) -> Headline | None:
         title=f"Nothing is shown to be slower, but {len(open_)} of {_count(record.verdicts, 'verdict')} cannot tell.",
         findings=_told(open_),
         advice="More launches would decide: each reason below says how many.",
+    )
+
+
+def _of_boxes(record: RunRecord) -> Headline:
+    worst_first = list(State).index
+    told = [(box.host, headline(box.record)) for box in record.boxes]
+    told.sort(key=lambda one: worst_first(one[1].state))
+    lost = [State.BROKEN] if record.not_checked or record.ended is None else []
+    state = min([*lost, *(said.state for _, said in told)], key=worst_first)
+    worst = [said for _, said in told if said.state is state]
+    title = (
+        f"On {len(worst)} of {_count(told, 'host')}: {worst[0].title}"
+        if worst
+        else "Not every host came to its end."
+    )
+    findings = [f"{host}: {line}" for host, said in told for line in said.findings or (said.title,)]
+    return Headline(
+        state=state,
+        title=title,
+        findings=_first([*record.not_checked, *findings]),
+        advice=worst[0].advice if worst else "The others are measured; see why, then run again.",
     )
 
 

@@ -130,7 +130,10 @@ def _cells(
     fingerprint: str | None,
     since: str | None,
 ) -> Iterator[tuple[str, Fingerprint, CellSummary]]:
-    """Matching cells with the fingerprint's id and facts, in the order of time."""
+    """Matching cells with the fingerprint's id and facts, in the order of time.
+
+    Each once: a box's run may stand in the record of all boxes, and by itself.
+    """
     facts = {
         key: (box, msgspec.json.decode(raw, type=Fingerprint))
         for key, box, raw in index.execute("SELECT id, box, facts FROM fingerprint")
@@ -141,10 +144,16 @@ def _cells(
     decoder = msgspec.json.Decoder(CellSummary)
     query = f"SELECT fingerprint, summary FROM cell WHERE {where} ORDER BY started, record"
     with closing(index.execute(query, tuple(given.values()))) as rows:
+        seen = set()
         for key, summary in rows:
             box, one = facts[key]
             if fingerprint is None or box == fingerprint:
-                yield box, one, decoder.decode(summary)
+                cell = decoder.decode(summary)
+                if (
+                    same := (cell.run_id, cell.server, cell.workload)
+                ) not in seen or cell.provenance == "imported":
+                    seen.add(same)
+                    yield box, one, cell
 
 
 def _point(cell: CellSummary, metric: str, launches: tuple[float, ...], facts: Fingerprint) -> Point:

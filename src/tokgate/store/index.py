@@ -21,7 +21,7 @@ from tokgate.store.runs import SCHEMA
 from tokgate.store.summary import CellSummary, record_in, summarise
 
 INDEX = "history.sqlite"
-_VERSION = 1000 * SCHEMA + 2  # raise it when what is kept of a record changes
+_VERSION = 1000 * SCHEMA + 3  # raise it when what is kept of a record changes
 _AT_ONCE = 100  # records to a transaction
 
 _TABLES = (

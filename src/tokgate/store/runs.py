@@ -56,6 +56,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     conclusions: what was to follow from them together.
     not_checked: what this run could not check, each with its reason.
     spending: by what plan a run with a budget went, None without one.
+    boxes: of a run over many hosts, each with the record of its own; then this one says nothing of a machine, and
+    neither measured nor judged.
     """
 
     schema: int = SCHEMA
@@ -74,6 +76,20 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     measurements: tuple[Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     spending: Spending | None = None
+    boxes: tuple[Box, ...] = ()
+
+
+class Box(msgspec.Struct, frozen=True, kw_only=True):
+    """One box of a run over many. host: as it was named; place: where its own record lies there."""
+
+    host: str
+    place: str
+    record: RunRecord
+
+
+def runs_of(record: RunRecord) -> tuple[RunRecord, ...]:
+    """What was measured: by the run itself, or by each of its boxes."""
+    return tuple(box.record for box in record.boxes) or (record,)
 
 
 class RunWriter:
@@ -107,9 +123,12 @@ class RunWriter:
         write_atomically(self.folder / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
 
 
-def new_run_folder(out: Path) -> Path:
-    """A folder below `out`, made, whose name is a run id that sorts by time. Raises RecordError."""
-    folder = out / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+def new_run_folder(out: Path, name: str | None = None) -> Path:
+    """A folder below `out`, made, whose name is a run id: the one given, or one that sorts by time.
+
+    Raises RecordError.
+    """
+    folder = out / (name or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
     try:
         folder.mkdir(parents=True)
     except OSError as error:
@@ -150,13 +169,27 @@ def find_run(out: Path, name: str) -> Path:
     runs = sorted(path.parent for path in out.glob(f"*/{RECORD}"))
     if name == "latest" and runs:
         return runs[-1]
-    found = [run for run in runs if run.name.startswith(name)]
+    found = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
     if len(found) != 1:
         seen = (
             f"{len(found)} runs start with it" if found else f"there are {len(runs)} runs, none of that name"
         )
         raise RecordError(f"which run is {name!r}? {seen}; give a folder, a run id or `latest`", path=out)
     return found[0]
+
+
+def read_runs(out: Path, name: str) -> tuple[RunRecord, ...]:
+    """The record of the run `find_run` finds; of a run over many boxes those of its boxes, or of the one box whose
+    run id is given. Raises RecordError.
+    """
+    try:
+        return runs_of(read_run(find_run(out, name)))
+    except RecordError:
+        wholes = [one for one in out.glob(f"*/{RECORD}") if name.startswith(f"{one.parent.name}-")]
+        found = [one for whole in wholes for one in runs_of(read_run(whole)) if one.run_id == name]
+        if not found:
+            raise
+        return tuple(found)
 
 
 def now() -> str:

@@ -53,7 +53,7 @@ def record_in(folder: Path) -> Path:
 def summarise(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
     """The cells of a record, each with the facts of machine and server it was measured on.
 
-    Arms of experiments are not cells. Raises RecordError.
+    Those of a run over many boxes are the cells of each. Arms of experiments are not cells. Raises RecordError.
     """
     return _of_import(read_as(file, ImportRecord)) if file.name == IMPORT else _of_run(file)
 
@@ -80,6 +80,11 @@ def _of_import(record: ImportRecord) -> tuple[tuple[CellSummary, Fingerprint], .
 
 def _of_run(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
     record = read_as(file, _Record)
+    boxes = [box.record for box in record.boxes] or [record]
+    return tuple(cell for one in boxes for cell in _of_record(one, file))
+
+
+def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
     measured: dict[tuple[str, str], list[_Measurement]] = {}
     for one in record.measurements:
         if "/" not in one.server:  # an arm is named HYPOTHESIS/ARM
@@ -142,6 +147,11 @@ class _Record(msgspec.Struct):
     conditions: dict[str, dict[str, str]]
     measurements: tuple[_Measurement, ...] = ()
     verdicts: tuple[_Verdict, ...] = ()
+    boxes: tuple[_Box, ...] = ()
+
+
+class _Box(msgspec.Struct):
+    record: _Record
 
 
 def _cell(record: _Record, launches: Sequence[_Measurement], outcomes: dict[str, Outcome]) -> CellSummary:

@@ -1,0 +1,117 @@
+"""What one run of the suite keeps with pytest's config, and how it ends: record closed, exit code, report."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tokgate._exceptions import RecordError, TokgateError
+from tokgate._screen import say
+
+if TYPE_CHECKING:
+    from tokgate.judge.verdict import Verdict
+    from tokgate.store.runs import RunWriter
+    from tokgate.suite.plan import Plan
+
+EXIT_BROKEN = 6
+"""Tests failed, but none for speed: invalid measurements, servers that do not start."""
+
+PLAN: pytest.StashKey[Plan] = pytest.StashKey()
+FOLDER: pytest.StashKey[Path] = pytest.StashKey()
+WRITER: pytest.StashKey[RunWriter] = pytest.StashKey()
+COMMAND: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()
+
+
+def only_looks(config: pytest.Config) -> bool:
+    """Whether this run will say what it would do, and measure nothing."""
+    return bool(config.option.collectonly or config.option.tokgate_plan)
+
+
+def prepare(config: pytest.Config, *, name: str | None = None) -> None:
+    """Give the run its folder, of that name where it is given one, and its signals. Raises RecordError."""
+    from tokgate.store.runs import new_run_folder
+
+    option = config.option
+    config.stash[FOLDER] = folder = new_run_folder(Path(option.tokgate_out), name)
+    config.stash.setdefault(COMMAND, ("pytest", *map(str, config.invocation_params.args)))
+    option.xmlpath = option.xmlpath or str(folder / "junit.xml")
+    if getattr(option, "timeout", 0) is None:
+        option.timeout = 0  # a limit for tests (pytest-timeout's) would end a large model while it loads
+    # Runners cancel with SIGTERM: it must end servers as Ctrl-C does.
+    signal.signal(signal.SIGTERM, _interrupt)
+
+
+def _interrupt(signum: int, frame: object) -> None:
+    """As Ctrl-C, by the same road: within a drive that is asyncio's own handler, which cancels cleanly."""
+    signal.raise_signal(signal.SIGINT)
+
+
+def end(session: pytest.Session, exitstatus: int) -> None:
+    """Close the record, and let the exit code tell a regression from a broken run from nothing measured."""
+    config = session.config
+    writer = config.stash.get(WRITER, None)
+    if writer is None or not (writer.record.measurements or writer.record.verdicts):
+        if exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+        return
+    if exitstatus == pytest.ExitCode.TESTS_FAILED and not any(
+        _found_wrong(verdict, config) for verdict in writer.record.verdicts
+    ):
+        session.exitstatus = EXIT_BROKEN
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # else it was cut off
+        try:
+            writer.end()
+        except RecordError as error:
+            say(config, str(error))
+            session.exitstatus = EXIT_BROKEN
+
+
+def _found_wrong(verdict: Verdict, config: pytest.Config) -> bool:
+    """Whether a verdict is a finding: slower than its baseline, against what is recorded of a hypothesis,
+    or, under --tokgate-strict, that the run cannot tell."""
+    from tokgate.judge.hypothesis import contradicts
+
+    experiments = config.stash[PLAN].experiments
+    tested = [one.hypothesis for one in experiments if one.hypothesis.name == verdict.hypothesis]
+    wrong = ("regressed", "inconclusive") if config.option.tokgate_strict else ("regressed",)
+    return verdict.outcome in wrong or any(contradicts(one, verdict) for one in tested)
+
+
+def record_nothing(config: pytest.Config) -> None:
+    """The record of a run that came to no measurement: it says what was not checked. Raises RecordError."""
+    from tokgate.suite.record import open_run
+
+    stash = config.stash
+    command = stash[COMMAND]
+    stash[WRITER] = open_run(stash[PLAN], stash[FOLDER], command=command)
+    stash[WRITER].end()
+
+
+def publish_report(config: pytest.Config) -> None:
+    """--tokgate-report: of a run that was cut off, and of one that could measure nothing, too."""
+    from tokgate.report.write import publish
+
+    folder, link = config.stash[FOLDER], config.option.tokgate_report
+    try:
+        if WRITER not in config.stash:
+            record_nothing(config)
+        said = publish(folder, Path(link))
+    except RecordError as error:
+        print(f"tokgate: no report: {error}", file=sys.stderr)
+    else:
+        print(f"tokgate: {said.state}: {said.title} Report: {link}/report.html")
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """What a person asked for and cannot have, as pytest says it: one message, exit code 4."""
+    try:
+        yield
+    except TokgateError as error:
+        raise pytest.UsageError(str(error)) from error
