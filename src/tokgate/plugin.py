@@ -221,13 +221,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     writer = config.stash.get(WRITER, None)
     if writer is None:
         return
-    from tokgate.report.terminal import counts, summary
+    from tokgate.report.boxes import summary_of_all
+    from tokgate.report.terminal import counts
     from tokgate.store.runs import runs_of
 
     terminal = terminalreporter
     terminal.section("tokgate")
     terminal.write_line(
-        summary(writer.record, width=max(terminal._tw.fullwidth, 100), colour=terminal.hasmarkup)
+        summary_of_all(writer.record, width=max(terminal._tw.fullwidth, 100), colour=terminal.hasmarkup)
     )
     terminal.write_line("")
     verdicts = tuple(verdict for one in runs_of(writer.record) for verdict in one.verdicts)

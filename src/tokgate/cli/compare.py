@@ -24,8 +24,8 @@ def compare(
     from rich.console import Console
 
     from tokgate.report.compare import comparison
-    from tokgate.store.runs import find_run, read_run
+    from tokgate.store.runs import read_one_run
 
-    a, b = (read_run(find_run(runs, name)) for name in (run_a, run_b))
+    a, b = (read_one_run(runs, name) for name in (run_a, run_b))
     console = Console()
     typer.echo(comparison(a, b, width=console.width, colour=console.is_terminal))

@@ -6,7 +6,6 @@ from typing import Annotated
 
 import typer
 
-from tokgate._exceptions import UsageError
 from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs, catalogue
 
 app = typer.Typer(help="Claims that experiments confirm or refute.", no_args_is_help=True)
@@ -49,17 +48,11 @@ def settle(
     Refuses a run without a confirmed or refuted verdict of it.
     """
     from tokgate.store.hypotheses import evidence_of, write_evidence
-    from tokgate.store.runs import read_runs
+    from tokgate.store.runs import read_one_run
 
     declared = catalogue(fixtures)
     declared.hypothesis(name)
-    boxes = read_runs(runs, run)
-    if len(boxes) > 1:
-        raise UsageError(
-            f"run {run} is of {len(boxes)} boxes, and a hypothesis has one status; "
-            f"settle it by one of them: --run {' or '.join(one.run_id for one in boxes)}"
-        )
-    evidence = evidence_of(boxes[0], name)
+    evidence = evidence_of(read_one_run(runs, run), name)
     path = fixtures / "hypotheses" / f"{name}.yaml"
     write_evidence(path, evidence)
     typer.echo(f"{name}: {evidence.outcome}, written: {path}")

@@ -36,11 +36,11 @@ def report(
     if html is None and markdown is None:
         from rich.console import Console
 
-        from tokgate.report.terminal import summary
+        from tokgate.report.boxes import summary_of_all
 
         console = Console()
         record = read_run(folder)
-        typer.echo(summary(record, width=max(console.width, 100), colour=console.is_terminal) + "\n")
+        typer.echo(summary_of_all(record, width=max(console.width, 100), colour=console.is_terminal) + "\n")
         said = headline(record)
     else:
         said = write_report(folder, runs, html=html, markdown=markdown)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from rich.table import Table
 from rich.text import Text
@@ -27,7 +27,7 @@ def comparison(a: RunRecord, b: RunRecord, *, width: int, colour: bool) -> str:
         for name, run in (("A", a), ("B", b))
     ]
     table = [_table(found)] if found else []
-    return as_text(*shown, *table, *_sentences(both, found), width=width, colour=colour)
+    return as_text(*shown, *table, *rate(found), *notes(both, "A", "B"), width=width, colour=colour)
 
 
 def _table(found: Iterable[Comparison]) -> Table:
@@ -49,23 +49,30 @@ def _table(found: Iterable[Comparison]) -> Table:
         table.add_row(
             Text("" if same else f"  {visible(pair.workload)}"),
             Text(visible(pair.metric)),
-            _middle(pair.metric, pair.a),
-            _middle(pair.metric, pair.b),
-            "–" if one.ratio is None else f"{one.ratio:.3f}",
-            "–" if one.low is None or one.high is None else f"{one.low:.3f}–{one.high:.3f}",
+            middle(pair.metric, pair.a),
+            middle(pair.metric, pair.b),
+            *ratio_and_interval(one),
             f"{len(pair.a)}, {len(pair.b)}",
-            Text(_words(one), style=_STYLE[one.finding]),
+            Text(words(one), style=_STYLE[one.finding]),
         )
     return table
 
 
-def _middle(metric: str, values: tuple[float, ...]) -> str:
+def ratio_and_interval(one: Comparison) -> tuple[str, str]:
+    """`1.043`, `1.012–1.075`; dashes where nothing can be said."""
+    if one.ratio is None or one.low is None or one.high is None:
+        return "–", "–"
+    return f"{one.ratio:.3f}", f"{one.low:.3f}–{one.high:.3f}"
+
+
+def middle(metric: str, values: tuple[float, ...]) -> str:
     """The geometric mean over launches, which the ratio is of."""
     known = bool(values) and min(values) > 0
     return figure(metric, math.exp(math.fsum(map(math.log, values)) / len(values)) if known else None)
 
 
-def _words(one: Comparison) -> str:
+def words(one: Comparison) -> str:
+    """What B is."""
     match one.finding:
         case "alike":
             return f"alike ±{one.within:.1%}"
@@ -75,7 +82,8 @@ def _words(one: Comparison) -> str:
             return one.finding
 
 
-def _sentences(both: Beside, found: tuple[Comparison, ...]) -> Iterator[Text]:
+def rate(found: Sequence[Comparison]) -> Iterator[Text]:
+    """How far the words can be trusted."""
     compared = [one for one in found if one.ratio is not None]
     if compared:
         yield Text(
@@ -86,27 +94,27 @@ def _sentences(both: Beside, found: tuple[Comparison, ...]) -> Iterator[Text]:
         )
     elif not found:
         yield Text("nothing to compare: no cell was measured by both under the same conditions", "yellow")
+
+
+def notes(both: Beside, a: str, b: str) -> Iterator[Text]:
+    """What was not compared, and in what else the two differ. a, b: how they are called."""
     for workload, keys in both.unlike.items():
         told = ", ".join(f"{key}: {_or_none(was)} → {_or_none(now)}" for key, (was, now) in keys.items())
         yield Text(f"not compared: {visible(workload)}, whose conditions differ: {visible(told)}", "yellow")
-    for run, alone in (("A", both.only_a), ("B", both.only_b)):
+    for run, alone in ((a, both.only_a), (b, both.only_b)):
         if alone:
             names = ", ".join(f"{server} × {workload}" for server, workload in alone)
             yield Text(f"only in {run}: {visible(names)}", "yellow")
-    for (server, workload), (a, b) in both.invalid.items():
+    for (server, workload), (ours, theirs) in both.invalid.items():
         name = visible(f"{server} × {workload}")
-        yield Text(f"left out of {name}: {a} invalid of A, {b} invalid of B", "yellow")
-    yield from _differences(both)
-
-
-def _differences(both: Beside) -> Iterator[Text]:
+        yield Text(f"left out of {name}: {ours} invalid of {a}, {theirs} invalid of {b}", "yellow")
     if any(one.weight is Weight.MUST_MATCH for one in both.machine):
-        yield Text("A and B were measured on different machines", "bold yellow")
+        yield Text(f"{a} and {b} were measured on different machines", "bold yellow")
     for one in both.machine:
         yield Text(f"differs: {visible(str(one))}")
-    for server, told in both.servers.items():
-        for one in told:
-            yield Text(f"differs: {visible(server)}: {visible(str(one))}")
+    for name, found in both.servers.items():
+        for one in found:
+            yield Text(f"differs: {visible(name)}: {visible(str(one))}")
     if both.pace is not None:
         was, now = both.pace
         yield Text(f"the CPU's yardstick: {was:.4g} → {now:.4g} GFLOPS ({now / was - 1:+.1%})")

@@ -24,23 +24,33 @@ def to_html(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.policies["json.dumps_function"] = _json
-    trends, latency, host = (
-        trend_charts(report.trends),
-        latency_charts(report.latencies),
-        host_chart(report.host),
-    )
-    charts = (*trends, *latency, *((host,) if host else ()))
+    drawn = _drawn(report)
+    of_boxes = [_drawn(box.report, key=box.key) for box in report.boxes]
+    charts = tuple(chart for one in (drawn, *of_boxes) for group in one.values() for chart in group)
     # plotly.js is the larger part of the page: only where something is drawn with it.
     scripts = (get_plotlyjs(), environment.get_template("charts.js").render()) if charts else ()
     return environment.get_template("report.html").render(
         report=report,
-        trend_charts=trends,
-        latency_charts=latency,
-        host_chart=host,
+        drawn=drawn,
+        box_charts=of_boxes,
         charts=charts,
         scripts=[Markup(script) for script in scripts],
         policy=_policy(scripts),
     )
+
+
+def _drawn(report: Report, *, key: str = "") -> dict[str, tuple[Chart, ...]]:
+    """The charts of one run by section; key: before that of each."""
+    host = host_chart(report.host)
+    groups = {
+        "trends": trend_charts(report.trends),
+        "latency": latency_charts(report.latencies),
+        "host": (host,) if host else (),
+    }
+    return {
+        name: tuple(msgspec.structs.replace(chart, key=f"{key}{chart.key}") for chart in charts)
+        for name, charts in groups.items()
+    }
 
 
 def _policy(scripts: tuple[str, ...]) -> str:

@@ -16,7 +16,7 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Ceiling, Measurement, Roofline
 from tokgate.measure.roofline import Use, use
 from tokgate.spec.units import time_text
-from tokgate.store.runs import RunRecord, Spending, runs_of
+from tokgate.store.runs import RunRecord, Spending
 
 _STYLE = {
     Outcome.PASS: "green",
@@ -37,20 +37,12 @@ Rooflines = Mapping[tuple[str, str], Roofline]
 
 
 def summary(record: RunRecord, *, width: int, colour: bool) -> str:
-    """The verdict table and what needs a sentence beside it, as text `width` columns wide; so for each box."""
-    runs = runs_of(record)
-    wide = 150 if any(rooflines(one) for one in runs) else 0  # columns cut short say nothing
-    if not record.boxes:
-        return as_text(*_tables(record), width=max(width, wide), colour=colour)
-    parts = [
-        part for box in record.boxes for part in (Text(box.host, "bold"), *_tables(box.record), Text(""))
-    ]
-    return as_text(*parts, *_sentences(record), width=max(width, wide), colour=colour)
-
-
-def _tables(record: RunRecord) -> list[Table | Text]:
+    """The verdict table and what needs a sentence beside it, as text `width` columns wide."""
     roofs = rooflines(record)
-    return [_gates(record, roofs), *_experiments(record, roofs), *_limits(roofs), *_sentences(record)]
+    wide = 150 if roofs else 0  # columns cut short say nothing
+    tables = [_gates(record, roofs), *_experiments(record, roofs)]
+    sentences = [*_limits(roofs), *_sentences(record)]
+    return as_text(*tables, *sentences, width=max(width, wide), colour=colour)
 
 
 def as_text(*shown: Table | Text, width: int, colour: bool) -> str:

@@ -15,6 +15,7 @@ from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.measurement import Measurement
 from tokgate.report.badge import Badge, badge
+from tokgate.report.boxes import Across, across
 from tokgate.report.headline import Headline, headline
 from tokgate.report.host import Host, host
 from tokgate.report.latency import Latency, latencies
@@ -22,7 +23,7 @@ from tokgate.report.rows import Experiment, Row, experiments, rows
 from tokgate.report.terminal import figure
 from tokgate.report.trend import Mark, Trend, Turn, all_turns, marks, since_last, trends
 from tokgate.store.history import Series
-from tokgate.store.runs import RECORD, RunRecord
+from tokgate.store.runs import RECORD, Box, RunRecord, runs_of
 
 _FILES = (RECORD, "junit.xml", "benchmark.json")
 
@@ -48,6 +49,15 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     log: str
 
 
+class BoxReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One box of a run over many. key: its place in the page; place: where its own record lies."""
+
+    key: str
+    host: str
+    place: str
+    report: Report
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One run as its report shows it.
 
@@ -56,6 +66,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     marks: what changed in machine or servers between the runs of the trends, by time.
     machine: the fingerprint as (key, value, what a difference in it means); changed: since the run before.
     not_checked: (what, why). files: (name, link) of what lies beside the record.
+    boxes: of a run over many, each as its own report shows it; across: them side by side, where there are two.
     """
 
     run_id: str
@@ -79,17 +90,23 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     not_checked: tuple[tuple[str, str], ...]
     machine: tuple[tuple[str, str, str], ...]
     files: tuple[tuple[str, str], ...]
+    boxes: tuple[BoxReport, ...] = ()
+    across: Across | None = None
 
 
 def view(
-    record: RunRecord, history: Sequence[Series] = (), *, folder: str = "", unread: Sequence[str] = ()
+    record: RunRecord,
+    history: Sequence[Series] = (),
+    *,
+    folder: str | None = "",
+    unread: Sequence[str] = (),
 ) -> Report:
     """What to show of `record`.
 
     history: series that may hold this run; folder: the way from the report to the run's folder, for links
-    (empty: they lie side by side); unread: records of the history that cannot be read, each with why.
+    (empty: they lie side by side; None: it is on another machine); unread: records of the history that cannot be read, each with why.
     """
-    seen = Counter(one.outcome for one in record.verdicts)
+    seen = Counter(one.outcome for run in runs_of(record) for one in run.verdicts)
     said, watched = headline(record), host(record.measurements)
     series, unsearched = trends(record, history)
     return Report(
@@ -116,7 +133,17 @@ def view(
             (key, "unknown" if fact.value is None else str(fact.value), _MEANS[fact.weight])
             for key, fact in record.fingerprint.facts.items()
         ),
-        files=tuple((name, link(folder, name)) for name in _FILES),
+        files=() if folder is None else tuple((name, link(folder, name)) for name in _FILES),
+        boxes=tuple(
+            BoxReport(
+                key=f"box{at}-",
+                host=box.host,
+                place=box.place,
+                report=view(box.record, history, folder=_within(folder, box)),
+            )
+            for at, box in enumerate(record.boxes, start=1)
+        ),
+        across=across(record),
     )
 
 
@@ -141,7 +168,14 @@ def _took(record: RunRecord) -> str:
     return f"took {minutes} min {rest} s" if minutes else f"took {rest} s"
 
 
-def _launch(one: Measurement, folder: str) -> Launch:
+def _within(folder: str | None, box: Box) -> str | None:
+    """The way to a box's own run: an engine's of this machine lies in the run's folder."""
+    if folder is None or box.place.startswith("ssh://"):
+        return None
+    return str(PurePosixPath(folder, box.record.run_id))
+
+
+def _launch(one: Measurement, folder: str | None) -> Launch:
     facts = one.facts
     log = PurePosixPath(facts.log_path).name if facts.log_path else ""
     return Launch(
@@ -153,7 +187,7 @@ def _launch(one: Measurement, folder: str) -> Launch:
         figures=", ".join(f"{name} {figure(name, value)}" for name, value in one.gated.items()),
         startup="–" if facts.startup_s is None else f"{facts.startup_s:.1f} s",
         engine=" ".join(filter(None, (facts.engine, facts.engine_version))),
-        log=link(folder, "logs", log) if log else "",
+        log=link(folder, "logs", log) if log and folder is not None else "",
     )
 
 
@@ -171,7 +205,7 @@ def _not_checked(
     ]
     if watched.unknown:
         found.append(("host sensors: " + ", ".join(watched.unknown), "this machine does not show them"))
-    if not any(one.roofline for one in record.measurements):
+    if not record.boxes and not any(one.roofline for one in record.measurements):
         why = "the profile names no chip, or no server says how many bytes a token reads"
         found.append(("share of the roofline", why))
     if unsearched:

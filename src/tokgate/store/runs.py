@@ -9,7 +9,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
-from tokgate._exceptions import RecordError
+from tokgate._exceptions import RecordError, UsageError
 from tokgate.judge.verdict import Verdict
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.measurement import Measurement
@@ -190,6 +190,15 @@ def read_runs(out: Path, name: str) -> tuple[RunRecord, ...]:
         if not found:
             raise
         return tuple(found)
+
+
+def read_one_run(out: Path, name: str) -> RunRecord:
+    """As `read_runs`, where it must be one. Raises RecordError, and UsageError naming the boxes there are."""
+    found = read_runs(out, name)
+    if len(found) > 1:
+        ids = " or ".join(one.run_id for one in found)
+        raise UsageError(f"run {name} is of {len(found)} boxes; name the run of one of them: {ids}")
+    return found[0]
 
 
 def now() -> str:

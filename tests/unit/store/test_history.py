@@ -20,7 +20,7 @@ from tokgate.machine.fingerprint import Fact, Fingerprint, Weight, differences, 
 from tokgate.measure.measurement import Measurement
 from tokgate.store.history import Cost, read_costs, read_history, unreadable
 from tokgate.store.index import INDEX
-from tokgate.store.runs import RECORD, RunRecord, RunWriter, read_run
+from tokgate.store.runs import RECORD, Box, RunRecord, RunWriter, read_run
 
 BOX = Fingerprint({"gpu": Fact("gfx1151", Weight.MUST_MATCH), "kernel": Fact("6.17", Weight.MAY_DIFFER)})
 
@@ -80,6 +80,23 @@ def test_a_point_is_what_a_run_measured(tmp_path: Path, measurement: Measurement
     assert point.launches == (5.0, 20.0)
     assert (point.valid, point.outcome, point.provenance) == (True, Outcome.REGRESSED, "measured")
     assert (point.run_id, point.started) == ("20260101T000000Z-abcdef", "2026-01-01T00:00:00.000+00:00")
+
+
+def test_each_box_of_a_run_is_a_run_of_its_own_machine(tmp_path: Path, measurement: Measurement) -> None:
+    other = Fingerprint({**BOX.facts, "gpu": Fact("gfx1100", Weight.MUST_MATCH)})
+    records = (
+        record(1, *launched(measurement, 5.0)),
+        msgspec.structs.replace(
+            record(2, *launched(measurement, 7.0), fingerprint=other), run_id="202601-elsewhere"
+        ),
+    )
+    boxes = tuple(Box(host=one.run_id, place="there", record=one) for one in records)
+    whole = msgspec.structs.replace(record(3), fingerprint=Fingerprint({}), conditions={}, boxes=boxes)
+    write(tmp_path, whole)
+    write(tmp_path, records[0])  # kept by itself too, on the box that is this machine
+    found = {one.fingerprint: [point.launches for point in one.points] for one in read_history(tmp_path)}
+    assert found == {fingerprint_id(BOX): [(5.0,)], fingerprint_id(other): [(7.0,)]}
+    assert unreadable(tmp_path) == ()
 
 
 def test_points_stand_in_the_order_of_time_and_invalid_ones_say_so(

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tokgate._exceptions import BaselineRefused, RecordError, SpecError
+from tokgate._exceptions import BaselineRefused, RecordError, SpecError, UsageError
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.measure.measurement import Answers, Bias, Canary, Measurement, Problem
@@ -123,6 +123,22 @@ def test_runs_are_found_by_the_start_of_their_id(tmp_path: Path) -> None:
         runs.find_run(tmp_path, "2026")
     with pytest.raises(RecordError, match="there are 2 runs, none of that name"):
         runs.find_run(tmp_path, "nothing")
+
+
+def test_a_run_over_boxes_is_read_as_theirs_or_as_one_of_them(tmp_path: Path) -> None:
+    ids = ("20260101T000000Z-aa-near", "20260101T000000Z-aa-far")
+    boxes = tuple(
+        runs.Box(host=one, place="there", record=msgspec.structs.replace(RECORD, run_id=one)) for one in ids
+    )
+    whole = msgspec.structs.replace(RECORD, run_id="20260101T000000Z-aa", boxes=boxes)
+    runs.RunWriter(tmp_path / whole.run_id, whole)
+    assert [one.run_id for one in runs.read_runs(tmp_path, "latest")] == list(ids)
+    assert [one.run_id for one in runs.read_runs(tmp_path, ids[1])] == [ids[1]]
+    assert runs.read_one_run(tmp_path, ids[0]).run_id == ids[0]
+    with pytest.raises(UsageError, match=r"is of 2 boxes; name the run of one of them: .*-near or .*-far"):
+        runs.read_one_run(tmp_path, "20260101")
+    with pytest.raises(RecordError, match="none of that name"):
+        runs.read_runs(tmp_path, "20260101T000000Z-aa-nobody")
 
 
 def test_a_baseline_reads_back_from_its_yaml(tmp_path: Path, measurement: Measurement) -> None:

@@ -1,0 +1,72 @@
+"""Where the boxes of a run over many are: what is taken, and what is refused with the accepted form."""
+
+from __future__ import annotations
+
+import re
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tokgate.spec.host import parse_hosts
+
+WORDS = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,8}", fullmatch=True)
+URLS = st.one_of(
+    st.builds("ssh://{}".format, WORDS),
+    st.builds("ssh://{}@{}:{}/{}/{}".format, WORDS, WORDS, st.integers(1, 65535), WORDS, WORDS),
+    st.builds("unix:///{}/{}".format, WORDS, WORDS),
+)
+
+
+def test_a_box_by_ssh_is_its_login_and_its_checkout() -> None:
+    near, far = parse_hosts("ssh://a, ssh://me@b.lan:2222/srv/tokgate/")
+    assert (near.login, near.port, near.checkout) == ("a", None, PurePosixPath("tokgate"))
+    assert (far.login, far.port, far.checkout) == ("me@b.lan", 2222, PurePosixPath("/srv/tokgate"))
+    assert not near.is_here
+
+
+def test_an_engine_of_this_machine_is_its_socket() -> None:
+    (host,) = parse_hosts("unix:///run/x.sock")
+    assert (host.socket, host.name, host.is_here) == ("/run/x.sock", "run-x.sock", True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "nothing: expected ssh://"),
+        ("ssh://a,", "nothing: expected ssh://"),
+        ("a", "a: expected ssh://"),
+        ("ssh://", "ssh://: expected"),
+        ("unix:///", "unix:///: expected"),
+        ("unix://x.sock", "unix://x.sock: expected"),
+        ("tcp://10.0.0.1:2375", "is measured from its own machine: ssh:// to that"),
+        ("ssh://a:port", "ssh://a:port: Port could not be cast"),
+        ("ssh://me:secret@a", "expected ssh://"),
+        ("ssh://-oProxyCommand=x", "expected ssh://"),
+        ("ssh://a b", "expected ssh://"),
+        ("ssh://a?x=1", "expected ssh://"),
+        ("ssh://a,unix:///x,ssh://a", "ssh://a is named 2 times"),
+    ],
+)
+def test_what_is_no_box_is_refused(text: str, message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        parse_hosts(text)
+
+
+@given(st.lists(URLS, min_size=1, max_size=5, unique=True))
+def test_names_tell_boxes_apart_and_may_stand_in_a_path(urls: list[str]) -> None:
+    hosts = parse_hosts(",".join(urls))
+    assert [host.url for host in hosts] == urls
+    assert len({host.name for host in hosts}) == len(urls)
+    assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", host.name) for host in hosts)
+
+
+@given(st.text(max_size=30))
+def test_no_text_is_taken_that_ssh_could_read_as_an_option(text: str) -> None:
+    try:
+        hosts = parse_hosts(text)
+    except ValueError:
+        return
+    assert all(host.is_here or re.fullmatch(r"[\w.-]+(@[\w.-]+)?", host.login) for host in hosts)
+    assert not any(word.startswith("-") for host in hosts for word in host.login.split("@"))
