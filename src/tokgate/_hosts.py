@@ -37,13 +37,15 @@ def over_hosts(config: pytest.Config) -> bool:
     Raises HostUnusable, RecordError and pytest's UsageError.
     """
     hosts: tuple[Host, ...] | None = config.option.tokgate_hosts
-    if hosts is None or hasattr(config, "workerinput") or config.option.collectonly:
+    if hosts is None or hasattr(config, "workerinput"):
         return False
     if config.option.tokgate_plan or config.option.tokgate_url:
         raise pytest.UsageError(
             "--tokgate-hosts starts servers on each box by that box's own plan; leave out --tokgate-plan and "
             "--tokgate-url, or the hosts"
         )
+    if config.option.collectonly:
+        return False
     if not config.pluginmanager.hasplugin("xdist"):
         raise pytest.UsageError("--tokgate-hosts needs pytest-xdist; leave out -p no:xdist")
     from tokgate.launch.hosts import check_hosts, ssh_arguments
