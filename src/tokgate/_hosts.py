@@ -86,6 +86,15 @@ class _Box:
         self._output: dict[str, Any] = config.workeroutput  # type: ignore[attr-defined]
         self._why = ""
 
+    @pytest.hookimpl(wrapper=True)
+    def pytest_collection(self) -> Iterator[None]:
+        """What this box cannot plan is said at home, too."""
+        try:
+            return (yield)
+        except pytest.UsageError as error:
+            self._why = str(error)
+            raise
+
     @pytest.hookimpl
     def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
         """Once is enough: execnet's interrupt, 5 s after the terminal's, would come while the server ends."""

@@ -45,7 +45,7 @@ def parse_hosts(text: str) -> tuple[Host, ...]:
         raise ValueError(
             f"{twice[0]} is named {urls.count(twice[0])} times; a box is measured once, name it once"
         )
-    if len({host.name for host in hosts}) < len(hosts):  # ssh://a-b and ssh://a/b
+    if len({host.name for host in hosts}) < len(hosts):  # ssh://a/b and ssh://a/c
         hosts = [msgspec.structs.replace(host, name=f"{host.name}-{at}") for at, host in enumerate(hosts, 1)]
     return tuple(hosts)
 
@@ -56,7 +56,7 @@ def _parse(url: str) -> Host:
         port = parts.port
     except ValueError as error:
         raise ValueError(f"{url}: {error}; expected {FORMS}") from error
-    name = re.sub(r"[^A-Za-z0-9.]+", "-", url.partition("://")[2]).strip("-.")
+    name = re.sub(r"[^A-Za-z0-9.]+", "-", parts.netloc or parts.path).strip("-.")
     path = PurePosixPath("/" + parts.path.strip("/"))
     if parts.query or parts.fragment or not name:
         raise ValueError(f"{url or 'nothing'}: expected {FORMS}")

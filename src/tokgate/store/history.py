@@ -149,11 +149,11 @@ def _cells(
             box, one = facts[key]
             if fingerprint is None or box == fingerprint:
                 cell = decoder.decode(summary)
-                if (
-                    same := (cell.run_id, cell.server, cell.workload)
-                ) not in seen or cell.provenance == "imported":
-                    seen.add(same)
-                    yield box, one, cell
+                same = (cell.run_id, cell.server, cell.workload)
+                if same in seen and cell.provenance == "measured":
+                    continue
+                seen.add(same)
+                yield box, one, cell
 
 
 def _point(cell: CellSummary, metric: str, launches: tuple[float, ...], facts: Fingerprint) -> Point:
