@@ -51,6 +51,8 @@ def second_host(docker_engine: DockerClient, tmp_path_factory: pytest.TempPathFa
     finally:
         engine.terminate()
         engine.wait(ENGINE_S)
+        # It leaves the network's name space mounted, and then nobody can remove the folder.
+        subprocess.run(["umount", home / "exec" / "netns" / "default"], capture_output=True, check=False)
 
 
 @pytest.fixture(scope="module")
