@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Tell GitHub what the night came to: in the job's summary, and by an issue of this box that is opened or
-# updated on a regression and closed when everything passes again. Needs gh, and GH_TOKEN with issues: write.
+# updated on a regression, or while its history slips, and closed when everything passes again.
+# Needs gh, and GH_TOKEN with issues: write.
 # A run that is broken, undecided or measured nothing shows neither, and leaves the issue as it is.
 # Usage: ci/issue.sh [REPORT.md]
 set -euo pipefail
@@ -23,7 +24,7 @@ fi
 
 number=$(gh issue list --label "$label" --state open --limit 1 --json number --jq '.[].number')
 case $state in
-regressed | contradicted)
+regressed | contradicted | slipped)
     if [[ -n $number ]]; then
         gh issue edit "$number" --body-file "$report"
         gh issue comment "$number" --body "Still so: $said"
@@ -33,7 +34,7 @@ regressed | contradicted)
     fi
     ;;
 passed)
-    [[ -z $number ]] || gh issue close "$number" --comment "Recovered: $said"
+    [[ -z $number ]] || gh issue close "$number" --comment "No longer so: $said"
     ;;
 broken | undecided | empty)
     echo "$state: the issue stays as it is" >&2

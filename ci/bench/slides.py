@@ -6,6 +6,8 @@ A report is a slowdown that is open that night and was not reported before; step
 one within a week of a reported one is the same. Noise is independent between nights, normal on the log scale.
 
 Usage: .venv/bin/python ci/bench/slides.py [--years N] [--cells N] [--cv CV] [--seed N] [--json FILE]
+
+FILE gathers runs of several seeds, counts each; what is printed is all of them together, with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -13,34 +15,37 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import beta, chi2
 
-from tokgate.judge.changepoint import Change, steps
+from tokgate.judge.changepoint import Change, steps, together, watch
 from tokgate.machine.fingerprint import Fingerprint
-from tokgate.report.changes import DatedChange, changes_of
-from tokgate.store.history import Point, Series
+from tokgate.report.changes import dated
+from tokgate.store.history import Point
 
 CELLS = 20
 BEFORE = 180  # nights before a drop or slide begins
 SLIDE = 30
 SAME = 7
-Gate = Callable[[Sequence[Point]], Iterator[Change]]
+GATES = ("tokgate", "otava")
 BOX = Fingerprint({})
 FIRST = datetime.fromisoformat("2025-01-01T02:00:00.000+00:00")
+Reports = list[tuple[int, Change]]
 
 
-def nights(values: NDArray[np.float64]) -> tuple[Point, ...]:
+def nights(values: Sequence[float]) -> tuple[Point, ...]:
     return tuple(
         Point(
             run_id=str(n),
             started=(FIRST + timedelta(days=n)).isoformat(timespec="milliseconds"),
-            value=float(value),
-            launches=(float(value),),
+            value=value,
+            launches=(value,),
             valid=True,
             outcome=None,
             provenance="measured",
@@ -51,72 +56,75 @@ def nights(values: NDArray[np.float64]) -> tuple[Point, ...]:
     )
 
 
-def tokgate(points: Sequence[Point]) -> Iterator[Change]:
-    series = Series(
-        fingerprint="", server="s", workload="w", metric="decode_tps", conditions="", points=tuple(points)
-    )
-    found: tuple[DatedChange, ...] = changes_of(series)
-    return (one.change for one in found if one.open)
-
-
-def otava(points: Sequence[Point]) -> Iterator[Change]:
-    found = steps([point.value for point in points])
-    return (one for one in found if one.ratio < 1 and len(points) - one.index <= SLIDE)
-
-
-def reports(points: Sequence[Point], gate: Gate, first: int) -> list[tuple[int, Change]]:
-    """Night and change of each report, judging every night from `first` on."""
-    told: list[tuple[int, Change]] = []
-    for night in range(first, len(points)):
-        for change in gate(points[: night + 1]):
-            if not any(
-                (one.kind == change.kind and abs(one.index - change.index) <= SAME)
-                or one.index == change.index
-                for _, one in told
-            ):
-                told.append((night, change))
+def reports(series: NDArray[np.float64], first: int) -> dict[str, Reports]:
+    """By gate, night and change of each report, judging every night from `first` on."""
+    values: list[float] = series.tolist()
+    points, seen = nights(values), watch(values)  # of nights and slides, later nights change nothing
+    told: dict[str, Reports] = {gate: [] for gate in GATES}
+    for night in range(first, len(values)):
+        known, lasting = points[: night + 1], steps(values[: night + 1])
+        changes = together(lasting, [one for one in seen if one.found is not None and one.found <= night])
+        still = {
+            "tokgate": [one for one in changes if dated("decode_tps", known, one).open],
+            "otava": [one for one in lasting if one.ratio < 1 and len(known) - one.index <= SLIDE],
+        }
+        for gate in GATES:
+            for change in still[gate]:
+                if not any(_same(one, change) for _, one in told[gate]):
+                    told[gate].append((night, change))
     return told
 
 
-def simulate(gate: Gate, *, years: int, cells: int, cv: float, seed: int) -> dict[str, object]:
-    """Rates of one gate. Each scenario draws from a seed of its own, the same for every gate."""
+def _same(one: Change, other: Change) -> bool:
+    near = one.kind == other.kind and abs(one.index - other.index) <= SAME
+    return near or one.index == other.index
+
+
+def simulate(*, years: int, cells: int, cv: float, seed: int) -> dict[str, Counter[str]]:
+    """By gate, how often what was reported. Each scenario draws from a seed of its own."""
     noise = [np.random.default_rng([seed, scenario]) for scenario in range(3)]
-    quiet = [
-        report
-        for _ in range(years * CELLS)
-        for report in reports(nights(np.exp(noise[0].normal(0, cv, 365))), gate, 3)
-    ]
-    drops, slides, dated = [], [], []
+    count = {gate: Counter(years=years, cells=cells) for gate in GATES}
+    for _ in range(years * CELLS):
+        for gate, found in reports(np.exp(noise[0].normal(0, cv, 365)), 3).items():
+            count[gate].update(f"false {one.kind}" for _, one in found)
     for _ in range(cells):
         values = np.exp(noise[1].normal(0, cv, BEFORE + 14))
         values[BEFORE:] *= 0.9
-        points = nights(values)
-        found = reports(points[: BEFORE + 2], gate, BEFORE)
-        drops.append(min([night - BEFORE for night, _ in found if night >= BEFORE], default=None))
-        dated += [abs(one.index - BEFORE) for one in gate(points) if one.kind == "step"][:1]
+        for gate, found in reports(values[: BEFORE + 2], BEFORE - 1).items():
+            night = min((night - BEFORE for night, _ in found if night >= BEFORE), default=None)
+            count[gate].update({"drop, same night": night == 0, "drop, by the second": night is not None})
+        off = [abs(one.index - BEFORE) for one in steps(values.tolist())]
+        for gate in GATES:
+            count[gate].update({"drop, dated to the night": 0 in off})
     for _ in range(cells):
         values = np.exp(noise[2].normal(0, cv, BEFORE + SLIDE))
         values[BEFORE:] *= 1 - 0.03 * np.arange(1, SLIDE + 1) / SLIDE
-        found = reports(nights(values), gate, BEFORE)
-        hits = [night - BEFORE + 1 for night, one in found if (one.found or one.index) >= BEFORE - SAME]
-        slides.append(min(hits, default=None))
-    found_slides = [night for night in slides if night is not None]
-    return {
-        "false_per_month": len(quiet) / (12 * years) if years else None,
-        "false_by_kind": {
-            kind: sum(one.kind == kind for _, one in quiet) for kind in ("night", "slide", "step")
-        },
-        "drop_first_night": _share(night == 0 for night in drops),
-        "drop_second_night": _share(night is not None for night in drops),
-        "drop_dated_within": float(np.median(dated)) if dated else None,
-        "slide_in_month": _share(night is not None for night in slides),
-        "slide_median_night": float(np.median(found_slides)) if found_slides else None,
-    }
+        for gate, found in reports(values, BEFORE - 1).items():
+            hits = [night for night, one in found if (one.found or one.index) >= BEFORE - SAME]
+            night = min((night - BEFORE + 1 for night in hits if night >= BEFORE), default=None)
+            count[gate].update({"slide": night is not None, f"slide on night {night or 0:02}": 1})
+    return count
 
 
-def _share(hits: Iterable[bool]) -> float | None:
-    seen = list(hits)
-    return sum(seen) / len(seen) if seen else None
+def pooled(count: Counter[str]) -> str:
+    """Rates with their exact 95 % intervals: Poisson for a month's false reports, Clopper-Pearson for shares."""
+    lines = []
+    if months := 12 * count["years"]:
+        kinds = {name: count[name] for name in sorted(count) if name.startswith("false ")}
+        total = sum(kinds.values())
+        low, high = chi2.ppf(0.025, 2 * total) / 2 / months, chi2.ppf(0.975, 2 * total + 2) / 2 / months
+        lines.append(
+            f"false a month: {total / months:.2f} ({low:.2f} to {high:.2f}), {total} in {months}: {kinds}"
+        )
+    if cells := count["cells"]:
+        for name in ("drop, same night", "drop, by the second", "drop, dated to the night", "slide"):
+            hits = count[name]
+            low = beta.ppf(0.025, hits, cells - hits + 1) if hits else 0
+            high = beta.ppf(0.975, hits + 1, cells - hits) if hits < cells else 1
+            lines.append(f"{name}: {hits} of {cells}, {hits / cells:.1%} ({low:.1%} to {high:.1%})")
+        told = [int(name[-2:]) for name in count.elements() if name.startswith("slide on night")]
+        lines.append(f"slide, median night: {np.median([night for night in told if night] or [np.nan]):.0f}")
+    return "\n".join(f"  {line}" for line in lines)
 
 
 def main() -> None:
@@ -127,17 +135,18 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=200, help="drops, and as many slides (default: 200)")
     parser.add_argument("--cv", type=float, default=0.02, help="scatter between nights (default: 0.02)")
     parser.add_argument("--seed", type=int, default=20261125)
-    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="add to the runs in FILE")
     options = parser.parse_args()
-    rows = []
-    for gate in (tokgate, otava):
-        started = time.perf_counter()
-        found = simulate(gate, years=options.years, cells=options.cells, cv=options.cv, seed=options.seed)
-        given = {"years": options.years, "cells": options.cells, "cv": options.cv, "seed": options.seed}
-        rows.append({"gate": gate.__name__, **given, **found})
-        print(f"{rows[-1]} ({time.perf_counter() - started:.0f} s)", flush=True)
+    began = time.perf_counter()
+    found = simulate(years=options.years, cells=options.cells, cv=options.cv, seed=options.seed)
+    runs = json.loads(options.json.read_text()) if options.json and options.json.exists() else []
+    runs.append({"seed": options.seed, "cv": options.cv, "gates": found})
     if options.json:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+        options.json.write_text(json.dumps(runs, indent=1) + "\n")
+    alike = [run["gates"] for run in runs if run["cv"] == options.cv]
+    for gate in GATES:
+        print(f"{gate}:\n{pooled(sum((Counter(one[gate]) for one in alike), Counter()))}")
+    print(f"{len(alike)} runs; this one took {time.perf_counter() - began:.0f} s")
 
 
 if __name__ == "__main__":

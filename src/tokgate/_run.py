@@ -56,20 +56,25 @@ def end(session: pytest.Session, exitstatus: int) -> None:
     """Close the record, and let the exit code tell a regression from a broken run from nothing measured."""
     config = session.config
     writer = config.stash.get(WRITER, None)
-    if writer is None or not (writer.record.measurements or writer.record.verdicts):
+    found = () if writer is None else writer.record.verdicts
+    if exitstatus == pytest.ExitCode.TESTS_FAILED and not any(_found_wrong(one, config) for one in found):
+        session.exitstatus = EXIT_BROKEN
+    if writer is None or not (writer.record.measurements or found):
         if exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
         return
-    if exitstatus == pytest.ExitCode.TESTS_FAILED and not any(
-        _found_wrong(verdict, config) for verdict in writer.record.verdicts
-    ):
-        session.exitstatus = EXIT_BROKEN
     if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # else it was cut off
         try:
             writer.end()
         except RecordError as error:
-            say(config, str(error))
-            session.exitstatus = EXIT_BROKEN
+            broken(session, str(error))
+
+
+def broken(session: pytest.Session, why: str) -> None:
+    """Not all of a run is on disk; a regression that was found stays one."""
+    say(session.config, why)
+    if session.exitstatus != pytest.ExitCode.TESTS_FAILED:
+        session.exitstatus = EXIT_BROKEN
 
 
 def _found_wrong(verdict: Verdict, config: pytest.Config) -> bool:

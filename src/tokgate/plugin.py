@@ -178,6 +178,8 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
             ) as session:
                 config.stash[_SESSION] = session
                 yield session
+    except RecordError as error:
+        pytest.exit(str(error), returncode=EXIT_BROKEN)
     except TokgateError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 
@@ -198,10 +200,21 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         pytest.exit(str(error), returncode=EXIT_BROKEN)
 
 
-def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Close the record, and say by the exit code what came of the run."""
-    if PLAN in session.config.stash and not _run.only_looks(session.config):
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
+    """Close the record, and say by the exit code what came of the run.
+
+    A full disk is met by whoever else writes here, too (JUnit XML, pytest-benchmark): broken, in one sentence.
+    """
+    suite = PLAN in session.config.stash and not _run.only_looks(session.config)
+    if suite:
         _run.end(session, exitstatus)
+    try:
+        yield
+    except OSError as error:
+        if not suite:
+            raise
+        _run.broken(session, f"a file beside the record cannot be written: {error}; free some space")
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -19,12 +20,15 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 # gh as far as ci/issue.sh uses it: issues are kept in a file, every other use is an error.
 GH = """\
 #!{python}
-import json, sys
+import json, os, signal, sys
 from pathlib import Path
 
 store = Path({store!r})
 issues = json.loads(store.read_text()) if store.exists() else []
 verb, rest = sys.argv[1:3], sys.argv[3:]
+if os.environ.get("KILL_AT") == " ".join(verb):
+    os.kill(os.getppid(), signal.SIGKILL)
+    sys.exit()
 given = {{name[2:]: value for name, value in zip(rest, rest[1:]) if name.startswith("--")}}
 if "body-file" in given:
     given["body"] = Path(given["body-file"]).read_text()
@@ -72,8 +76,17 @@ class GitHub:
         store = self.folder / "issues"
         return json.loads(store.read_text()) if store.exists() else []
 
-    def night(self, state: str | None, title: str = "2 of 12 figures got worse.", box: str = "box") -> int:
-        """What ci/issue.sh does of a night that ended so; None: it was killed and left no report."""
+    def night(
+        self,
+        state: str | None,
+        title: str = "2 of 12 figures got worse.",
+        box: str = "box",
+        kill_at: str = "",
+    ) -> int:
+        """What ci/issue.sh does of a night that ended so; None: it was killed and left no report.
+
+        kill_at: the use of gh at which the script is killed, before gh does it.
+        """
         report = self.folder / "report.md"
         report.unlink(missing_ok=True)
         if state is not None:
@@ -81,6 +94,7 @@ class GitHub:
         environment = os.environ | {
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
             "RUNNER_NAME": box,
+            "KILL_AT": kill_at,
             "GITHUB_STEP_SUMMARY": str(self.summary),
             "GITHUB_SERVER_URL": "https://example.org",
             "GITHUB_REPOSITORY": "us/it",
@@ -113,9 +127,27 @@ def test_a_regression_opens_one_issue_that_later_nights_update_and_a_good_one_cl
     assert github.night("passed", "Nothing got slower.") == 0
     (issue,) = github.issues
     assert not issue["open"]
-    assert issue["comments"][-1].startswith("Recovered: Nothing got slower.")
-    assert github.night("contradicted") == 0
+    assert issue["comments"][-1].startswith("No longer so: Nothing got slower.")
+    assert github.night("slipped") == 0
     assert [one["open"] for one in github.issues] == [False, True], "a new one: the old is history"
+    assert github.night("contradicted") == 0
+    assert len(github.issues) == 2
+
+
+@pytest.mark.parametrize(
+    "step", ["issue list", "label create", "issue create", "issue edit", "issue comment"]
+)
+def test_an_issue_step_that_is_killed_is_made_good_by_the_next_night(github: GitHub, step: str) -> None:
+    if step in ("issue edit", "issue comment"):
+        github.night("regressed")
+    assert github.night("regressed", kill_at=step) == -signal.SIGKILL
+    assert github.night("regressed", "3 of 12 figures got worse.") == 0
+    (issue,) = github.issues
+    assert issue["open"]
+    assert "3 of 12" in issue["body"]
+    assert github.night("passed", kill_at="issue close") == -signal.SIGKILL
+    assert github.night("passed") == 0
+    assert [one["open"] for one in github.issues] == [False]
 
 
 @pytest.mark.parametrize("state", ["broken", "undecided", "empty", None])

@@ -35,12 +35,12 @@ class Night:
         (self.folder / ".venv" / ".tokgate-embedded").touch()
 
     @contextmanager
-    def script(self, name: str, *args: str) -> Iterator[subprocess.Popen[str]]:
+    def script(self, name: str, *args: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
         """ci/NAME, running; killed at the end if it still is."""
         process = subprocess.Popen(
             (self.folder / "ci" / name, *args),
             cwd="/",
-            env=os.environ | {"TOKGATE_RUNS": str(self.folder / "runs")},
+            env=os.environ | {"TOKGATE_RUNS": str(self.folder / "runs")} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -52,8 +52,8 @@ class Night:
             process.kill()
             process.communicate()
 
-    def run(self, name: str, *args: str) -> tuple[int, str]:
-        with self.script(name, *args) as process:
+    def run(self, name: str, *args: str, **environment: str) -> tuple[int, str]:
+        with self.script(name, *args, **environment) as process:
             output, _ = process.communicate(timeout=120)
             return process.returncode, output
 
@@ -138,6 +138,48 @@ def test_a_night_that_is_ended_leaves_nothing_after_the_next_start(
         assert code in (0, BROKEN), output  # the lease is free
         assert ours() == []
         assert not runs_below(night.folder)
+
+
+KILLED = {
+    "planning": "1 open profiles/brief.yaml",
+    "its first record, half written": "1 os.rename run.json",
+    "the server's start": "1 urllib.Request /health",
+    "the drive": "2 open '/proc/swaps'",
+    "the verdicts, half written": "3 os.rename run.json",
+    "the report, half written": "1 os.rename report.html",
+}
+"""By phase, what a run of one launch does in it and never before. Warm-up: `in_the_middle`, elsewhere."""
+
+
+def test_a_night_killed_in_any_phase_costs_the_next_ones_nothing(night: Night) -> None:
+    args = ("--tokgate-profile", "brief", "--tokgate-launches", "1")
+    (night.folder / "fixtures" / "prompts" / "canary.jsonl").unlink()  # questions take their time
+    here = {"PYTHONPATH": str(Path(__file__).parent)}
+    for phase, event in KILLED.items():
+        code, output = night.run("nightly.sh", *args, "-p", "kill_at", **here, KILL_AT=event)
+        assert code == -signal.SIGKILL, f"{phase}: {output}"
+        assert not runs_below(night.folder), f"{phase}: a server was left"
+        assert not (night.folder / "report").exists(), phase
+    written = [json.loads((run / "run.json").read_bytes()) for run in night.project.runs]
+    assert [len(one["measurements"]) for one in written] == [0, 0, 1, 1]
+    assert [(len(one["verdicts"]), one["ended"] is not None) for one in written[2:]] == [
+        (0, False),
+        (3, True),
+    ]
+
+    with night.script("nightly.sh", *args) as one, night.script("nightly.sh", *args) as two:
+        said = [process.communicate(timeout=120)[0] for process in (one, two)]
+        assert {one.returncode, two.returncode} <= {0, BROKEN}, said
+    first, second = (json.loads((run / "run.json").read_bytes()) for run in night.project.runs[-2:])
+    assert first["ended"] < second["measurements"][0]["started"], "never two at once"
+    assert json.loads((night.folder / "report" / "run.json").read_bytes()) in (first, second)
+    assert "cannot be read" not in night.report
+    history = night.project.tokgate("history", "--metric", "decode_tps")
+    assert (history.code, "left out" in history.output) == (0, False), (
+        "a cut record is whole as far as it goes"
+    )
+    shown = night.project.tokgate("report", "--latest")
+    assert (shown.code, f"run {second['run_id']}" in shown.output) == (0, True), shown.output
 
 
 def test_cleanup_ends_a_run_of_this_checkout_and_no_other(

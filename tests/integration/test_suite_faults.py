@@ -205,6 +205,18 @@ def test_a_full_disk_is_one_clear_error_and_the_record_before_it_is_intact(proje
     kept(project)
 
 
+def test_a_full_disk_beside_the_record_is_broken_and_no_regression(project: Any) -> None:
+    """pytest's own plugins write when all is measured, and know nothing of disks."""
+    (project.folder / "fixtures" / "prompts" / "canary.jsonl").unlink()  # questions take their time
+    args = ("--tokgate-profile", "brief", "--tokgate-launches", "1", "-k", "measure")
+    finished = project.perf(*args, "--junitxml=/dev/full")
+    assert finished.code == BROKEN, finished.output
+    assert "a file beside the record cannot be written: [Errno 28]" in finished.output
+    assert "Traceback" not in finished.output
+    assert "INTERNALERROR" not in finished.output
+    assert project.record()["ended"] is not None
+
+
 def test_measure_tells_programs_all_of_it(catalogue: Catalogue, project: Any, tmp_path: Path) -> None:
     small = catalogue.server("embedded-smollm2", {"launch": {"context": 512, "parallel": 1}})
     with start(small, log_dir=tmp_path / "own") as server:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tokgate.plugin import EXIT_BROKEN
+
 pytest_plugins = "pytester"
 
 ROOT = Path(__file__).parents[2]
@@ -89,9 +91,20 @@ def test_missing_hardware_is_skipped_with_its_reason_and_checked_nothing(suite: 
     )
 
 
+def test_a_run_dated_before_an_earlier_one_says_so(suite: pytest.Pytester) -> None:
+    """The clock was set back, or had been ahead: it is in the report, and the ids are what the clock says."""
+    ahead = suite.mkpydir("runs").joinpath("20990101T000000Z-abcdef")
+    ahead.mkdir()
+    (ahead / "run.json").write_text("")
+    perf(suite, "--tokgate-profile", "elsewhere", "--tokgate-report=report")
+    report = (suite.path / "report" / "report.md").read_text()
+    assert f"**the order of the history**: run {ahead.name} is dated after this one" in report
+    assert f"{ahead.name}/run.json: is empty" in report
+
+
 def test_what_is_required_and_missing_fails(suite: pytest.Pytester) -> None:
     result = perf(suite, "--tokgate-profile", "elsewhere", "--tokgate-require")
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.ret == EXIT_BROKEN, "1 is for what got slower"
     result.assert_outcomes(errors=20)
     result.stdout.fnmatch_lines(["*not checked: this machine has no mi300x*"])
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+
 import pytest
 
 from tokgate.launch.server import ServerFacts
@@ -30,3 +35,21 @@ def bare_measurement() -> Measurement:
         max_lag_s=0.001,
         samples=(),
     )
+
+
+@pytest.fixture
+def no_file_above() -> Callable[[int], AbstractContextManager[None]]:
+    """A disk that takes no file larger than so many bytes: the limit the kernel sets for this process."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+            signal.signal(signal.SIGXFSZ, ignored)
+
+    return limited

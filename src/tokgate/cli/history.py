@@ -41,7 +41,7 @@ def history(
 
     from tokgate.report.history import table
 
-    Console().print(table(_read(runs, server, workload, metric, fingerprint, since)))
+    Console(markup=False).print(table(_read(runs, server, workload, metric, fingerprint, since)))
 
 
 @app.command()

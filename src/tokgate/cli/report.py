@@ -26,7 +26,6 @@ def report(
     read or a file not written.
     """
     from tokgate.report.badge import badge
-    from tokgate.report.headline import headline
     from tokgate.report.write import write_report
     from tokgate.store.runs import find_run, read_run
 
@@ -39,11 +38,9 @@ def report(
         from tokgate.report.boxes import summary_of_all
 
         console = Console()
-        record = read_run(folder)
-        typer.echo(summary_of_all(record, width=max(console.width, 100), colour=console.is_terminal) + "\n")
-        said = headline(record)
-    else:
-        said = write_report(folder, runs, html=html, markdown=markdown)
+        text = summary_of_all(read_run(folder), width=max(console.width, 100), colour=console.is_terminal)
+        typer.echo(f"{text}\n")
+    said = write_report(folder, runs, html=html, markdown=markdown)
     typer.echo(f"{badge(said.state).symbol} {said.state}: {said.title}")
     for path in filter(None, (html, markdown)):
         typer.echo(f"written: {path}")

@@ -30,8 +30,9 @@ def list_(fixtures: Fixtures = FIXTURES) -> None:
     """Show what is declared as a table."""
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("kind", "name", "description", box=None)
     for kind, name, read in catalogue(fixtures).check():
-        table.add_row(kind, name, f"[red]{read}[/]" if isinstance(read, SpecError) else read)
-    Console().print(table)
+        table.add_row(kind, name, Text(str(read), "red" if isinstance(read, SpecError) else ""))
+    Console(markup=False).print(table)

@@ -68,7 +68,11 @@ def changes(values: Sequence[float]) -> tuple[Change, ...]:
     Raises UsageError: Apache Otava is not installed; ValueError: a value is not finite and above zero.
     """
     log_moments(values or (1.0,))
-    lasting, seen = steps(values), watch(values)
+    return together(steps(values), watch(values))
+
+
+def together(lasting: Sequence[Change], seen: Sequence[Change]) -> tuple[Change, ...]:
+    """The changes of a series by its `steps` and by what `watch` saw, each told once."""
     dated = [
         msgspec.structs.replace(step, found=next((one.found for one in seen if _same(one, step)), None))
         for step in lasting

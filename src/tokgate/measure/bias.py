@@ -44,20 +44,28 @@ def least(slices: Sequence[Bias]) -> Bias:
     )
 
 
+def bias_shares(bias: Bias, found: Mapping[str, float]) -> dict[str, float]:
+    """By metric, the bias as a share of the truth (fraction, + is more). found: the cell's metrics.
+
+    TTFT's bias is told in seconds, so it counts by the TTFT that was measured; prefill_tps is made of that TTFT.
+    """
+    shares = {"decode_tps": bias.decode_tps, "output_tps": bias.output_tps}
+    if found.get("ttft_s"):
+        shares["ttft_s"] = shares["prefill_tps"] = bias.ttft_s / found["ttft_s"]
+    return shares
+
+
 def bias_problems(
     bias: Bias | None, found: Mapping[str, float], tolerance: Mapping[str, float]
 ) -> tuple[Problem, ...]:
     """By metric, where the bias is more than a change that is worth failing for.
 
-    found: the cell's metrics; tolerance: fraction by metric. TTFT's bias is told in seconds, so it counts
-    by the TTFT that was measured; prefill_tps is made of that TTFT. bias: None when it could not be taken.
+    found: the cell's metrics; tolerance: fraction by metric. bias: None when it could not be taken.
     """
     if bias is None:
         failed = "requests to the calibrating server failed, so what this client adds is not known"
         return (Problem(rule="client_bias", detail=failed),)
-    shares = {"decode_tps": bias.decode_tps, "output_tps": bias.output_tps}
-    if found.get("ttft_s"):
-        shares["ttft_s"] = shares["prefill_tps"] = bias.ttft_s / found["ttft_s"]
+    shares = bias_shares(bias, found)
     return tuple(
         Problem(
             rule="client_bias",

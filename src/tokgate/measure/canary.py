@@ -11,6 +11,8 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
+import msgspec
+
 from tokgate.measure.measurement import Answers, Canary, Problem
 from tokgate.spec.workload import PromptSet
 
@@ -49,13 +51,12 @@ def check(
         if comparable and stored is not None
         else {}
     )
+    shown, _ = read(answers)
     known = {one.id: one.answer for one in prompts.prompts if one.answer is not None}
     right = sum(_says(answers.texts.get(one, ""), answer) for one, answer in known.items())
-    canary = Canary(
-        answers=answers,
+    canary = msgspec.structs.replace(
+        shown,
         agreement=sum(agreements.values()) / len(agreements) if agreements else None,
-        entropy_bits=entropy_bits(" ".join(answers.texts.values())),
-        repeating=sum(repeats(text) for text in answers.texts.values()),
         right=right,
         known=len(known),
     )
@@ -110,14 +111,35 @@ def _disagreement(canary: Canary, agreements: Mapping[str, float], stored: Answe
     ]
 
 
+def read(answers: Answers) -> tuple[Canary, tuple[Problem, ...]]:
+    """What answers of a fixed length to any questions show: they may ramble, but not be of hardly any characters."""
+    canary = Canary(
+        answers=answers,
+        agreement=None,
+        entropy_bits=entropy_bits(" ".join(answers.texts.values())),
+        repeating=sum(repeats(text) for text in answers.texts.values()),
+        right=0,
+        known=0,
+    )
+    return canary, tuple(Problem(rule="canary", detail=detail) for detail in _monotonous(canary))
+
+
+def _monotonous(canary: Canary) -> list[str]:
+    if canary.entropy_bits >= ENTROPY_BITS:
+        return []
+    return [
+        f"the answers have {canary.entropy_bits:.1f} bits a character (limit {ENTROPY_BITS}): {_first(canary)}"
+    ]
+
+
+def _first(canary: Canary) -> str:
+    found = (f"{one} {_short(text)}" for one, text in canary.answers.texts.items())
+    return next(found, "nothing was asked")
+
+
 def _garbage(canary: Canary) -> list[str]:
-    texts = canary.answers.texts
-    found = []
-    shown = next((f"{one} {_short(text)}" for one, text in texts.items()), "nothing was asked")
-    if canary.entropy_bits < ENTROPY_BITS:
-        found.append(
-            f"the answers have {canary.entropy_bits:.1f} bits a character (limit {ENTROPY_BITS}): {shown}"
-        )
+    texts, shown = canary.answers.texts, _first(canary)
+    found = _monotonous(canary)
     if 2 * canary.repeating > len(texts):
         found.append(f"{canary.repeating} of {len(texts)} answers repeat themselves: {shown}")
     if canary.known and not canary.right:

@@ -30,15 +30,18 @@ def timing_problems(samples: Sequence[Sample]) -> tuple[Problem, ...]:
     """
     timed = [one for one in samples if one.error is None and one.timings is not None]
     found = [problem for sample in timed for problem in _of_request(sample)]
-    rates = [one for sample in timed if (one := _rates(sample)) is not None]
-    ours = geometric_mean([one.client_tps for one in rates])
-    theirs = geometric_mean([one.server_tps for one in rates])
-    if ours is not None and theirs is not None:
-        limit = max(AGREEMENT, STAMP_S / fmean(one.server_s for one in rates))
-        if not abs(ours / theirs - 1) <= limit:
-            detail = f"decode {ours:.2f} tok/s by the client, {theirs:.2f} tok/s by the server"
-            found.append(_problem(f"{len(rates)} requests", detail, limit))
+    if (rates := _mean_rates(timed)) is not None:
+        limit = max(AGREEMENT, STAMP_S / rates.server_s)
+        if not abs(rates.client_tps / rates.server_tps - 1) <= limit:
+            detail = f"decode {rates.client_tps:.2f} tok/s by the client, {rates.server_tps:.2f} tok/s by the server"
+            found.append(_problem(f"{len(timed)} requests", detail, limit))
     return tuple(found)
+
+
+def decode_difference(samples: Sequence[Sample]) -> float | None:
+    """By how much (fraction) the client's decode rate is above llama.cpp's own; None where there is none to compare."""
+    rates = _mean_rates([one for one in samples if one.error is None and one.timings is not None])
+    return None if rates is None else rates.client_tps / rates.server_tps - 1
 
 
 def counter_problems(samples: Sequence[Sample], grown: Mapping[str, float]) -> tuple[Problem, ...]:
@@ -96,11 +99,20 @@ def _of_request(sample: Sample) -> list[Problem]:
 
 
 class _Rates(NamedTuple):
-    """One request's decode rate by client and by server, and the server's seconds of decoding."""
+    """A decode rate by client and by server, and the server's seconds of decoding."""
 
     client_tps: float
     server_tps: float
     server_s: float
+
+
+def _mean_rates(timed: Sequence[Sample]) -> _Rates | None:
+    rates = [one for sample in timed if (one := _rates(sample)) is not None]
+    ours = geometric_mean([one.client_tps for one in rates])
+    theirs = geometric_mean([one.server_tps for one in rates])
+    if ours is None or theirs is None:
+        return None
+    return _Rates(ours, theirs, fmean(one.server_s for one in rates))
 
 
 def _rates(sample: Sample) -> _Rates | None:

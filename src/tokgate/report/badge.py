@@ -24,6 +24,7 @@ class State(StrEnum):
     CONTRADICTED = "contradicted"
     BROKEN = "broken"
     EMPTY = "empty"
+    SLIPPED = "slipped"
     UNDECIDED = "undecided"
     PASSED = "passed"
 
@@ -42,6 +43,7 @@ _LOOKS = {
     State.CONTRADICTED: ("✕", "bad"),
     State.BROKEN: ("!", "unsure"),
     State.EMPTY: ("○", "unsure"),
+    State.SLIPPED: ("↘", "bad"),
     State.UNDECIDED: ("?", "plain"),
     State.PASSED: ("✓", "good"),
 }

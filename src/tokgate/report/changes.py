@@ -49,12 +49,12 @@ def usable(series: Series) -> tuple[Point, ...]:
 def changes_of(series: Series) -> tuple[DatedChange, ...]:
     """Every change of `series`, the oldest first. Raises UsageError: Apache Otava is not installed."""
     points = usable(series)
-    return tuple(
-        _dated(series.metric, points, change) for change in changes([point.value for point in points])
-    )
+    found = changes([point.value for point in points])
+    return tuple(dated(series.metric, points, change) for change in found)
 
 
-def _dated(metric: str, points: Sequence[Point], change: Change) -> DatedChange:
+def dated(metric: str, points: Sequence[Point], change: Change) -> DatedChange:
+    """`change`, found in usable points, as it looks at the newest of them."""
     worse = (change.ratio < 1) == (direction(metric) == "higher")
     last, first = points[change.index - 1], points[change.index]
     shown = None if change.found is None else points[change.found]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -12,6 +12,7 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.judge.wording import percent
 from tokgate.report.badge import State, badge
 from tokgate.report.terminal import figure, interval
+from tokgate.report.trend import Turn
 from tokgate.store.runs import RunRecord
 
 SHOWN = 4
@@ -27,17 +28,22 @@ class Headline(msgspec.Struct, frozen=True, kw_only=True):
     advice: str = ""
 
 
-def headline(record: RunRecord) -> Headline:
-    """What to say first of `record`.
+def headline(record: RunRecord, slower: Sequence[Turn] = ()) -> Headline:
+    """What to say first of `record`. slower: changes of its history for the worse that are open.
 
     A finding counts more than a broken cell, as in the exit code: something that did not run takes
-    nothing from what was found. Of many boxes the worst speaks.
+    nothing from what was found. A run that finds nothing, or has nothing to compare with, cannot clear its
+    history. Of many boxes the worst speaks.
     """
     if record.boxes:
         return _of_boxes(record)
-    for judge in (_findings, _broken, _empty, _undecided):
+    for judge in (_findings, _broken, _empty):
         if (found := judge(record)) is not None:
             return found
+    if slower:
+        return _slipped(slower)
+    if (found := _undecided(record)) is not None:
+        return found
     gates = _gates(record)
     better = [one for one in gates if one.outcome is Outcome.IMPROVED]
     title = "Nothing got slower" if gates else "Every claim holds"
@@ -119,6 +125,18 @@ def _empty(record: RunRecord) -> Headline | None:
     )
 
 
+def _slipped(slower: Sequence[Turn]) -> Headline:
+    """Without findings: the changes stand beside it, wherever it is shown."""
+    figures = {turn.about for turn in slower}
+    since = min(turn.at for turn in slower)[:10]
+    return Headline(
+        state=State.SLIPPED,
+        title="This run alone shows nothing slower, but its history does: "
+        f"{_count(figures, 'figure')}, since {since}.",
+        advice="Look first at what else changed then: the suspects, beside each change under Trends.",
+    )
+
+
 def _undecided(record: RunRecord) -> Headline | None:
     alone = [one for one in record.verdicts if one.outcome is Outcome.NO_BASELINE]
     if len(alone) == len(record.verdicts):
@@ -189,5 +207,5 @@ def _first(lines: list[str]) -> tuple[str, ...]:
     return (*lines[:SHOWN], f"and {more} more") if more > 0 else tuple(lines)
 
 
-def _count(what: Sequence[object], name: str) -> str:
+def _count(what: Collection[object], name: str) -> str:
     return f"{len(what)} {name}" + ("" if len(what) == 1 else "s")

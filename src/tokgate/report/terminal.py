@@ -48,7 +48,12 @@ def summary(record: RunRecord, *, width: int, colour: bool) -> str:
 def as_text(*shown: Table | Text, width: int, colour: bool) -> str:
     """Tables and sentences one below the other, `width` columns wide."""
     console = Console(
-        file=StringIO(), width=width, force_terminal=colour, no_color=not colour, highlight=False
+        file=StringIO(),
+        width=width,
+        force_terminal=colour,
+        no_color=not colour,
+        highlight=False,
+        markup=False,
     )
     with console.capture() as captured:
         console.print(Group(*shown))
@@ -76,6 +81,11 @@ def measured(measurement: Measurement) -> str:
         name: use(measurement.roofline, name, measurement.metrics.get(name)) for name in measurement.gated
     }
     lines += [f"{name:18} {roofline_words(one, name)}" for name, one in used.items() if one is not None]
+    if canary := measurement.canary:
+        said = f"{canary.entropy_bits:.1f} bits a character"
+        lines.append(
+            f"{'answers':18} {said}, {canary.repeating} of {len(canary.answers.texts)} repeat themselves"
+        )
     lines += [f"INVALID {problem.rule}: {problem.detail}" for problem in measurement.problems]
     return "\n".join(lines)
 

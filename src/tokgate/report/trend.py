@@ -36,9 +36,10 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """A change point: when the new level began, how it is shown, and what changed there: the suspects."""
+    """A change point: when the new level began, of which figure, how it is shown, and what changed there: the suspects."""
 
     at: str
+    about: str
     badge: Badge
     text: str
     suspects: tuple[str, ...]
@@ -117,11 +118,13 @@ def since_last(record: RunRecord, history: Sequence[Series]) -> tuple[str, ...]:
 
 
 def _turns(series: Series) -> tuple[Turn, ...]:
+    about = f"{series.server} {series.workload} {series.metric}"
     return tuple(
         Turn(
             at=one.first.started,
+            about=about,
             badge=Badge("▼", "worse", "bad") if one.worse else Badge("▲", "better", "good"),
-            text=f"{series.server} {series.workload} {series.metric}: {_signed(one.change.ratio - 1)}, "
+            text=f"{about}: {_signed(one.change.ratio - 1)}, "
             f"{figure(series.metric, one.change.before)} → {figure(series.metric, one.change.after)} "
             f"({one.change.kind})",
             suspects=tuple(str(suspect) for suspect in one.suspects),

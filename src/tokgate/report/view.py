@@ -22,6 +22,7 @@ from tokgate.report.latency import Latency, latencies
 from tokgate.report.rows import Experiment, Row, experiments, rows
 from tokgate.report.terminal import figure
 from tokgate.report.trend import Mark, Trend, Turn, all_turns, marks, since_last, trends
+from tokgate.report.trust import Trust, trusted
 from tokgate.store.history import Series
 from tokgate.store.runs import RECORD, Box, RunRecord, runs_of
 
@@ -80,6 +81,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[Row, ...]
     experiments: tuple[Experiment, ...]
     conclusions: tuple[str, ...]
+    trust: tuple[Trust, ...]
     trends: tuple[Trend, ...]
     turns: tuple[Turn, ...]
     marks: tuple[Mark, ...]
@@ -107,8 +109,10 @@ def view(
     (empty: they lie side by side; None: it is on another machine); unread: records of the history that cannot be read, each with why.
     """
     seen = Counter(one.outcome for run in runs_of(record) for one in run.verdicts)
-    said, watched = headline(record), host(record.measurements)
+    watched = host(record.measurements)
     series, unsearched = trends(record, history)
+    turns = all_turns(series)
+    said = headline(record, [turn for turn in turns if turn.open])
     return Report(
         run_id=record.run_id,
         started=record.started[:16].replace("T", " ") + " UTC",
@@ -121,8 +125,9 @@ def view(
         rows=rows(record),
         experiments=experiments(record),
         conclusions=drawn(record.conclusions, record.verdicts),
+        trust=trusted(record.measurements),
         trends=series,
-        turns=all_turns(series),
+        turns=turns,
         marks=marks(series),
         changed=since_last(record, history),
         latencies=latencies(record.measurements),
@@ -164,6 +169,8 @@ def _took(record: RunRecord) -> str:
     if record.ended is None:
         return "was cut off"
     seconds = (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
+    if seconds < 0:
+        return "ended before it began, by a clock that was set back"
     minutes, rest = divmod(round(seconds), 60)
     return f"took {minutes} min {rest} s" if minutes else f"took {rest} s"
 

@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 
 from tokgate._exceptions import RecordError
-from tokgate.report.headline import Headline, headline
+from tokgate.report.headline import Headline
 from tokgate.report.view import Report, view
 from tokgate.store.files import write_atomically
 from tokgate.store.history import Series, read_history, unreadable
@@ -19,7 +19,7 @@ HTML, MARKDOWN = "report.html", "report.md"
 def write_report(
     folder: Path, runs: Path, *, html: Path | None = None, markdown: Path | None = None
 ) -> Headline:
-    """Write the report of the run in `folder` to the files given; returns what it says first.
+    """Write the report of the run in `folder` to the files given, if any; returns what it says first.
 
     runs: the folder of records that are its history. Raises RecordError: the run cannot be read, or a
     file cannot be written.
@@ -31,23 +31,29 @@ def write_report(
     def shown(place: Path) -> Report:
         return view(record, history, folder=os.path.relpath(folder, place), unread=unread)
 
-    if html is not None:
-        from tokgate.report.html import to_html  # plotly.js is 5 MB, and only needed here
-
-        write_atomically(html, to_html(shown(html.parent)).encode())
-    if markdown is not None:
+    if markdown is not None:  # first: a disk without room for 5 MB of plotly.js may have some for the words
         from tokgate.report.markdown import to_markdown
 
         write_atomically(markdown, to_markdown(shown(markdown.parent)).encode())
-    return headline(record)
+    if html is not None:
+        from tokgate.report.html import to_html
+
+        write_atomically(html, to_html(shown(html.parent)).encode())
+    return shown((markdown or html or folder / HTML).parent).headline
 
 
 def publish(folder: Path, link: Path) -> Headline:
     """Write both reports of the run in `folder` into it, and make `link` a symbolic link to the folder.
 
-    Raises RecordError: as `write_report`; or `link` is there and no link.
+    Raises RecordError: as `write_report`, with the link made all the same; or `link` is there and no link.
     """
-    said = write_report(folder, folder.parent, html=folder / HTML, markdown=folder / MARKDOWN)
+    try:
+        return write_report(folder, folder.parent, html=folder / HTML, markdown=folder / MARKDOWN)
+    finally:
+        _link(folder, link)
+
+
+def _link(folder: Path, link: Path) -> None:
     fresh = link.with_name(f".{link.name}.{folder.name}")
     try:
         if link.exists() and not link.is_symlink():
@@ -56,7 +62,6 @@ def publish(folder: Path, link: Path) -> Headline:
         fresh.replace(link)
     except OSError as error:
         raise RecordError(f"cannot be made a link to {folder}: {error.strerror}", path=link) from error
-    return said
 
 
 def _history(runs: Path) -> tuple[tuple[Series, ...], tuple[str, ...]]:

@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 SCHEMA = 1
 RECORD = "run.json"
+_ID = "%Y%m%dT%H%M%SZ"
 
 
 class Launches(msgspec.Struct, frozen=True, kw_only=True):
@@ -128,7 +129,7 @@ def new_run_folder(out: Path, name: str | None = None) -> Path:
 
     Raises RecordError.
     """
-    folder = out / (name or f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}")
+    folder = out / (name or f"{datetime.now(UTC):{_ID}}-{secrets.token_hex(3)}")
     try:
         folder.mkdir(parents=True)
     except OSError as error:
@@ -163,12 +164,15 @@ def read_as(file: Path, kind: type[T]) -> T:
 
 
 def find_run(out: Path, name: str) -> Path:
-    """The folder of a run by path, by id, by the start of its id, or `latest`. Raises RecordError."""
+    """The folder of a run by path, by id, by the start of its id, or `latest`: the one written last.
+
+    Not the last id: a run has its id before it waits for another to end. Raises RecordError.
+    """
     if Path(name).exists():
         return Path(name)
     runs = sorted(path.parent for path in out.glob(f"*/{RECORD}"))
     if name == "latest" and runs:
-        return runs[-1]
+        return max(runs, key=lambda run: (run / RECORD).stat().st_mtime_ns)
     found = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
     if len(found) != 1:
         seen = (
@@ -199,6 +203,12 @@ def read_one_run(out: Path, name: str) -> RunRecord:
         ids = " or ".join(one.run_id for one in found)
         raise UsageError(f"run {name} is of {len(found)} boxes; name the run of one of them: {ids}")
     return found[0]
+
+
+def dated_ahead(out: Path) -> str | None:
+    """The newest run below `out` by id when that is dated after now; None when time goes forward."""
+    newest = max((path.parent.name for path in out.glob(f"[0-9]*Z-*/{RECORD}")), default="")
+    return newest if newest > f"{datetime.now(UTC):{_ID}}~" else None
 
 
 def now() -> str:

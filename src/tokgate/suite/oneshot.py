@@ -5,16 +5,26 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from tokgate.launch.start import start
-from tokgate.measure.measurement import Measurement
+from tokgate.measure.canary import read
+from tokgate.measure.measurement import Answers, Measurement
 from tokgate.spec.workload import PromptSet, Workload
 from tokgate.suite.cell import Watch, measure_cell
 from tokgate.suite.plan import Cell, attached
 
 
 def measure_url(url: str, model: str, workload: Workload, prompts: PromptSet, *, watch: Watch) -> Measurement:
-    """Warm up, drive, measure and validate. Raises LaunchError or ServerUnreachable when it is not there."""
+    """Warm up, drive, measure and validate; the answers that were timed are the canaries. Raises LaunchError or ServerUnreachable when it is not there."""
     spec = attached(url, model)
     with tempfile.TemporaryDirectory() as logs, start(spec, log_dir=Path(logs)) as server:
         cell = Cell(server=spec, workload=workload, prompts=prompts)
-        return measure_cell(server, cell, launch=1, watch=watch)
+        measured = measure_cell(server, cell, launch=1, watch=watch)
+    texts = {f"request {one.index}": one.text for one in measured.samples if one.error is None}
+    if not texts:
+        return measured
+    said = Answers(model=model, engine=measured.facts.engine, prompts_sha256=prompts.sha256, texts=texts)
+    canary, garbage = read(said)
+    problems = (*measured.problems, *garbage)
+    return replace(measured, canary=canary, problems=problems, valid=not problems)

@@ -7,13 +7,18 @@ from pathlib import Path
 
 from tokgate import __version__
 from tokgate.machine.fingerprint import fingerprint_id, read_fingerprint
-from tokgate.store.runs import RunRecord, RunWriter, conditions_of, now
+from tokgate.store.runs import RunRecord, RunWriter, conditions_of, dated_ahead, now
 from tokgate.suite.plan import Plan
 
 
 def open_run(plan: Plan, folder: Path, *, command: Sequence[str]) -> RunWriter:
     """Write the first record of a run into its folder. Raises RecordError."""
-    return RunWriter(folder, first_record(plan, run_id=folder.name, command=command))
+    writer = RunWriter(folder, first_record(plan, run_id=folder.name, command=command))
+    if (later := dated_ahead(folder.parent)) is not None:
+        writer.add_not_checked(
+            f"the order of the history: run {later} is dated after this one; the clock is behind, or was ahead then"
+        )
+    return writer
 
 
 def first_record(plan: Plan, *, run_id: str, command: Sequence[str]) -> RunRecord:

@@ -18,7 +18,7 @@ from tokgate.judge.stats import Block
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.machine.host import Culprit, HostReport, Level
-from tokgate.measure.measurement import Measurement
+from tokgate.measure.measurement import Answers, Bias, Canary, Measurement
 from tokgate.measure.metrics import gated, metrics
 from tokgate.measure.roofline import roofline
 from tokgate.spec.hardware import Hardware
@@ -31,6 +31,9 @@ BOX = Hardware(name="gfx1151", description="", source="", bandwidth_GBps=256, fp
 SERVERS = {"vllm-fp16": 6.4, "llamacpp-q4": 24.0}
 WORKLOADS = {"chat-c1": 1.0, "depth-c1": 0.8}
 START = datetime(2026, 3, 1, 1, 0, tzinfo=UTC)
+
+
+ANSWERS = Answers(model="m", engine="vllm", prompts_sha256="abc", texts={"capital": "Paris"})
 
 
 class Box:
@@ -127,6 +130,8 @@ class Box:
             ),
             warmup_passes=2,
             roofline=roofline(BOX, bytes_per_token=size, parameters_per_token=13_990_000_000, streams=1),
+            bias=Bias(streams=1, requests=8, ttft_s=0.0015, itl_s=1e-6, decode_tps=-2e-4, output_tps=1e-4),
+            canary=Canary(answers=ANSWERS, agreement=0.9, entropy_bits=4.1, repeating=0, right=1, known=1),
             host=HostReport(
                 duration_s=clock,
                 cpus=32,

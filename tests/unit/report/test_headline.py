@@ -9,8 +9,9 @@ import pytest
 
 from tokgate.judge.verdict import Outcome
 from tokgate.measure.measurement import Problem
-from tokgate.report.badge import State
+from tokgate.report.badge import State, badge
 from tokgate.report.headline import headline
+from tokgate.report.trend import Turn
 from tokgate.store.runs import RunRecord
 
 replace = msgspec.structs.replace
@@ -83,6 +84,23 @@ def test_without_a_baseline_the_next_step_is_to_accept_one(slow_night: RunRecord
     assert f"tokgate baseline accept {slow_night.run_id}" in said.advice
     # One cell without a baseline never gated anything: the others still say that nothing got slower.
     assert headline(gates(slow_night, Outcome.NO_BASELINE)).state is State.PASSED
+
+
+def test_a_run_that_finds_nothing_does_not_clear_its_history(slow_night: RunRecord) -> None:
+    turn = Turn(
+        at="2026-03-01T02:00:00.000+00:00",
+        about="q4 chat-c1 decode_tps",
+        badge=badge(State.REGRESSED),
+        text="",
+        suspects=(),
+        open=True,
+    )
+    for record in (gates(slow_night), gates(slow_night, *[Outcome.NO_BASELINE] * 12)):
+        said = headline(record, [turn, turn])
+        assert said.state is State.SLIPPED
+        assert said.title.endswith("nothing slower, but its history does: 1 figure, since 2026-03-01.")
+    assert headline(slow_night, [turn]).state is State.REGRESSED
+    assert headline(broken(gates(slow_night)), [turn]).state is State.BROKEN
 
 
 def test_improvements_are_told(slow_night: RunRecord) -> None:

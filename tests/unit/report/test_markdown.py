@@ -23,7 +23,7 @@ def test_it_says_state_title_and_figures(runs: Path, slow_night: RunRecord) -> N
     assert text.startswith("<!-- tokgate: regressed -->\n## 2 of 12 figures got worse")
     assert "**Changed since the run before:** kernel: 6.17 → 6.18" in text
     shown = RENDERER.render(text)
-    assert shown.count("<table>") == 3
+    assert shown.count("<table>") == 4
     assert "▼ regressed" in shown
     assert "refuted, against the claim" in shown
     assert len(text) < 65_536, "more than the body of an issue may hold"

@@ -37,7 +37,18 @@ HOSTILE = (
     "{{ cycler.__init__ }}<!--",
 )
 PAYLOAD = " ".join(HOSTILE)
-QUOTING = ("changed", "verdicts", "claims", "trends", "latency", "host", "unchecked", "launches", "machine")
+QUOTING = (
+    "changed",
+    "verdicts",
+    "claims",
+    "trust",
+    "trends",
+    "latency",
+    "host",
+    "unchecked",
+    "launches",
+    "machine",
+)
 
 
 @pytest.fixture(scope="module")

@@ -132,3 +132,15 @@ def test_what_follows_from_the_hypotheses_is_said() -> None:
     )
     text = " ".join(summary(run, width=100, colour=False).split())
     assert "conclusion: 64 MiB of shared memory are a condition of starting at all" in text
+
+
+def test_names_are_shown_as_they_are_and_colour_nothing() -> None:
+    name = "[red]q4[/x]"
+    run = record(
+        verdicts=(
+            verdict("gate", name, name, "decode_tps", 6.4),
+            verdict("hypothesis", "a", name, "decode_tps", 6.4, baseline=6.4, hypothesis=name),
+        )
+    )
+    text = summary(msgspec.structs.replace(run, profile=name), width=100, colour=False)
+    assert text.count(name) == 4

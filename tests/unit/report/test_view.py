@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokgate.drive.sample import ServerTimings
 from tokgate.judge.verdict import Outcome
 from tokgate.measure.measurement import Problem
 from tokgate.report.badge import State, badge
@@ -93,7 +94,10 @@ def test_change_points_are_dated_and_have_suspects(
     ]
     for one in nights:
         put(tmp_path, one)
-    shown = view(nights[-1], read_history(tmp_path))
+    quiet = replace(nights[-1], verdicts=(), hypotheses=())
+    shown = view(quiet, read_history(tmp_path))
+    assert shown.headline.state is State.SLIPPED
+    assert shown.headline.title.endswith("but its history does: 2 figures, since 2026-03-23.")
     slow = [turn for turn in shown.turns if "decode_tps" in turn.text]
     assert {(turn.at[:10], turn.badge.word, turn.open, turn.suspects) for turn in slow} == {
         ("2026-03-23", "worse", True, ("kernel: 6.17 → 6.18",))
@@ -183,6 +187,47 @@ def test_what_was_not_checked_is_listed_with_its_reason(shown: Report) -> None:
     assert found["host sensors: governor, steal"] == "this machine does not show them"
     (undecided,) = (what for what in found if what.startswith("inconclusive: "))
     assert undecided.count(", ") + 1 == sum(one.badge.word == "inconclusive" for one in shown.rows)
+
+
+def test_why_figures_may_be_trusted_is_told_by_cell(slow_night: RunRecord) -> None:
+    first, second, *_ = slow_night.measurements
+    assert first.bias is not None
+    assert first.canary is not None
+    told = {(one.server, one.workload): one for one in view(slow_night).trust}
+    assert len(told) == 4
+    cell = told["vllm-fp16", "chat-c1"]
+    assert (cell.badge.word, cell.launches, cell.agrees) == ("yes", "3 of 3", "–")
+    assert cell.bias.startswith("decode_tps -0.02%, ttft_s +0.5")
+    assert cell.answers == "90% of the stored ones came again"
+
+    timed = replace(
+        first.samples[0],
+        timings=ServerTimings(cache_n=0, prompt_n=300, prompt_ms=200.0, predicted_n=48, predicted_ms=9000.0),
+    )
+    wild = replace(
+        first,
+        valid=False,
+        problems=tuple(
+            Problem(rule=rule, detail="") for rule in ("client_bias", "canary", "client_server_disagree")
+        ),
+        bias=replace(first.bias, decode_tps=0.05),
+        canary=replace(first.canary, agreement=None, right=0),
+        samples=(timed,),
+    )
+    (cell,) = view(replace(slow_night, measurements=(wild,))).trust
+    assert (cell.badge.word, cell.launches) == ("no", "0 of 1")
+    assert cell.bias.startswith("! decode_tps +5.00%")
+    assert cell.answers == "! 0 of 1 known ones right, none stored: not those of a sound model"
+    assert cell.agrees.startswith("! +")
+
+    (cell,) = view(replace(slow_night, measurements=(replace(second, bias=None, canary=None),))).trust
+    assert (cell.bias, cell.answers) == ("–", "–")
+
+
+def test_a_clock_that_was_set_back_gives_no_time_at_all(slow_night: RunRecord) -> None:
+    back = replace(slow_night, ended="2026-03-11T23:00:00.000+00:00")
+    assert view(slow_night).took == "took 42 min 0 s"
+    assert view(back).took == "ended before it began, by a clock that was set back"
 
 
 def test_records_that_cannot_be_read_are_named(slow_night: RunRecord) -> None:

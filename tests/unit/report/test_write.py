@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,22 @@ def test_a_folder_of_somebody_elses_is_not_replaced(slow_night: RunRecord, put: 
     (tmp_path / "report").mkdir()
     with pytest.raises(RecordError, match="report: is there already and no symbolic link"):
         publish(put(tmp_path / "runs", slow_night), tmp_path / "report")
+
+
+def test_a_full_disk_costs_the_page_and_not_what_the_issue_is_made_of(
+    slow_night: RunRecord,
+    put: Put,
+    tmp_path: Path,
+    no_file_above: Callable[[int], AbstractContextManager[None]],
+) -> None:
+    folder = put(tmp_path / "runs", slow_night)
+    with (
+        no_file_above(1_000_000),
+        pytest.raises(RecordError, match=r"report.html: cannot be written .*free some space"),
+    ):
+        publish(folder, tmp_path / "report")
+    assert (tmp_path / "report" / "report.md").read_text().startswith("<!-- tokgate: regressed -->")
+    assert {path.name for path in folder.iterdir()} == {"run.json", "report.md"}, "no half a page is left"
 
 
 def test_a_damaged_run_of_the_history_is_named(slow_night: RunRecord, put: Put, tmp_path: Path) -> None:

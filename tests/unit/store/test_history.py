@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import resource
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -209,17 +209,13 @@ def test_the_index_may_be_lost_at_any_time(tmp_path: Path, measurement: Measurem
     assert read_history(tmp_path) == before
 
 
-def test_a_full_disk_costs_the_index_and_not_the_history(tmp_path: Path, measurement: Measurement) -> None:
+def test_a_full_disk_costs_the_index_and_not_the_history(
+    tmp_path: Path, measurement: Measurement, no_file_above: Callable[[int], AbstractContextManager[None]]
+) -> None:
     for day in range(1, 29):
         write(tmp_path, record(day, measurement))
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))  # the kernel's word for a full disk
-    try:
+    with no_file_above(8192):
         full = read_history(tmp_path)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
     assert len(full[0].points) == 28
     assert read_history(tmp_path) == full
 

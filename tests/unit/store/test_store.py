@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import datetime
-import resource
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
@@ -91,20 +89,9 @@ def test_a_damaged_record_is_named(tmp_path: Path, raw: bytes, message: str) -> 
     assert caught.value.path == file
 
 
-@contextmanager
-def no_file_above(size: int) -> Iterator[None]:
-    """A disk that takes no file larger than `size` bytes: the limit the kernel sets for this process."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, ignored)
-
-
-def test_a_full_disk_leaves_the_record_before(tmp_path: Path, measurement: Measurement) -> None:
+def test_a_full_disk_leaves_the_record_before(
+    tmp_path: Path, measurement: Measurement, no_file_above: Callable[[int], AbstractContextManager[None]]
+) -> None:
     writer = runs.RunWriter(tmp_path, RECORD)
     before = (tmp_path / runs.RECORD).read_bytes()
     with no_file_above(len(before)), pytest.raises(RecordError, match="File too large; free some space"):
@@ -115,9 +102,9 @@ def test_a_full_disk_leaves_the_record_before(tmp_path: Path, measurement: Measu
 
 
 def test_runs_are_found_by_the_start_of_their_id(tmp_path: Path) -> None:
-    for name in ("20260101T000000Z-aa", "20260102T000000Z-bb"):
+    for name in ("20260102T000000Z-bb", "20260101T000000Z-aa"):  # the second waited for the first
         runs.RunWriter(tmp_path / name, RECORD)
-    assert runs.find_run(tmp_path, "latest").name == "20260102T000000Z-bb"
+    assert runs.find_run(tmp_path, "latest").name == "20260101T000000Z-aa"
     assert runs.find_run(tmp_path, "20260101").name == "20260101T000000Z-aa"
     with pytest.raises(RecordError, match="2 runs start with it"):
         runs.find_run(tmp_path, "2026")
