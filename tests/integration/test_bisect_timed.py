@@ -51,7 +51,6 @@ def tags(docker_engine: DockerClient, tmp_path_factory: pytest.TempPathFactory) 
 def options(project: Any, tags: DockerClient, free_port: int) -> Callable[..., tuple[str, ...]]:
     declared: Path = project.folder / "fixtures" / "servers" / "llamacpp-cpu.yaml"
     declared.write_text(declared.read_text().replace("port: 18091", f"port: {free_port}"))
-    (project.folder / "fixtures" / "prompts" / "canary.jsonl").unlink()  # half the time of so short a launch
 
     def given(good: str, bad: str, *between: str) -> tuple[str, ...]:
         ends = ("--good", f"{REPOSITORY}:{good}", "--bad", f"{REPOSITORY}:{bad}")

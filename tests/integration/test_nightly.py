@@ -153,7 +153,6 @@ KILLED = {
 
 def test_a_night_killed_in_any_phase_costs_the_next_ones_nothing(night: Night) -> None:
     args = ("--tokgate-profile", "brief", "--tokgate-launches", "1")
-    (night.folder / "fixtures" / "prompts" / "canary.jsonl").unlink()  # questions take their time
     here = {"PYTHONPATH": str(Path(__file__).parent)}
     for phase, event in KILLED.items():
         code, output = night.run("nightly.sh", *args, "-p", "kill_at", **here, KILL_AT=event)

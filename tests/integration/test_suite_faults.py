@@ -207,7 +207,6 @@ def test_a_full_disk_is_one_clear_error_and_the_record_before_it_is_intact(proje
 
 def test_a_full_disk_beside_the_record_is_broken_and_no_regression(project: Any) -> None:
     """pytest's own plugins write when all is measured, and know nothing of disks."""
-    (project.folder / "fixtures" / "prompts" / "canary.jsonl").unlink()  # questions take their time
     args = ("--tokgate-profile", "brief", "--tokgate-launches", "1", "-k", "measure")
     finished = project.perf(*args, "--junitxml=/dev/full")
     assert finished.code == BROKEN, finished.output

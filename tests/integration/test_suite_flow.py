@@ -22,6 +22,7 @@ METRICS = ("decode_tps", "prefill_tps", "ttft_s")
 def measured(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any:
     """A project in which the suite ran once, of which nothing was said yet."""
     project = make_project(tmp_path_factory.mktemp("measured"))
+    project.ask_canaries()
     finished = project.quiet_perf("--tokgate-profile", "brief")
     assert finished.code == 0, finished.output
     assert "3 no_baseline" in finished.output

@@ -71,12 +71,11 @@ class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """What will be run, in this order. fits: whether the budget holds even the fewest launches."""
+    """What will be run, in this order; total_s is beyond the budget where that is less than `fewest_s`."""
 
     servers: tuple[ServerPlan, ...]
     cells: tuple[CellPlan, ...]
     total_s: float
-    fits: bool
 
 
 def plan(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, family: int = 0) -> Plan:
@@ -92,7 +91,6 @@ def plan(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, fam
         raise ValueError(f"a budget is a finite number of seconds above zero, got {budget_s!r}")
     costs = _Costs(cells)
     launches = dict.fromkeys(costs.passes, FIRST_LOOK)
-    fits = costs.total(launches) <= budget_s
     left = budget_s - costs.total(launches) - max(costs.launch(server) for server in costs.startups)
 
     def need(driven: Driven) -> float:
@@ -109,7 +107,7 @@ def plan(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, fam
         left -= costs.one_more(worst, launches)
         launches[worst] += 1
         needs[worst] = need(worst)
-    return _plan(cells, costs, launches, needs=needs, share=share, fits=fits)
+    return _plan(cells, costs, launches, needs=needs, share=share)
 
 
 def fixed(cells: Sequence[Expected], launches: int, *, level: float = 0.01, family: int = 0) -> Plan:
@@ -120,7 +118,7 @@ def fixed(cells: Sequence[Expected], launches: int, *, level: float = 0.01, fami
     share = _share(cells, level, family)
     costs = _Costs(cells)
     needs = dict.fromkeys(costs.passes, 0.0)
-    return _plan(cells, costs, dict.fromkeys(costs.passes, launches), needs=needs, share=share, fits=True)
+    return _plan(cells, costs, dict.fromkeys(costs.passes, launches), needs=needs, share=share)
 
 
 def fewest_s(cells: Sequence[Expected]) -> float:
@@ -173,7 +171,6 @@ def _plan(
     *,
     needs: Mapping[Driven, float],
     share: float,
-    fits: bool,
 ) -> Plan:
     worst = {
         server: max(need for driven, need in needs.items() if driven[0] == server)
@@ -191,7 +188,6 @@ def _plan(
         ),
         cells=tuple(_cell_plan(cell, launches[cell.server, cell.workload], share) for cell in cells),
         total_s=costs.total(launches),
-        fits=fits,
     )
 
 

@@ -17,7 +17,7 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
 
     launches: `3 of 3`, the valid ones. bias: what the client adds, by gated metric, and whether that is
     within the tolerance the run went by. answers: of the model, against stored ones, or by themselves.
-    server: the client's decode rate beside the server's own.
+    agrees: the client's decode rate beside the server's own.
     """
 
     server: str

@@ -57,9 +57,10 @@ CELLS = st.lists(
 
 @settings(max_examples=50, deadline=None)
 @given(CELLS, st.floats(10, 10_000))
-def test_a_plan_keeps_to_its_budget_or_says_that_it_cannot(cells: list[Expected], budget_s: float) -> None:
+def test_a_plan_keeps_to_its_budget_unless_the_fewest_launches_cannot(
+    cells: list[Expected], budget_s: float
+) -> None:
     made = plan(cells, budget_s)
-    assert made.fits == (made.total_s <= budget_s)
     assert made.total_s == pytest.approx(sum(server.seconds for server in made.servers))
     launches = {(one.server, load): count for one in made.servers for load, count in one.launches.items()}
     assert launches.keys() == {(cell.server, cell.workload) for cell in cells}
@@ -68,7 +69,7 @@ def test_a_plan_keeps_to_its_budget_or_says_that_it_cannot(cells: list[Expected]
     assert all(cell.launches == launches[cell.server, cell.workload] for cell in made.cells)
     assert all((cell.drop is None) == bool(cell.unseen) for cell in made.cells)
     assert all(cell.drop is None or 0 < cell.drop <= 1 for cell in made.cells)
-    if not made.fits:
+    if made.total_s > budget_s:
         assert set(launches.values()) == {FIRST_LOOK}
         assert made.total_s == pytest.approx(fewest_s(cells))
 
