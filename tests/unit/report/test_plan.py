@@ -19,7 +19,6 @@ PLAN = Plan(
         cell("code", "ttft_s", 7, None, "no baseline"),
     ),
     total_s=754.0,
-    fits=True,
 )
 
 
