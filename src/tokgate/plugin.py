@@ -58,9 +58,8 @@ def pytest_configure(config: pytest.Config) -> None:
             _run.prepare(config, name=as_box(config))
             option = config.option
             option.benchmark_json = option.benchmark_json or str(config.stash[FOLDER] / "benchmark.json")
-            option.benchmark_quiet = (
-                True  # its table times whole cells; the verdict table is what people want
-            )
+            # Its table times whole cells; the verdict table is what people want.
+            option.benchmark_quiet = True
 
 
 def runs_suite(config: pytest.Config) -> bool:

@@ -35,14 +35,14 @@ def accept(
     from tokgate._exceptions import BaselineRefused, UsageError
     from tokgate.report.baseline import difference
     from tokgate.store.baselines import baseline_of, read_baseline, write_baseline
-    from tokgate.store.runs import read_runs
+    from tokgate.store.runs import is_cell, read_runs
 
     if force and not reason:
         raise UsageError("--force needs --reason TEXT: it is kept in the baseline for whoever asks later")
     accepted: dict[Path, Baseline] = {}
     for record in read_runs(runs, run):
         names = server or list(
-            dict.fromkeys(one.server for one in record.measurements if "/" not in one.server)  # no arms
+            dict.fromkeys(one.server for one in record.measurements if is_cell(one.server))
         )
         if not names:
             what = (

@@ -18,6 +18,7 @@ from tokgate.judge.metric import direction
 from tokgate.judge.power import detectable_log
 from tokgate.judge.sequential import nominal_tails
 from tokgate.judge.stats import Mirrored, contrast
+from tokgate.measure.metrics import geometric_mean
 
 LEVEL = 0.05
 BLOCKS = 4
@@ -217,12 +218,13 @@ class _Search:
         )
 
 
-def _mean(blocks: Sequence[Mirrored], arm: str) -> float:
-    """The geometric mean of an arm's launches."""
-    logs = [
-        math.log(value)
-        for block in blocks
-        for name, value in zip((*block.arms, *reversed(block.arms)), block.values, strict=True)
-        if name == arm
-    ]
-    return math.exp(math.fsum(logs) / len(logs))
+def _mean(blocks: Sequence[Mirrored], arm: str) -> float | None:
+    """Over an arm's launches."""
+    return geometric_mean(
+        [
+            value
+            for block in blocks
+            for name, value in zip((*block.arms, *reversed(block.arms)), block.values, strict=True)
+            if name == arm
+        ]
+    )

@@ -30,17 +30,17 @@ def timing_problems(samples: Sequence[Sample]) -> tuple[Problem, ...]:
     """
     timed = [one for one in samples if one.error is None and one.timings is not None]
     found = [problem for sample in timed for problem in _of_request(sample)]
-    if (rates := _mean_rates(timed)) is not None:
+    if (rates := _mean_rates(samples)) is not None:
         limit = max(AGREEMENT, STAMP_S / rates.server_s)
         if not abs(rates.client_tps / rates.server_tps - 1) <= limit:
             detail = f"decode {rates.client_tps:.2f} tok/s by the client, {rates.server_tps:.2f} tok/s by the server"
-            found.append(_problem(f"{len(timed)} requests", detail, limit))
+            found.append(_problem(f"{rates.requests} requests", detail, limit))
     return tuple(found)
 
 
 def decode_difference(samples: Sequence[Sample]) -> float | None:
     """By how much (fraction) the client's decode rate is above llama.cpp's own; None where there is none to compare."""
-    rates = _mean_rates([one for one in samples if one.error is None and one.timings is not None])
+    rates = _mean_rates(samples)
     return None if rates is None else rates.client_tps / rates.server_tps - 1
 
 
@@ -99,29 +99,36 @@ def _of_request(sample: Sample) -> list[Problem]:
 
 
 class _Rates(NamedTuple):
-    """A decode rate by client and by server, and the server's seconds of decoding."""
+    """A decode rate by client and by server, the server's seconds of decoding, and of how many requests."""
 
     client_tps: float
     server_tps: float
     server_s: float
+    requests: int = 1
 
 
-def _mean_rates(timed: Sequence[Sample]) -> _Rates | None:
-    rates = [one for sample in timed if (one := _rates(sample)) is not None]
+def _mean_rates(samples: Sequence[Sample]) -> _Rates | None:
+    rates = [one for sample in samples if (one := _rates(sample)) is not None]
     ours = geometric_mean([one.client_tps for one in rates])
     theirs = geometric_mean([one.server_tps for one in rates])
     if ours is None or theirs is None:
         return None
-    return _Rates(ours, theirs, fmean(one.server_s for one in rates))
+    return _Rates(ours, theirs, fmean(one.server_s for one in rates), len(rates))
 
 
 def _rates(sample: Sample) -> _Rates | None:
-    """None where client or server cannot tell.
+    """None where client or server cannot tell, or the request failed.
 
     llama.cpp's rate is (predicted_n - 1) / predicted_ms: the first token belongs to the prompt.
     """
     rate, server = decode_tps(sample), sample.timings
-    if rate is None or server is None or server.predicted_n < 2 or server.predicted_ms <= 0:
+    if (
+        sample.error is not None
+        or rate is None
+        or server is None
+        or server.predicted_n < 2
+        or server.predicted_ms <= 0
+    ):
         return None
     seconds = server.predicted_ms / 1e3
     return _Rates(rate, (server.predicted_n - 1) / seconds, seconds)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich.table import Table
@@ -10,6 +9,7 @@ from rich.text import Text
 
 from tokgate.judge.compare import Comparison, Finding, compare
 from tokgate.machine.fingerprint import Weight
+from tokgate.measure.metrics import geometric_mean
 from tokgate.report.terminal import as_text, figure, visible
 from tokgate.store.beside import Beside, Driven, beside
 from tokgate.store.runs import RunRecord
@@ -68,7 +68,7 @@ def ratio_and_interval(one: Comparison) -> tuple[str, str]:
 def middle(metric: str, values: tuple[float, ...]) -> str:
     """The geometric mean over launches, which the ratio is of."""
     known = bool(values) and min(values) > 0
-    return figure(metric, math.exp(math.fsum(map(math.log, values)) / len(values)) if known else None)
+    return figure(metric, geometric_mean(values) if known else None)
 
 
 def words(one: Comparison) -> str:

@@ -106,7 +106,8 @@ def view(
     """What to show of `record`.
 
     history: series that may hold this run; folder: the way from the report to the run's folder, for links
-    (empty: they lie side by side; None: it is on another machine); unread: records of the history that cannot be read, each with why.
+    (empty: they lie side by side; None: it is on another machine); unread: records of the history that cannot be
+    read, each with why.
     """
     seen = Counter(one.outcome for run in runs_of(record) for one in run.verdicts)
     watched = host(record.measurements)

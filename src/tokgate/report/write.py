@@ -28,6 +28,7 @@ def write_report(
     history, unread = _history(runs)
 
     @cache  # files side by side share one, for change points are dear
+    @cache
     def shown(place: Path) -> Report:
         return view(record, history, folder=os.path.relpath(folder, place), unread=unread)
 

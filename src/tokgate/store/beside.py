@@ -10,7 +10,7 @@ from tokgate.judge.compare import Pair
 from tokgate.machine.fingerprint import Difference, Fingerprint, differences
 from tokgate.measure.measurement import Measurement
 from tokgate.store.baselines import yardsticks
-from tokgate.store.runs import RunRecord
+from tokgate.store.runs import RunRecord, is_cell
 from tokgate.store.summary import server_facts
 
 Driven = tuple[str, str]
@@ -79,7 +79,7 @@ def beside(a: RunRecord, b: RunRecord) -> Beside:
 def _cells(record: RunRecord) -> dict[Driven, list[Measurement]]:
     cells: dict[Driven, list[Measurement]] = {}
     for one in record.measurements:
-        if "/" not in one.server:  # an arm is named HYPOTHESIS/ARM
+        if is_cell(one.server):
             cells.setdefault((one.server, one.workload), []).append(one)
     return cells
 

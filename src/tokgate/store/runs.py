@@ -211,6 +211,13 @@ def dated_ahead(out: Path) -> str | None:
     return newest if newest > f"{datetime.now(UTC):{_ID}}~" else None
 
 
+def is_cell(server: str) -> bool:
+    """Whether what was measured under this name is of a declared server, and so has a history and may have a
+    baseline: an arm of an experiment is named HYPOTHESIS/ARM, an image of a bisection SERVER/IMAGE.
+    """
+    return "/" not in server
+
+
 def now() -> str:
     """UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -15,7 +15,7 @@ from tokgate.judge.verdict import Outcome
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.store.imports import IMPORT, ImportRecord
-from tokgate.store.runs import RECORD, read_as
+from tokgate.store.runs import RECORD, is_cell, read_as
 
 Provenance = Literal["measured", "imported"]
 
@@ -87,7 +87,7 @@ def _of_run(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
 def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
     measured: dict[tuple[str, str], list[_Measurement]] = {}
     for one in record.measurements:
-        if "/" not in one.server:  # an arm is named HYPOTHESIS/ARM
+        if is_cell(one.server):
             measured.setdefault((one.server, one.workload), []).append(one)
     outcomes: dict[tuple[str, str], dict[str, Outcome]] = {}
     for verdict in record.verdicts:

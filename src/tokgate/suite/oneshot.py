@@ -16,7 +16,10 @@ from tokgate.suite.plan import Cell, attached
 
 
 def measure_url(url: str, model: str, workload: Workload, prompts: PromptSet, *, watch: Watch) -> Measurement:
-    """Warm up, drive, measure and validate; the answers that were timed are the canaries. Raises LaunchError or ServerUnreachable when it is not there."""
+    """Warm up, drive, measure and validate; the answers that were timed are the canaries.
+
+    Raises LaunchError or ServerUnreachable when it is not there.
+    """
     spec = attached(url, model)
     with tempfile.TemporaryDirectory() as logs, start(spec, log_dir=Path(logs)) as server:
         cell = Cell(server=spec, workload=workload, prompts=prompts)

@@ -176,11 +176,10 @@ def image_cells(catalogue: Catalogue, server: str, workload: str, images: Sequen
     alone = Profile(name="bisect", description="one server's images")
     short = {image: image.rpartition("/")[2] for image in images}
     names = short if len(set(short.values())) == len(short) else {image: image for image in images}
+    if not isinstance(catalogue.server(server).launch, DockerLaunch):
+        raise UsageError(f"server {server} is not a container (launch.kind: docker), so it has no image")
     cells = {}
     for image, name in names.items():
-        spec = catalogue.server(server)
-        if not isinstance(spec.launch, DockerLaunch):
-            raise UsageError(f"server {server} is not a container (launch.kind: docker), so it has no image")
         spec = catalogue.server(server, {"launch": {"image": image}})
         named = msgspec.structs.replace(spec, name=f"{server}/{name}")
         cells[image] = _cell(catalogue, alone, named, workload)
