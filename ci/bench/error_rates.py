@@ -26,10 +26,10 @@ from gates import FAMILY, Gate, Said, benchmark, history, naive, stopping, tokga
 from nights import World, nights
 from pages import Row, markdown, svg
 
+from tokgate.config.hypothesis import Arm, Claim, Hypothesis
 from tokgate.judge.hypothesis import decide
 from tokgate.judge.stats import Block, welch
 from tokgate.judge.verdict import Outcome
-from tokgate.spec.hypothesis import Arm, Claim, Hypothesis
 
 SEED = 20261124
 CVS = (0.01, 0.02, 0.05)

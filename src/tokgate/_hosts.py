@@ -21,7 +21,7 @@ from tokgate._run import COMMAND, EXIT_BROKEN, FOLDER, WRITER
 from tokgate._screen import say
 
 if TYPE_CHECKING:
-    from tokgate.spec.host import Host
+    from tokgate.config.host import Host
     from tokgate.suite.boxes import Returned
 
 _KEY = "tokgate"

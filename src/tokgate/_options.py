@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokgate.spec.units import Duration
+from tokgate.config.units import Duration
 
 if TYPE_CHECKING:
-    from tokgate.spec.host import Host
+    from tokgate.config.host import Host
     from tokgate.suite.plan import Plan
 
 
@@ -99,7 +99,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 def asked_for(config: pytest.Config) -> Plan:
     """What the options ask to run on this machine. Raises SpecError, UsageError (tokgate's and pytest's)."""
-    from tokgate.spec.catalogue import Catalogue
+    from tokgate.config.catalogue import Catalogue
     from tokgate.suite.plan import Target, plan_run
 
     option, launches = config.option, config.option.tokgate_launches
@@ -129,7 +129,7 @@ def asked_for(config: pytest.Config) -> Plan:
 
 
 def _hosts(text: str) -> tuple[Host, ...]:
-    from tokgate.spec.host import parse_hosts
+    from tokgate.config.host import parse_hosts
 
     try:
         return parse_hosts(text)

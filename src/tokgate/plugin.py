@@ -18,7 +18,7 @@ from tokgate._items import params_of
 from tokgate._options import add_options, asked_for
 from tokgate._run import COMMAND, EXIT_BROKEN, FOLDER, PLAN, WRITER
 from tokgate._screen import say, shown
-from tokgate.spec.units import time_text
+from tokgate.config.units import time_text
 
 if TYPE_CHECKING:
     from tokgate.suite.budget import Budget

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tokgate.config.workload import Closed, Load
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import DriveResult, drive
 from tokgate.drive.reference import Record, Reference, Scenario, reference_server
 from tokgate.drive.sample import Sample
-from tokgate.spec.workload import Closed, Load
 
 ONE_BY_ONE = Closed(concurrency=1)
 

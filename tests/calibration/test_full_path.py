@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from tokgate.config.workload import Prompt, PromptSet, Workload
 from tokgate.drive.reference import Reference, Scenario
 from tokgate.judge.gate import Cell as JudgedCell
 from tokgate.judge.gate import Reference as Baseline
 from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.verdict import Outcome
 from tokgate.launch.start import start
-from tokgate.spec.workload import Prompt, PromptSet, Workload
 from tokgate.suite.cell import measure_cell
 from tokgate.suite.plan import Cell, attached
 

@@ -15,10 +15,10 @@ from statistics import median
 import psutil
 import pytest
 
+from tokgate.config.workload import Closed, Constant, Poisson
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import DriveResult, Interrupted, Progress, drive
 from tokgate.drive.reference import Record, Scenario
-from tokgate.spec.workload import Closed, Constant, Poisson
 
 Run = Callable[..., tuple[DriveResult, list[Record]]]
 

@@ -9,12 +9,12 @@ from statistics import median
 
 import pytest
 
+from tokgate.config.workload import Closed, Constant
 from tokgate.drive.load import DriveResult
 from tokgate.drive.reference import Record, Scenario
 from tokgate.drive.sample import Sample
 from tokgate.measure.metrics import decode_tps
 from tokgate.measure.validity import sample_problems
-from tokgate.spec.workload import Closed, Constant
 
 Run = Callable[..., tuple[DriveResult, list[Record]]]
 One = Callable[..., tuple[Sample, Record]]

@@ -7,10 +7,10 @@ from statistics import median
 
 import pytest
 
+from tokgate.config.workload import Closed
 from tokgate.drive.load import DriveResult
 from tokgate.drive.reference import Record, Scenario
 from tokgate.measure.metrics import decode_tps, ttft_s
-from tokgate.spec.workload import Closed
 
 Run = Callable[..., tuple[DriveResult, list[Record]]]
 

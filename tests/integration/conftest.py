@@ -19,9 +19,9 @@ import pytest
 from docker import DockerClient
 from docker.errors import DockerException, ImageNotFound
 
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.server import ServerSpec
 from tokgate.measure.quiet import PASSING
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.server import ServerSpec
 
 ROOT = Path(__file__).parents[2]
 CANARY = "canary.jsonl"

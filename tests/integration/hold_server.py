@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
+from tokgate.config.catalogue import Catalogue
 from tokgate.launch.start import start
-from tokgate.spec.catalogue import Catalogue
 
 name, override, log_dir = sys.argv[1:]
 spec = Catalogue(Path(__file__).parents[2] / "fixtures").server(name, json.loads(override))

@@ -8,13 +8,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.hardware import Hardware
+from tokgate.config.hypothesis import Arm, Claim, Hypothesis
+from tokgate.config.workload import Workload
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.start import start
 from tokgate.machine.fingerprint import Fingerprint
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.hardware import Hardware
-from tokgate.spec.hypothesis import Arm, Claim, Hypothesis
-from tokgate.spec.workload import Workload
 from tokgate.store.runs import RunRecord, RunWriter
 from tokgate.suite.cell import measure_cell
 from tokgate.suite.experiment import run_experiment

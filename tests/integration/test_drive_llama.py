@@ -8,14 +8,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.workload import Closed, Prompt, PromptSet
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import DriveResult, Progress, drive
 from tokgate.drive.prompts import requests_for
 from tokgate.drive.scrape import deltas, scrape
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.workload import Closed, Prompt, PromptSet
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.workload import Closed, Workload
 from tokgate.drive.load import Progress
 from tokgate.drive.reference import Scenario, reference_server
 from tokgate.launch.start import start
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.quiet import host_problems
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.workload import Closed, Workload
 from tokgate.suite.cell import measure_cell
 from tokgate.suite.plan import Cell, attached
 

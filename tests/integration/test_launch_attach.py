@@ -11,11 +11,11 @@ import psutil
 import pytest
 
 from tokgate._exceptions import LaunchError, ServerNotReady, ServerUnreachable
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.server import AttachLaunch, Engine, Model, ServerSpec
+from tokgate.config.units import Duration
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.server import AttachLaunch, Engine, Model, ServerSpec
-from tokgate.spec.units import Duration
 
 
 def attach(

@@ -27,9 +27,9 @@ from tokgate._exceptions import (
     ServerExited,
     ServerNotReady,
 )
+from tokgate.config.server import ServerSpec
 from tokgate.launch.start import start
 from tokgate.launch.sweep import sweep
-from tokgate.spec.server import ServerSpec
 
 MIB = 1024**2
 MakeSpec = Callable[..., ServerSpec]

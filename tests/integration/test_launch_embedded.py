@@ -16,10 +16,10 @@ import psutil
 import pytest
 
 from tokgate._exceptions import LaunchError, ModelMissing, ServerExited, ServerNotReady
+from tokgate.config.catalogue import Catalogue
 from tokgate.launch.llama_server import LlamaConfig
 from tokgate.launch.probe import get
 from tokgate.launch.start import start
-from tokgate.spec.catalogue import Catalogue
 
 NAME = "embedded-smollm2"
 Eventually = Callable[[Callable[[], bool]], None]

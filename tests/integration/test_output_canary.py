@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.workload import Workload
 from tokgate.launch.model import gguf_file
 from tokgate.launch.start import start
 from tokgate.measure.measurement import Answers, Canary, Measurement
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.workload import Workload
 from tokgate.suite.cell import measure_cell
 from tokgate.suite.plan import Cell
 

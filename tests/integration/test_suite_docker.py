@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from docker import DockerClient
 
+from tokgate.config.catalogue import Catalogue
 from tokgate.launch.start import start
-from tokgate.spec.catalogue import Catalogue
 
 SERVER = "llamacpp-cpu"
 

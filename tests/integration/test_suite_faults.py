@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
+from tokgate.config.catalogue import Catalogue
 from tokgate.launch.start import start
-from tokgate.spec.catalogue import Catalogue
 
 Eventually = Callable[[Callable[[], bool]], None]
 USAGE, BROKEN = 4, 6

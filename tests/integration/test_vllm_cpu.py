@@ -15,8 +15,8 @@ from docker import DockerClient
 from docker.errors import ImageNotFound
 
 from tokgate._exceptions import OptionRejected
+from tokgate.config.catalogue import Catalogue
 from tokgate.launch.start import start
-from tokgate.spec.catalogue import Catalogue
 
 IMAGE = "tokgate/vllm-cpu:0.32.0"
 AS_WRITTEN = "claim: {metric: decode_tps, above: 1.2}"

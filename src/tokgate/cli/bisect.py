@@ -12,8 +12,8 @@ from tokgate._exceptions import UsageError
 from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs, catalogue
 
 if TYPE_CHECKING:
+    from tokgate.config.catalogue import Catalogue
     from tokgate.judge.bisect import Bisection
-    from tokgate.spec.catalogue import Catalogue
 
 NOT_REPRODUCED, CANNOT_TELL, INTERRUPTED = 1, 4, 130
 
@@ -125,7 +125,7 @@ def _metric(declared: Catalogue, workload: str, metric: str | None) -> str:
 
 
 def _seconds(budget: str | None) -> float | None:
-    from tokgate.spec.units import Duration
+    from tokgate.config.units import Duration
 
     if budget is None:
         return None

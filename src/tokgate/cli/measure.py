@@ -30,11 +30,11 @@ def measure(
     import msgspec
     from rich.console import Console
 
+    from tokgate.config.prompts import read_prompts
+    from tokgate.config.workload import Closed, Workload
     from tokgate.machine.lease import lease
     from tokgate.report.progress import live
     from tokgate.report.terminal import measured
-    from tokgate.spec.prompts import read_prompts
-    from tokgate.spec.workload import Closed, Workload
     from tokgate.store.files import write_atomically
     from tokgate.suite.oneshot import measure_url
 

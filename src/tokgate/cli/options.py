@@ -10,7 +10,7 @@ import typer
 from tokgate._exceptions import UsageError
 
 if TYPE_CHECKING:
-    from tokgate.spec.catalogue import Catalogue
+    from tokgate.config.catalogue import Catalogue
 
 Fixtures = Annotated[
     Path, typer.Option("--fixtures", help="Folder with servers/, workloads/, prompts/, profiles/ …")
@@ -25,7 +25,7 @@ BASELINES = Path("baselines")
 
 def catalogue(fixtures: Path) -> Catalogue:
     """What is declared below `fixtures`. Raises UsageError when there is no such folder."""
-    from tokgate.spec.catalogue import Catalogue
+    from tokgate.config.catalogue import Catalogue
 
     if not fixtures.is_dir():
         raise UsageError(f"no folder {fixtures}; run this where fixtures/ is, or give --fixtures DIR")

@@ -11,7 +11,7 @@ from tokgate._exceptions import UsageError
 from tokgate.cli.options import FIXTURES, Fixtures, catalogue
 
 if TYPE_CHECKING:
-    from tokgate.spec.model_facts import ModelFacts, Quantisation
+    from tokgate.config.model_facts import ModelFacts, Quantisation
 
 
 def roofline(
@@ -57,8 +57,8 @@ def roofline(
 
 
 def _facts(model: str, quant: str | None, fixtures: Path) -> ModelFacts:
-    from tokgate.spec.load import nearest
-    from tokgate.spec.model_facts import QUANTISATIONS, facts_of_config, facts_of_gguf
+    from tokgate.config.load import nearest
+    from tokgate.config.model_facts import QUANTISATIONS, facts_of_config, facts_of_gguf
 
     if model.endswith(".gguf"):
         if quant is not None:

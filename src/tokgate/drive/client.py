@@ -12,10 +12,10 @@ import aiohttp
 import msgspec
 import openai
 
+from tokgate.config.server import Engine
 from tokgate.drive.decode import decode_stream
 from tokgate.drive.sample import Sample
 from tokgate.drive.wire import CURRENT, Exchange, WireTransport
-from tokgate.spec.server import Engine
 
 _SHOWN_CHARACTERS = 300
 

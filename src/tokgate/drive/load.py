@@ -13,10 +13,10 @@ from time import perf_counter
 
 import msgspec
 
+from tokgate.config.workload import Closed, Constant, Load, Poisson
 from tokgate.drive.client import Call, Client, Request, Target
 from tokgate.drive.sample import Sample
 from tokgate.drive.wire import Exchange, TappedLoop
-from tokgate.spec.workload import Closed, Constant, Load, Poisson
 
 _HELD_BYTES = 256 * 2**20
 """Undecoded bytes of ended requests that are kept; past them a response is decoded as soon as it ends."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import random
 
+from tokgate.config.workload import Prompt, PromptSet
 from tokgate.drive.client import Request
-from tokgate.spec.workload import Prompt, PromptSet
 
 _DIGITS = 16
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tokgate.config.profile import Conclusion
 from tokgate.judge.verdict import Verdict
-from tokgate.spec.profile import Conclusion
 
 
 def drawn(conclusions: Iterable[Conclusion], verdicts: Iterable[Verdict]) -> tuple[str, ...]:

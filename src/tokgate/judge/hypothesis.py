@@ -6,12 +6,12 @@ import math
 from collections.abc import Sequence
 from typing import Literal
 
+from tokgate.config.hypothesis import Claim, Hypothesis
 from tokgate.judge import wording
 from tokgate.judge.metric import figure_text
 from tokgate.judge.power import detectable_log, fewest
 from tokgate.judge.stats import Block, LogRatio, blocked, log_moments
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.spec.hypothesis import Claim, Hypothesis
 
 
 def decide(hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.05) -> Verdict:

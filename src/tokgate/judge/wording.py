@@ -10,8 +10,8 @@ from tokgate.judge.metric import figure_text
 from tokgate.judge.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
+    from tokgate.config.hypothesis import Claim
     from tokgate.judge.gate import Cell, Reference
-    from tokgate.spec.hypothesis import Claim
 
 
 def percent(fraction: float) -> str:

@@ -10,11 +10,11 @@ from urllib.parse import urlsplit
 import msgspec
 
 from tokgate._exceptions import LaunchError, ServerUnreachable
+from tokgate.config.server import AttachLaunch, ServerSpec
 from tokgate.launch.probe import engine_facts, engine_of, get, health_url, not_ready, served_model
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.processes import listening_pids
-from tokgate.spec.server import AttachLaunch, ServerSpec
 
 
 class AttachedServer(msgspec.Struct, frozen=True, kw_only=True):

@@ -9,8 +9,8 @@ from typing import Any
 import msgspec
 
 from tokgate._exceptions import LaunchError, ModelMissing
+from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.launch.model import expand
-from tokgate.spec.server import DockerLaunch, ServerSpec
 
 LOCAL = ("/", "~", "$", ".")
 """What a path of this host begins with, and neither a repository nor a named volume does."""

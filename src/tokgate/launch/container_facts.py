@@ -9,10 +9,10 @@ from typing import Any
 from docker.errors import APIError
 from docker.models.containers import Container
 
+from tokgate.config.server import ServerSpec
 from tokgate.launch.probe import engine_facts, served_model
 from tokgate.launch.server import ServerFacts
 from tokgate.launch.vllm_log import vllm_settings
-from tokgate.spec.server import ServerSpec
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 

@@ -19,6 +19,7 @@ from docker.errors import ImageNotFound, NotFound
 from docker.models.containers import Container
 
 from tokgate._exceptions import ImageMissing
+from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.launch.container import check_files, container_options
 from tokgate.launch.container_facts import read_facts
 from tokgate.launch.engine import LABEL, OWNER_LABEL, docker_errors, engine
@@ -29,7 +30,6 @@ from tokgate.launch.port import check_free
 from tokgate.launch.probe import not_ready
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
-from tokgate.spec.server import DockerLaunch, ServerSpec
 
 _GRACE_S = 5
 _LOG_END_S = 5.0

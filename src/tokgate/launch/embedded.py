@@ -17,6 +17,7 @@ import msgspec
 import psutil
 
 from tokgate._exceptions import LaunchError
+from tokgate.config.server import EmbeddedLaunch, ServerSpec
 from tokgate.launch.cores import usable_cores
 from tokgate.launch.llama_server import LlamaConfig
 from tokgate.launch.logs import exited, new_log
@@ -24,7 +25,6 @@ from tokgate.launch.model import gguf_file
 from tokgate.launch.probe import engine_facts, not_ready, served_model
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
-from tokgate.spec.server import EmbeddedLaunch, ServerSpec
 
 _GRACE_S = 3.0
 # Only what can change how the engine runs is recorded: the whole environment may hold secrets.

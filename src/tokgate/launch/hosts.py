@@ -15,7 +15,7 @@ import msgspec
 
 from tokgate import __version__
 from tokgate._exceptions import HostUnusable
-from tokgate.spec.host import Host
+from tokgate.config.host import Host
 
 _TIMEOUT_S = 60
 _NO_CHECKOUT, _NO_PYTHON = 40, 41

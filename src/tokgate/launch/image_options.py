@@ -12,8 +12,8 @@ from docker.errors import APIError, NotFound
 from requests.exceptions import RequestException
 
 from tokgate._exceptions import OptionRejected
-from tokgate.spec.engine_options import REMOVED
-from tokgate.spec.server import DockerLaunch, Engine, ServerSpec
+from tokgate.config.engine_options import REMOVED
+from tokgate.config.server import DockerLaunch, Engine, ServerSpec
 
 # llama.cpp names a wrong option in its first tenth of a second; vLLM after all of its imports, and at the end of a usage
 # text of hundreds of lines.

@@ -11,7 +11,7 @@ from urllib.request import ProxyHandler, build_opener
 import msgspec
 
 from tokgate._exceptions import LaunchError, ServerUnreachable
-from tokgate.spec.server import Engine, ServerSpec
+from tokgate.config.server import Engine, ServerSpec
 
 # A proxy from the environment would stand between us and loopback.
 _OPENER = build_opener(ProxyHandler({}))

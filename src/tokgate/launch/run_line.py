@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from tokgate._exceptions import LaunchError, UsageError
+from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.launch.container import container_options, device_gids
-from tokgate.spec.server import DockerLaunch, ServerSpec
 
 _ONE = {
     "network_mode": "--network",

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from tokgate.spec.server import Engine, ServerSpec
+from tokgate.config.server import Engine, ServerSpec
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from pathlib import Path
 
+from tokgate.config.server import AttachLaunch, DockerLaunch, EmbeddedLaunch, ServerSpec
 from tokgate.launch.server import Launcher, Server
-from tokgate.spec.server import AttachLaunch, DockerLaunch, EmbeddedLaunch, ServerSpec
 
 
 def start(spec: ServerSpec, *, log_dir: Path) -> AbstractContextManager[Server]:

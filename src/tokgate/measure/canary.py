@@ -13,8 +13,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tokgate.config.workload import PromptSet
 from tokgate.measure.measurement import Answers, Canary, Problem
-from tokgate.spec.workload import PromptSet
 
 AGREEMENT = 0.5
 """Of the tokens of stored answers, so many must come again before the first that differs. SmolLM2-135M gave

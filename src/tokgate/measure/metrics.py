@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 
+from tokgate.config.workload import Limits, Workload
 from tokgate.drive.sample import Sample
-from tokgate.spec.workload import Limits, Workload
 
 
 def ttfb_s(sample: Sample) -> float | None:

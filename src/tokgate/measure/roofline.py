@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from tokgate.config.hardware import Hardware
 from tokgate.measure.measurement import Ceiling, Problem, Roofline
-from tokgate.spec.hardware import Hardware
 
 FLOP_PER_PARAMETER = 2
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from tokgate.config.workload import Workload
 from tokgate.drive.sample import Sample
 from tokgate.measure.measurement import Problem
-from tokgate.spec.workload import Workload
 
 LAG_LIMIT_S = 0.05
 """An event loop this late stamps tokens too late to be called a measurement."""

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from tokgate.config.units import time_text
 from tokgate.judge.plan import CellPlan, Driven, Plan
 from tokgate.report.terminal import as_text
-from tokgate.spec.units import time_text
 
 
 def planned(

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tokgate.config.hypothesis import Claim, Hypothesis
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.judge.wording import bounds_text, percent
 from tokgate.measure.roofline import use
 from tokgate.report.badge import Badge, badge
 from tokgate.report.headline import change, contradictions
 from tokgate.report.terminal import figure, interval, roofline_words, rooflines
-from tokgate.spec.hypothesis import Claim, Hypothesis
 from tokgate.store.runs import RunRecord
 
 _LEAST_SPAN, _MOST_SPAN = math.log(1.1), math.log(5)

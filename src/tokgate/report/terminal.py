@@ -10,12 +10,12 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from tokgate.config.units import time_text
 from tokgate.judge.conclusion import drawn
 from tokgate.judge.metric import unit
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Ceiling, Measurement, Roofline
 from tokgate.measure.roofline import Use, use
-from tokgate.spec.units import time_text
 from tokgate.store.runs import RunRecord, Spending
 
 _STYLE = {

@@ -15,12 +15,12 @@ import msgspec
 import yaml
 
 from tokgate._exceptions import BaselineRefused
+from tokgate.config.base import Spec
+from tokgate.config.load import Document
+from tokgate.config.metric import Metric
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Fingerprint, differences
 from tokgate.measure.measurement import Answers, Measurement
-from tokgate.spec.base import Spec
-from tokgate.spec.load import Document
-from tokgate.spec.metric import Metric
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RunRecord
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import msgspec
 
 from tokgate._exceptions import RecordError, SpecError, UsageError
+from tokgate.config.hypothesis import Evidence, Hypothesis
+from tokgate.config.load import Document
 from tokgate.judge.verdict import Outcome
-from tokgate.spec.hypothesis import Evidence, Hypothesis
-from tokgate.spec.load import Document
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RunRecord
 

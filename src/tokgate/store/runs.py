@@ -10,12 +10,12 @@ from typing import Literal, TypeVar
 import msgspec
 
 from tokgate._exceptions import RecordError, UsageError
+from tokgate.config.hypothesis import Hypothesis
+from tokgate.config.profile import Conclusion
+from tokgate.config.workload import Workload
 from tokgate.judge.verdict import Verdict
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.measurement import Measurement
-from tokgate.spec.hypothesis import Hypothesis
-from tokgate.spec.profile import Conclusion
-from tokgate.spec.workload import Workload
 from tokgate.store.files import write_atomically
 
 T = TypeVar("T")

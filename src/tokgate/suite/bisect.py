@@ -10,11 +10,11 @@ from pathlib import Path
 import msgspec
 
 from tokgate._exceptions import ImageMissing, LaunchError, ServerExited, UsageError
+from tokgate.config.profile import Profile
 from tokgate.judge.bisect import Bisection, OutOfTime, Step, Unmeasured, bisect
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.docker_engine import ask_engine
 from tokgate.measure.measurement import Measurement
-from tokgate.spec.profile import Profile
 from tokgate.store.runs import RunWriter
 from tokgate.suite.cell import Watch, measure_cell
 from tokgate.suite.experiment import NOT_A_FINDING

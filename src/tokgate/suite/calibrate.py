@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from functools import cache
 
+from tokgate.config.workload import Closed
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import drive
 from tokgate.drive.reference import Reference, Scenario, reference_server
 from tokgate.measure.bias import bias_of, least
 from tokgate.measure.measurement import Bias
-from tokgate.spec.workload import Closed
 
 SECONDS = 2.0
 """How long it takes, some hundredths more."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from tokgate.config.server import Engine
+from tokgate.config.workload import Closed, PromptSet
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import drive
 from tokgate.launch.server import Server
 from tokgate.measure.canary import check
 from tokgate.measure.measurement import Answers, Canary, Problem
-from tokgate.spec.server import Engine
-from tokgate.spec.workload import Closed, PromptSet
 from tokgate.suite.plan import Cell
 
 TOKENS = 32

@@ -9,6 +9,7 @@ from time import perf_counter, sleep
 import msgspec
 
 from tokgate._exceptions import LaunchError, ServerUnreachable
+from tokgate.config.server import AttachLaunch, DockerLaunch, EmbeddedLaunch
 from tokgate.drive.client import Target
 from tokgate.drive.load import DriveResult, Progress, drive
 from tokgate.drive.prompts import requests_for
@@ -24,7 +25,6 @@ from tokgate.measure.quiet import disturbed, host_problems
 from tokgate.measure.reconcile import counter_problems, timing_problems
 from tokgate.measure.roofline import impossible, roofline
 from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
-from tokgate.spec.server import AttachLaunch, DockerLaunch, EmbeddedLaunch
 from tokgate.store.runs import now
 from tokgate.suite.calibrate import client_bias
 from tokgate.suite.canary import check_output

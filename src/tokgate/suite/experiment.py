@@ -18,6 +18,8 @@ from tokgate._exceptions import (
     PortTaken,
     ServerExited,
 )
+from tokgate.config.hypothesis import Hypothesis
+from tokgate.config.server import DockerLaunch
 from tokgate.judge.hypothesis import (
     arm_failed,
     decide,
@@ -33,8 +35,6 @@ from tokgate.launch.server import Server
 from tokgate.launch.start import start
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.roofline import roofline, use
-from tokgate.spec.hypothesis import Hypothesis
-from tokgate.spec.server import DockerLaunch
 from tokgate.store.runs import RunWriter
 from tokgate.suite.cell import Watch, measure_cell
 from tokgate.suite.manipulation import differences, undeclared

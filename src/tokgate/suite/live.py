@@ -6,9 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tokgate._exceptions import LaunchError
+from tokgate.config.server import ServerSpec
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
-from tokgate.spec.server import ServerSpec
 
 Launch = tuple[str, int]
 """A server's name and the number of its launch, from 1."""

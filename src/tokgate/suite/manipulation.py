@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tokgate.config.server import ServerSpec
 from tokgate.launch.server import Server, ServerFacts
-from tokgate.spec.server import ServerSpec
 
 _COMMAND = frozenset({"args", "settings"})
 _LIMITS = frozenset({"container", "settings", "shm_bytes"})

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.server import DockerLaunch, EmbeddedLaunch, ServerSpec
 from tokgate.launch.model import expand
 from tokgate.launch.weights import Weights, lack, weights_of
 from tokgate.machine.doctor import Check, Needs
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.server import DockerLaunch, EmbeddedLaunch, ServerSpec
 from tokgate.suite.plan import AUTO, plan_run
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from tokgate.config.workload import PromptSet, Workload
 from tokgate.launch.start import start
 from tokgate.measure.canary import read
 from tokgate.measure.measurement import Answers, Measurement
-from tokgate.spec.workload import PromptSet, Workload
 from tokgate.suite.cell import Watch, measure_cell
 from tokgate.suite.plan import Cell, attached
 

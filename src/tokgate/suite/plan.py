@@ -8,16 +8,16 @@ from itertools import product
 import msgspec
 
 from tokgate._exceptions import UsageError
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.hardware import Hardware
+from tokgate.config.hypothesis import Arm, Hypothesis
+from tokgate.config.load import nearest
+from tokgate.config.profile import Profile
+from tokgate.config.server import AttachLaunch, DockerLaunch, Model, ServerSpec
+from tokgate.config.workload import PromptSet, Workload
 from tokgate.judge.metric import default_promise, default_tolerance
 from tokgate.machine.devices import find_gpus
 from tokgate.machine.docker_engine import ask_engine
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.hardware import Hardware
-from tokgate.spec.hypothesis import Arm, Hypothesis
-from tokgate.spec.load import nearest
-from tokgate.spec.profile import Profile
-from tokgate.spec.server import AttachLaunch, DockerLaunch, Model, ServerSpec
-from tokgate.spec.workload import PromptSet, Workload
 
 AUTO = "auto"
 ATTACHED = "attached"

@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import msgspec
 
+from tokgate.config.units import time_text
 from tokgate.judge.looks import Key
 from tokgate.judge.plan import Driven, fixed
 from tokgate.judge.plan import Plan as LaunchPlan
-from tokgate.spec.units import time_text
 from tokgate.suite.budget import Budget
 from tokgate.suite.estimate import ASSUMED_S, Estimates, estimate
 from tokgate.suite.past import Past

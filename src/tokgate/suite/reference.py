@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
+from tokgate.config.metric import Metric
 from tokgate.judge.gate import Reference
 from tokgate.judge.looks import Key
 from tokgate.measure.measurement import Answers
-from tokgate.spec.metric import Metric
 from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
 from tokgate.store.runs import RunRecord
 from tokgate.suite.past import NIGHTS, Past

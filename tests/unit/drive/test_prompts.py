@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from tokgate.config.workload import Prompt, PromptSet
 from tokgate.drive.prompts import requests_for
-from tokgate.spec.workload import Prompt, PromptSet
 
 USER = Prompt(id="user", messages=({"role": "user", "content": "hi"},))
 SYSTEM = Prompt(

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import SpecError
+from tokgate.config.catalogue import Catalogue
 from tokgate.judge.conclusion import drawn
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.spec.catalogue import Catalogue
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 RULE = Catalogue(FIXTURES).profile("gfx1151").conclusions

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tokgate.config.hypothesis import Arm, Claim, Hypothesis
 from tokgate.judge.hypothesis import (
     arm_failed,
     contradicts,
@@ -19,7 +20,6 @@ from tokgate.judge.hypothesis import (
 )
 from tokgate.judge.stats import Block
 from tokgate.judge.verdict import Outcome
-from tokgate.spec.hypothesis import Arm, Claim, Hypothesis
 
 
 def hypothesis(claim: Claim, **changes: Any) -> Hypothesis:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from tokgate._exceptions import LaunchError, ModelMissing
+from tokgate.config.server import DockerLaunch, Model, ServerSpec
+from tokgate.config.units import Size
 from tokgate.launch.container import check_files, command, container_options, device_gids, model_inside
-from tokgate.spec.server import DockerLaunch, Model, ServerSpec
-from tokgate.spec.units import Size
 
 
 def docker(model: Model | None = None, **launch: Any) -> ServerSpec:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import UsageError
+from tokgate.config.catalogue import Catalogue
 from tokgate.launch.run_line import docker_run
-from tokgate.spec.catalogue import Catalogue
 
 CATALOGUE = Catalogue(Path(__file__).parents[3] / "fixtures")
 IMAGE = "vllm/vllm-openai-rocm:v0.14.1"

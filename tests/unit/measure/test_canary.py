@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokgate.config.workload import Prompt, PromptSet
 from tokgate.measure.canary import agreement, check, entropy_bits, repeats
 from tokgate.measure.measurement import Answers
-from tokgate.spec.workload import Prompt, PromptSet
 
 KNOWN = {"capital": "Paris", "week": "7", "bees": "honey"}
 PROMPTS = PromptSet(

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokgate.config.units import Duration
+from tokgate.config.workload import Closed, Limits, Workload
 from tokgate.drive.sample import Sample
 from tokgate.measure import metrics as of
-from tokgate.spec.units import Duration
-from tokgate.spec.workload import Closed, Limits, Workload
 
 SAMPLE = Sample(
     index=0,

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.hardware import Hardware
+from tokgate.config.model_facts import ModelFacts, Quantisation, facts_of_config
 from tokgate.measure.measurement import Roofline
 from tokgate.measure.roofline import Use, ceilings, impossible, roofline, use
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.hardware import Hardware
-from tokgate.spec.model_facts import ModelFacts, Quantisation, facts_of_config
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 GFX1151 = Catalogue(FIXTURES).hardware("gfx1151")

@@ -7,10 +7,10 @@ import math
 import msgspec
 import pytest
 
+from tokgate.config.workload import Workload
 from tokgate.drive.sample import Sample, ServerTimings
 from tokgate.measure.reconcile import timing_problems
 from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
-from tokgate.spec.workload import Workload
 
 GOOD = Sample(
     index=3,

@@ -11,6 +11,9 @@ import msgspec
 import numpy as np
 import pytest
 
+from tokgate.config.hardware import Hardware
+from tokgate.config.hypothesis import Arm, Claim, Hypothesis
+from tokgate.config.workload import Closed, Workload
 from tokgate.drive.sample import Sample
 from tokgate.judge.gate import Cell, Reference, confirm, judge, needs_confirmation
 from tokgate.judge.hypothesis import arm_failed, decide
@@ -21,9 +24,6 @@ from tokgate.machine.host import Culprit, HostReport, Level
 from tokgate.measure.measurement import Answers, Bias, Canary, Measurement
 from tokgate.measure.metrics import gated, metrics
 from tokgate.measure.roofline import roofline
-from tokgate.spec.hardware import Hardware
-from tokgate.spec.hypothesis import Arm, Claim, Hypothesis
-from tokgate.spec.workload import Closed, Workload
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RECORD, RunRecord
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from tokgate.config.catalogue import Catalogue
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fingerprint
@@ -13,7 +14,6 @@ from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Measurement, Roofline
 from tokgate.measure.roofline import roofline
 from tokgate.report.terminal import measured, summary
-from tokgate.spec.catalogue import Catalogue
 from tokgate.store.runs import RunRecord
 
 CATALOGUE = Catalogue(Path(__file__).parents[3] / "fixtures")

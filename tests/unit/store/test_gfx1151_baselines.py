@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from tokgate.config.catalogue import Catalogue
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.roofline import impossible, roofline
-from tokgate.spec.catalogue import Catalogue
 from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
 
 ROOT = Path(__file__).parents[3]

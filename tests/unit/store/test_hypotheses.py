@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import RecordError, UsageError
-from tokgate.spec.hypothesis import Evidence, Hypothesis
-from tokgate.spec.load import Document
+from tokgate.config.hypothesis import Evidence, Hypothesis
+from tokgate.config.load import Document
 from tokgate.store.hypotheses import write_evidence
 
 DECLARED = sorted((Path(__file__).parents[3] / "fixtures" / "hypotheses").glob("*.yaml"))

@@ -10,12 +10,12 @@ from typer.testing import CliRunner
 
 from tokgate._exceptions import SpecError, UsageError
 from tokgate.cli import app
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.server import DockerLaunch
 from tokgate.judge.bisect import Bisection, Step
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.measurement import Measurement
 from tokgate.report.bisect import ending, step_line
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.server import DockerLaunch
 from tokgate.store.runs import RunRecord
 from tokgate.suite.bisect import row_of
 from tokgate.suite.plan import image_cells

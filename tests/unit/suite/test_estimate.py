@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tokgate.config.catalogue import Catalogue
 from tokgate.judge.gate import Reference
-from tokgate.spec.catalogue import Catalogue
 from tokgate.store.history import Cost
 from tokgate.suite.budget import Budget
 from tokgate.suite.estimate import ASSUMED_S, INSTANT_S, Estimates

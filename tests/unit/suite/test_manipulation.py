@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.server import DockerLaunch, Model, ServerSpec
 from tokgate.launch.server import ServerFacts
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.server import DockerLaunch, Model, ServerSpec
 from tokgate.suite.manipulation import differences, undeclared
 
 SEEN = dict.fromkeys(("args", "env", "image", "shm_bytes", "container", "request"), "A this, B that")

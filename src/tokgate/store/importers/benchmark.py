@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tokgate._exceptions import SpecError
-from tokgate.spec.metric import METRICS
+from tokgate.config.metric import METRICS
 from tokgate.store.importers.read import as_time, number, text_of
 from tokgate.store.imports import Imported
 

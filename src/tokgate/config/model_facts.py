@@ -9,7 +9,7 @@ from typing import Literal, get_args
 import msgspec
 
 from tokgate._exceptions import SpecError
-from tokgate.spec.gguf import read_gguf
+from tokgate.config.gguf import read_gguf
 
 Quantisation = Literal["FP16", "AWQ", "Q4_K_M"]
 QUANTISATIONS: tuple[str, ...] = get_args(Quantisation)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokgate.spec.units import Duration, Size
+from tokgate.config.units import Duration, Size
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tokgate._exceptions import SpecError
-from tokgate.spec.workload import Prompt, PromptSet
+from tokgate.config.workload import Prompt, PromptSet
 
 SUMS = "SHA256SUMS"
 

@@ -6,9 +6,9 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from tokgate.spec.base import Spec
-from tokgate.spec.metric import Metric
-from tokgate.spec.units import Duration
+from tokgate.config.base import Spec
+from tokgate.config.metric import Metric
+from tokgate.config.units import Duration
 
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
 

@@ -13,7 +13,7 @@ import yaml
 from msgspec import inspect
 
 from tokgate._exceptions import SpecError
-from tokgate.spec.units import Duration, Size
+from tokgate.config.units import Duration, Size
 
 T = TypeVar("T")
 KeyPath = tuple[str | int, ...]

@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from tokgate.spec.base import Spec
-from tokgate.spec.units import Duration, Size
+from tokgate.config.base import Spec
+from tokgate.config.units import Duration, Size
 
 Engine = Literal["vllm", "llama.cpp", "openai"]
 

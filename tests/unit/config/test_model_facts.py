@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import SpecError
-from tokgate.spec.gguf import read_gguf
-from tokgate.spec.model_facts import facts_of_config, facts_of_gguf
+from tokgate.config.gguf import read_gguf
+from tokgate.config.model_facts import facts_of_config, facts_of_gguf
 
 QWEN = Path(__file__).parents[3] / "fixtures" / "models" / "qwen2.5-14b.json"
 

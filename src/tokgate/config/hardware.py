@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from tokgate.spec.base import Spec
+from tokgate.config.base import Spec
 
 Positive = Annotated[float, Meta(gt=0)]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
-from tokgate.spec.base import Spec
+from tokgate.config.base import Spec
 
 Found = Literal["confirmed", "refuted", "inconclusive", "invalid", "arm_failed"]
 """How a hypothesis comes out."""

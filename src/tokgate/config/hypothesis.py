@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from tokgate.spec.base import Spec
-from tokgate.spec.metric import Metric
+from tokgate.config.base import Spec
+from tokgate.config.metric import Metric
 
 
 class Arm(Spec, frozen=True, kw_only=True):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.hypothesis import Arm
+from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.machine.devices import find_gpus
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.hypothesis import Arm
-from tokgate.spec.server import DockerLaunch, ServerSpec
 
 ROOT = Path(__file__).parents[3]
 CATALOGUE = Catalogue(ROOT / "fixtures")

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokgate._exceptions import SpecError
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.load import Document
-from tokgate.spec.server import DockerLaunch
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.load import Document
+from tokgate.config.server import DockerLaunch
 
 DECLARED = Path(__file__).parents[3] / "fixtures"
 
@@ -141,7 +141,7 @@ def test_changed_prompts_are_noticed(root: Path) -> None:
     ],
 )
 def test_a_wrong_prompt_is_told_by_line(root: Path, line: str, message: str) -> None:
-    from tokgate.spec.prompts import read_prompts
+    from tokgate.config.prompts import read_prompts
 
     file = root / "prompts" / "code.jsonl"
     file.write_text(file.read_text() + line + "\n")

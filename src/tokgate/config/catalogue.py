@@ -9,14 +9,14 @@ from typing import TypeVar
 import msgspec
 
 from tokgate._exceptions import SpecError
-from tokgate.spec.engine_options import rejected
-from tokgate.spec.hardware import Hardware
-from tokgate.spec.hypothesis import Hypothesis
-from tokgate.spec.load import Document, KeyPath, nearest
-from tokgate.spec.profile import Profile
-from tokgate.spec.prompts import read_prompts
-from tokgate.spec.server import ServerSpec
-from tokgate.spec.workload import PromptSet, Workload
+from tokgate.config.engine_options import rejected
+from tokgate.config.hardware import Hardware
+from tokgate.config.hypothesis import Hypothesis
+from tokgate.config.load import Document, KeyPath, nearest
+from tokgate.config.profile import Profile
+from tokgate.config.prompts import read_prompts
+from tokgate.config.server import ServerSpec
+from tokgate.config.workload import PromptSet, Workload
 
 T = TypeVar("T", ServerSpec, Workload, Hardware, Profile, Hypothesis)
 

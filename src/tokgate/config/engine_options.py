@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tokgate.spec.server import DockerLaunch, Engine, ServerSpec
+from tokgate.config.server import DockerLaunch, Engine, ServerSpec
 
 _VERSION_TAG = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?![\d.])")
 

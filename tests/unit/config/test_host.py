@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokgate.spec.host import parse_hosts
+from tokgate.config.host import parse_hosts
 
 WORDS = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,8}", fullmatch=True)
 URLS = st.one_of(

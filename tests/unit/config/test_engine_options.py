@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import SpecError
-from tokgate.spec.catalogue import Catalogue
-from tokgate.spec.engine_options import image_version
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.engine_options import image_version
 
 DECLARED = Path(__file__).parents[3] / "fixtures"
 
