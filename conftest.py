@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokgate.plugin import PLAN, runs_suite
+from tokgate.plugin.hooks import PLAN, runs_suite
 
 if TYPE_CHECKING:
     from tokgate.launch.server import Server

@@ -9,8 +9,8 @@ import pytest
 from tokgate.config.workload import Closed, Load
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import DriveResult, drive
-from tokgate.drive.reference import Record, Reference, Scenario, reference_server
 from tokgate.drive.sample import Sample
+from tokgate.drive.truth.process import Record, Reference, Scenario, reference_server
 
 ONE_BY_ONE = Closed(concurrency=1)
 

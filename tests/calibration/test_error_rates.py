@@ -1,7 +1,7 @@
 """The gate's stated error rates hold, by simulation through its own code.
 
 Seeds are fixed, so a count never changes by itself; each bound leaves room for the Monte-Carlo error of its
-runs (one chance in 10,000). `ci/bench/error_rates.py` does the same with 10,000 runs; its figures are in
+runs (one chance in 10,000). `bench/error_rates.py` does the same with 10,000 runs; its figures are in
 `docs/error-rates.md`.
 """
 
@@ -23,7 +23,7 @@ from scipy.stats import binom
 from tokgate.judge.plan import Expected, plan
 from tokgate.judge.verdict import Outcome
 
-BENCH = Path(__file__).parents[2] / "ci" / "bench"
+BENCH = Path(__file__).parents[2] / "bench"
 SEED = 11
 
 

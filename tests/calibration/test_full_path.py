@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 
 from tokgate.config.workload import Prompt, PromptSet, Workload
-from tokgate.drive.reference import Reference, Scenario
-from tokgate.judge.gate import Cell as JudgedCell
-from tokgate.judge.gate import Reference as Baseline
+from tokgate.drive.truth.process import Reference, Scenario
+from tokgate.judge.cell import Cell as JudgedCell
+from tokgate.judge.cell import Reference as Baseline
 from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.verdict import Outcome
 from tokgate.launch.start import start

@@ -11,8 +11,8 @@ import pytest
 
 from tokgate.config.workload import Closed, Constant
 from tokgate.drive.load import DriveResult
-from tokgate.drive.reference import Record, Scenario
 from tokgate.drive.sample import Sample
+from tokgate.drive.truth.process import Record, Scenario
 from tokgate.measure.metrics import decode_tps
 from tokgate.measure.validity import sample_problems
 

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from tokgate.machine.docker_engine import ask_engine
+from tokgate.machine.daemon import ask_engine
 
 
 def test_real_engine_tells_its_version_and_which_images_it_has():

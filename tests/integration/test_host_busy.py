@@ -15,7 +15,7 @@ import pytest
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.workload import Closed, Workload
 from tokgate.drive.load import Progress
-from tokgate.drive.reference import Scenario, reference_server
+from tokgate.drive.truth.process import Scenario, reference_server
 from tokgate.launch.start import start
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.quiet import host_problems

@@ -18,7 +18,7 @@ import psutil
 import pytest
 from docker import DockerClient
 
-from tokgate.launch.engine import LABEL
+from tokgate.launch.docker.daemon import LABEL
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "tokgate/llama-cpu"

@@ -28,8 +28,8 @@ from tokgate._exceptions import (
     ServerNotReady,
 )
 from tokgate.config.server import ServerSpec
+from tokgate.launch.docker.sweep import sweep
 from tokgate.launch.start import start
-from tokgate.launch.sweep import sweep
 
 MIB = 1024**2
 MakeSpec = Callable[..., ServerSpec]

@@ -11,7 +11,7 @@ import pytest
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.workload import Workload
-from tokgate.launch.model import gguf_file
+from tokgate.launch.models.paths import gguf_file
 from tokgate.launch.start import start
 from tokgate.measure.measurement import Answers, Canary, Measurement
 from tokgate.suite.cell import measure_cell

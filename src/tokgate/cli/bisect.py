@@ -74,7 +74,7 @@ def bisect(
     from rich.console import Console
 
     from tokgate.judge.bisect import most_steps
-    from tokgate.launch.sweep import sweep
+    from tokgate.launch.docker.sweep import sweep
     from tokgate.machine.lease import lease
     from tokgate.report.bisect import step_line
     from tokgate.report.progress import live

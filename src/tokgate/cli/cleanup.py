@@ -13,7 +13,7 @@ def cleanup() -> None:
     For a runner, after a job. The lease ends with the run that held it. Whatever belongs to a run elsewhere,
     or to anything but tokgate, is left alone. Exit code 0, also when there was nothing to do.
     """
-    from tokgate.launch.sweep import sweep
+    from tokgate.launch.docker.sweep import sweep
     from tokgate.machine.leftovers import end_runs
 
     for run in end_runs(Path.cwd()):

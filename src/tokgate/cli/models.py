@@ -10,7 +10,7 @@ import typer
 from tokgate.cli.options import FIXTURES, Fixtures, catalogue
 
 if TYPE_CHECKING:
-    from tokgate.launch.weights import Weights
+    from tokgate.launch.models.weights import Weights
 
 app = typer.Typer(help="Model files of a profile: fetch them, or see what is missing.", no_args_is_help=True)
 Profile = Annotated[str, typer.Option(help="auto, a profile's name, or the path of one.")]
@@ -23,7 +23,7 @@ def check(
     fixtures: Fixtures = FIXTURES,
 ) -> None:
     """Say what is missing and how many GB, without a network; exit 1 when anything is missing or damaged."""
-    from tokgate.launch.weights import damaged, lack
+    from tokgate.launch.models.weights import damaged, lack
 
     wrong, missing_bytes = False, 0
     for one in _weights(fixtures, profile):
@@ -46,8 +46,8 @@ def check(
 @app.command()
 def fetch(profile: Profile = "auto", fixtures: Fixtures = FIXTURES) -> None:
     """Fetch what is missing from the Hugging Face hub; run it again to go on where it stopped."""
-    from tokgate.launch.fetch import fetch as fetch_one
-    from tokgate.launch.weights import lack
+    from tokgate.launch.models.fetch import fetch as fetch_one
+    from tokgate.launch.models.weights import lack
 
     for one in _weights(fixtures, profile):
         place: Path = one.folder if lack(one) is None else fetch_one(one)

@@ -33,7 +33,7 @@ def show(
 
     spec = catalogue(fixtures).server(name)
     if form is Form.DOCKER_RUN:
-        from tokgate.launch.run_line import docker_run
+        from tokgate.launch.docker.run_line import docker_run
 
         typer.echo(docker_run(spec))
         return

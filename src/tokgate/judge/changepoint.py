@@ -3,7 +3,7 @@
 Steps are found by Apache Otava (E-divisive splits, kept by a t-test), which looks at a series as a whole
 and therefore dates well and speaks late. Nights and slides are rules that look at the latest figures only:
 tonight against the nights before it (t prediction interval), and the last three weeks against the two
-months before them (Welch). `ci/bench/slides.py` shows what the three find together, and how often wrongly.
+months before them (Welch). `bench/slides.py` shows what the three find together, and how often wrongly.
 
 Values are one figure a night, in the order of time, finite and above zero.
 """

@@ -6,7 +6,7 @@ over the figure, so a drop of 8 % is a time 1 / 0.92 as long.
 Two stages share the error of the run. `judge` screens: the tails of its intervals are five times what
 Holm's procedure gives each cell of the family, so it calls too many cells regressed rather than too few.
 `confirm` concludes, with one fresh launch more and exactly Holm's tail, so that whatever was screened, a
-run with nothing changed fails at most as often as `level` says. `ci/bench/error_rates.py` shows it.
+run with nothing changed fails at most as often as `level` says. `bench/error_rates.py` shows it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from statistics import median
-from typing import Literal
 
 import msgspec
 
 from tokgate.judge import wording
+from tokgate.judge.cell import Cell, Reference
 from tokgate.judge.metric import direction
 from tokgate.judge.power import detectable_log, fewest, gate_drop
 from tokgate.judge.sequential import look_tail
@@ -27,41 +27,6 @@ from tokgate.judge.stats import LogRatio, against_figure, against_history, log_m
 from tokgate.judge.verdict import Outcome, Verdict
 
 SCREEN = 5.0  # how much more often than `level` an unchanged run may be asked for fresh launches
-
-
-class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """What a baseline offers for one metric.
-
-    values: for each launch of an accepted run, for each of the last nights, or the one published figure.
-    label: what it is, in words: "baseline of 2026-11-24, 10 launches".
-    cpu_gflops: the machine's yardstick beside each value; empty where none was taken.
-    """
-
-    kind: Literal["launches", "nights", "figure"]
-    values: tuple[float, ...]
-    label: str
-    cpu_gflops: tuple[float, ...] = ()
-
-
-class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One server x workload x metric to be judged.
-
-    current: one value for each launch; invalid: why the measurement is not valid, None if it is.
-    tolerance: the drop worth failing for; promise: the drop the run undertakes to see (fractions).
-    planned: launches of the plan, when the run may stop before them; looking early then costs no error.
-    cpu_gflops: the machine's yardstick beside each launch; empty where none was taken.
-    """
-
-    server: str
-    workload: str
-    metric: str
-    current: tuple[float, ...]
-    reference: Reference | None
-    invalid: str | None
-    tolerance: float
-    promise: float
-    planned: int | None = None
-    cpu_gflops: tuple[float, ...] = ()
 
 
 class _Case(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tokgate.judge.gate import Cell, confirm, judge, needs_confirmation
+from tokgate.judge.cell import Cell
+from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.plan import finished
 from tokgate.judge.verdict import Outcome, Verdict
 

@@ -11,7 +11,7 @@ from tokgate.judge.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     from tokgate.config.hypothesis import Claim
-    from tokgate.judge.gate import Cell, Reference
+    from tokgate.judge.cell import Cell, Reference
 
 
 def percent(fraction: float) -> str:

@@ -21,7 +21,7 @@ from tokgate.config.server import EmbeddedLaunch, ServerSpec
 from tokgate.launch.cores import usable_cores
 from tokgate.launch.llama_server import LlamaConfig
 from tokgate.launch.logs import exited, new_log
-from tokgate.launch.model import gguf_file
+from tokgate.launch.models.paths import gguf_file
 from tokgate.launch.probe import engine_facts, not_ready, served_model
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts

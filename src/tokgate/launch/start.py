@@ -22,7 +22,7 @@ def _launcher(spec: ServerSpec) -> Launcher:
     # Imported here, so that a run without containers never loads the Docker client.
     match spec.launch:
         case DockerLaunch():
-            from tokgate.launch.docker import launch as docker
+            from tokgate.launch.docker.launch import launch as docker
 
             return docker
         case EmbeddedLaunch():

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import msgspec
 
+from tokgate.machine.daemon import Engine, ask_engine
 from tokgate.machine.devices import ROOT, Gpu, find_gpu, find_gpus, gfx_name, gpu_memory
-from tokgate.machine.docker_engine import Engine, ask_engine
 from tokgate.machine.fingerprint import iommu
 from tokgate.machine.processes import listening_pids, program
 from tokgate.machine.sysfs import read_text

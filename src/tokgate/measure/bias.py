@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tokgate.drive.reference import Record
 from tokgate.drive.sample import Sample
+from tokgate.drive.truth.process import Record
 from tokgate.measure.measurement import Bias, Problem
 from tokgate.measure.metrics import decode_tps, output_tps, ttft_s
 

@@ -13,7 +13,7 @@ from tokgate._exceptions import ImageMissing, LaunchError, ServerExited, UsageEr
 from tokgate.config.profile import Profile
 from tokgate.judge.bisect import Bisection, OutOfTime, Step, Unmeasured, bisect
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.machine.docker_engine import ask_engine
+from tokgate.machine.daemon import ask_engine
 from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunWriter
 from tokgate.suite.cell import Watch, measure_cell

@@ -7,7 +7,7 @@ from functools import cache
 from tokgate.config.workload import Closed
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import drive
-from tokgate.drive.reference import Reference, Scenario, reference_server
+from tokgate.drive.truth.process import Reference, Scenario, reference_server
 from tokgate.measure.bias import bias_of, least
 from tokgate.measure.measurement import Bias
 

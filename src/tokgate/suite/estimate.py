@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from tokgate.judge.gate import Reference
+from tokgate.judge.cell import Reference
 from tokgate.judge.looks import Key
 from tokgate.judge.plan import Expected
 from tokgate.judge.stats import scatter

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.server import DockerLaunch, EmbeddedLaunch, ServerSpec
-from tokgate.launch.model import expand
-from tokgate.launch.weights import Weights, lack, weights_of
+from tokgate.launch.models.paths import expand
+from tokgate.launch.models.weights import Weights, lack, weights_of
 from tokgate.machine.doctor import Check, Needs
 from tokgate.suite.plan import AUTO, plan_run
 

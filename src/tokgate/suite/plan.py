@@ -16,8 +16,8 @@ from tokgate.config.profile import Profile
 from tokgate.config.server import AttachLaunch, DockerLaunch, Model, ServerSpec
 from tokgate.config.workload import PromptSet, Workload
 from tokgate.judge.metric import default_promise, default_tolerance
+from tokgate.machine.daemon import ask_engine
 from tokgate.machine.devices import find_gpus
-from tokgate.machine.docker_engine import ask_engine
 
 AUTO = "auto"
 ATTACHED = "attached"

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tokgate.config.metric import Metric
-from tokgate.judge.gate import Reference
+from tokgate.judge.cell import Reference
 from tokgate.judge.looks import Key
 from tokgate.measure.measurement import Answers
 from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable

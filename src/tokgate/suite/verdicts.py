@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
-from tokgate.judge.gate import Cell
+from tokgate.judge.cell import Cell
 from tokgate.judge.looks import Key, Looks
 from tokgate.judge.plan import Driven
 from tokgate.judge.verdict import Outcome, Verdict

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokgate.judge.gate import Cell, Reference, confirm, judge, needs_confirmation
+from tokgate.judge.cell import Cell, Reference
+from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.metric import default_promise, default_tolerance
 from tokgate.judge.stats import welch
 from tokgate.judge.verdict import Outcome, Verdict

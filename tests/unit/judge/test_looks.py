@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tokgate.judge.gate import Cell, Reference
+from tokgate.judge.cell import Cell, Reference
 from tokgate.judge.looks import Looks, key_of
 from tokgate.judge.verdict import Outcome
 

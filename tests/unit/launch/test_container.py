@@ -10,7 +10,7 @@ import pytest
 from tokgate._exceptions import LaunchError, ModelMissing
 from tokgate.config.server import DockerLaunch, Model, ServerSpec
 from tokgate.config.units import Size
-from tokgate.launch.container import check_files, command, container_options, device_gids, model_inside
+from tokgate.launch.docker.options import check_files, command, container_options, device_gids, model_inside
 
 
 def docker(model: Model | None = None, **launch: Any) -> ServerSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tokgate.launch.image_options import unknown
+from tokgate.launch.docker.image_options import unknown
 
 ACCEPTED = frozenset({"--port", "--max-num-seqs", "--no-enable-prefix-caching", "--compilation-config"})
 

@@ -8,7 +8,7 @@ import sys
 
 import msgspec
 
-from tokgate.launch.owner import Owner
+from tokgate.launch.docker.owner import Owner
 
 
 def test_this_process_is_not_gone_also_when_read_back() -> None:
@@ -23,7 +23,7 @@ def test_a_reused_pid_is_another_process() -> None:
 
 
 def test_an_ended_process_is_gone_also_as_a_zombie() -> None:
-    code = "import msgspec, sys; from tokgate.launch.owner import Owner; print(msgspec.json.encode(Owner.current()).decode())"
+    code = "import msgspec, sys; from tokgate.launch.docker.owner import Owner; print(msgspec.json.encode(Owner.current()).decode())"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         owner = msgspec.json.decode(process.stdout.read(), type=Owner)

@@ -11,7 +11,7 @@ import pytest
 
 from tokgate._exceptions import UsageError
 from tokgate.config.catalogue import Catalogue
-from tokgate.launch.run_line import docker_run
+from tokgate.launch.docker.run_line import docker_run
 
 CATALOGUE = Catalogue(Path(__file__).parents[3] / "fixtures")
 IMAGE = "vllm/vllm-openai-rocm:v0.14.1"

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tokgate.machine.daemon import Engine
 from tokgate.machine.devices import GFX1151, find_gpu
-from tokgate.machine.docker_engine import Engine
 from tokgate.machine.doctor import (
     Check,
     Needs,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from tokgate.drive.reference import Record
 from tokgate.drive.sample import Sample
+from tokgate.drive.truth.process import Record
 from tokgate.measure.bias import bias_of, bias_problems, least
 from tokgate.measure.measurement import Bias
 

@@ -15,7 +15,8 @@ from tokgate.config.hardware import Hardware
 from tokgate.config.hypothesis import Arm, Claim, Hypothesis
 from tokgate.config.workload import Closed, Workload
 from tokgate.drive.sample import Sample
-from tokgate.judge.gate import Cell, Reference, confirm, judge, needs_confirmation
+from tokgate.judge.cell import Cell, Reference
+from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.hypothesis import arm_failed, decide
 from tokgate.judge.stats import Block
 from tokgate.launch.server import ServerFacts

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tokgate.config.catalogue import Catalogue
-from tokgate.judge.gate import Reference
+from tokgate.judge.cell import Reference
 from tokgate.store.history import Cost
 from tokgate.suite.budget import Budget
 from tokgate.suite.estimate import ASSUMED_S, INSTANT_S, Estimates

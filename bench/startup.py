@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How long a person waits before anything happens: medians over fresh processes, side by side with a bare pytest.
 
-Usage: .venv/bin/python ci/bench/startup.py [--runs N] [--json FILE]
+Usage: .venv/bin/python bench/startup.py [--runs N] [--json FILE]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 COMMANDS = {
     "pytest --version": [BIN / "pytest", "--version"],

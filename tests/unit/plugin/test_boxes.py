@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
+from tokgate.plugin.boxes import Returned, merged, worst
 from tokgate.store.runs import RunRecord, runs_of
-from tokgate.suite.boxes import Returned, merged, worst
 
 
 def record(name: str) -> RunRecord:

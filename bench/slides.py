@@ -5,7 +5,7 @@ Each night is judged by the package's own code on the nights up to it and none a
 A report is a slowdown that is open that night and was not reported before; steps move as nights come in, so
 one within a week of a reported one is the same. Noise is independent between nights, normal on the log scale.
 
-Usage: .venv/bin/python ci/bench/slides.py [--years N] [--cells N] [--cv CV] [--seed N] [--json FILE]
+Usage: .venv/bin/python bench/slides.py [--years N] [--cells N] [--cv CV] [--seed N] [--json FILE]
 
 FILE gathers runs of several seeds, counts each; what is printed is all of them together, with 95 % intervals.
 """

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tokgate._exceptions import ModelUnavailable
-from tokgate.launch.weights import SHA256, Weights, lack, repository_folder, sha256_of
+from tokgate.launch.models.weights import SHA256, Weights, lack, repository_folder, sha256_of
 
 _SERVED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")  # not the same weights in other formats
 

@@ -10,7 +10,8 @@ import numpy as np
 from nights import Night
 from pytest_benchmark.utils import PercentageRegressionCheck
 
-from tokgate.judge.gate import Cell, Reference, confirm, judge, needs_confirmation
+from tokgate.judge.cell import Cell, Reference
+from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.looks import Looks, key_of
 from tokgate.judge.plan import Expected
 from tokgate.judge.sequential import FIRST_LOOK

@@ -7,8 +7,8 @@ from contextlib import closing, suppress
 import msgspec
 from docker.errors import APIError, NotFound
 
-from tokgate.launch.engine import LABEL, OWNER_LABEL, UNREACHABLE, connect
-from tokgate.launch.owner import Owner
+from tokgate.launch.docker.daemon import LABEL, OWNER_LABEL, UNREACHABLE, connect
+from tokgate.launch.docker.owner import Owner
 
 
 def sweep() -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """A/A on a real server: accept one run as baseline, run the unchanged suite again and again, count verdicts.
 
-Usage: .venv/bin/python ci/bench/unchanged.py [--runs 20] [--profile embedded] [--json FILE] [PYTEST ARGS...]
+Usage: .venv/bin/python bench/unchanged.py [--runs 20] [--profile embedded] [--json FILE] [PYTEST ARGS...]
 
 No run may end with `regressed`: each one that does is a false alarm. What a disturbed machine makes invalid is
 told apart, and is no proof either way. Needs a machine with nothing else on it; about a minute a run.
@@ -19,7 +19,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 
 

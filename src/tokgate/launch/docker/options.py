@@ -10,7 +10,7 @@ import msgspec
 
 from tokgate._exceptions import LaunchError, ModelMissing
 from tokgate.config.server import DockerLaunch, ServerSpec
-from tokgate.launch.model import expand
+from tokgate.launch.models.paths import expand
 
 LOCAL = ("/", "~", "$", ".")
 """What a path of this host begins with, and neither a repository nor a named volume does."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tokgate._items import params_of
+from tokgate.plugin.items import params_of
 from tokgate.report.plan import planned
 from tokgate.store.runs import RunRecord
 from tokgate.suite.budget import Budget

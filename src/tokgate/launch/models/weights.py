@@ -12,8 +12,8 @@ from pathlib import Path
 import msgspec
 
 from tokgate.config.server import DockerLaunch, ServerSpec
-from tokgate.launch.container import LOCAL, binds
-from tokgate.launch.model import expand
+from tokgate.launch.docker.options import LOCAL, binds
+from tokgate.launch.models.paths import expand
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 _INDEX = "model.safetensors.index.json"

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tokgate import _run
 from tokgate._exceptions import RecordError
-from tokgate._run import COMMAND, EXIT_BROKEN, FOLDER, WRITER
-from tokgate._screen import say
+from tokgate.plugin import run
+from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, WRITER
+from tokgate.plugin.screen import say
 
 if TYPE_CHECKING:
     from tokgate.config.host import Host
-    from tokgate.suite.boxes import Returned
+    from tokgate.plugin.boxes import Returned
 
 _KEY = "tokgate"
 """Of what goes to a worker and comes back from it."""
@@ -48,10 +48,10 @@ def over_hosts(config: pytest.Config) -> bool:
         return False
     if not config.pluginmanager.hasplugin("xdist"):
         raise pytest.UsageError("--tokgate-hosts needs pytest-xdist; leave out -p no:xdist")
-    from tokgate.launch.hosts import check_hosts, ssh_arguments
+    from tokgate.plugin.remote import check_hosts, ssh_arguments
 
     check_hosts(hosts, config.rootpath)
-    _run.prepare(config)
+    run.prepare(config)
     option = config.option
     option.dist, option.maxworkerrestart = "each", "0"
     option.tx = [
@@ -108,7 +108,7 @@ class _Box:
 
         stash, code = session.config.stash, int(session.exitstatus)
         if WRITER not in stash:
-            _run.record_nothing(session.config)
+            run.record_nothing(session.config)
         record = msgspec.json.encode(stash[WRITER].record)
         self._output[_KEY] = {"code": code, "why": self._why, "record": record}
         if code == pytest.ExitCode.INTERRUPTED:  # xdist would end the other boxes, too
@@ -173,8 +173,8 @@ class _Controller:
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self, session: pytest.Session, exitstatus: int) -> None:
         """One record of all boxes, now that every worker has ended; the exit code is the worst of theirs."""
+        from tokgate.plugin.boxes import merged, worst
         from tokgate.store.runs import RunWriter
-        from tokgate.suite.boxes import merged, worst
 
         stash, folder = self._config.stash, self._config.stash[FOLDER]
         returned = [self._returned(host) for host in self._hosts]
@@ -197,8 +197,8 @@ class _Controller:
     def _returned(self, host: Host) -> Returned:
         import msgspec
 
+        from tokgate.plugin.boxes import Returned
         from tokgate.store.runs import RECORD, RunRecord, read_run
-        from tokgate.suite.boxes import Returned
 
         place = Path(self._config.option.tokgate_out) / self._name(host) / RECORD
         where = str(place.absolute()) if host.is_here else f"{host.url}: {host.checkout / place}"

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """How often the gate is wrong, by simulation through its real code: false alarms, missed drops, launches spent.
 
-Usage: .venv/bin/python ci/bench/error_rates.py [--runs N] [--json FILE] [--docs FOLDER]
+Usage: .venv/bin/python bench/error_rates.py [--runs N] [--json FILE] [--docs FOLDER]
 
 A row is what one gate said on `runs` simulated nights of 20 cells, of which the first is truly slower by
 `true_drop` and the others are unchanged. A row of a single cell counts the verdicts of the first; a row

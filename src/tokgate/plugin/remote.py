@@ -92,7 +92,7 @@ def _ask(host: Host) -> Checkout:
     folder = shlex.quote(str(host.checkout))
     asked = (
         f"cd {folder} 2>/dev/null || exit {_NO_CHECKOUT}; [ -x .venv/bin/python ] || exit {_NO_PYTHON}; "
-        "exec .venv/bin/python -m tokgate.launch.hosts"
+        "exec .venv/bin/python -m tokgate.plugin.remote"
     )
     login = ["ssh", *ssh_arguments(host)]
     try:

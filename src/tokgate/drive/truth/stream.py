@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from tokgate.drive.reference import Scenario
+from tokgate.drive.truth.process import Scenario
 
 _BLOCK_TOKENS = 256
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"

@@ -11,7 +11,7 @@ import msgspec
 
 from tokgate._exceptions import LaunchError, UsageError
 from tokgate.config.server import DockerLaunch, ServerSpec
-from tokgate.launch.container import container_options, device_gids
+from tokgate.launch.docker.options import container_options, device_gids
 
 _ONE = {
     "network_mode": "--network",

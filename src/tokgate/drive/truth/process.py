@@ -104,7 +104,7 @@ class Reference:
 def reference_server() -> Iterator[Reference]:
     """A reference server in a process of its own; it ends with the context, or with this process."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "tokgate.drive.reference_server"],
+        [sys.executable, "-m", "tokgate.drive.truth.server"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,

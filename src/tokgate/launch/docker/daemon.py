@@ -11,7 +11,7 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from tokgate._exceptions import DockerUnavailable, LaunchError
-from tokgate.machine.docker_engine import reach
+from tokgate.machine.daemon import reach
 
 LABEL = "tokgate"
 OWNER_LABEL = "tokgate.owner"

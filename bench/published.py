@@ -5,7 +5,7 @@ FILE is a CSV with the columns of `MAPS`, one row a published measurement. False
 of the same lengths in which nothing changed: one level, with the scatter that re-runs of one build of the
 same file show, drawn with replacement.
 
-Usage: .venv/bin/python ci/bench/published.py FILE [--model TEXT] [--draws N] [--seed N]
+Usage: .venv/bin/python bench/published.py FILE [--model TEXT] [--draws N] [--seed N]
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What a token costs the client that counts it: tokgate beside other clients, on one emitting server.
 
-    .venv/bin/python ci/bench/client.py [--tools a,b] [--streams 1,16] [--json FILE] [--markdown FILE]
+    .venv/bin/python bench/client.py [--tools a,b] [--streams 1,16] [--json FILE] [--markdown FILE]
 
 Each tool runs in a process, and where it is not ours in an environment, of its own, always against the
 same reference server; for each number of streams:
@@ -36,14 +36,14 @@ from typing import NamedTuple
 
 import psutil
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(Path(__file__).parent)]
 
 from goals import Row, markdown, needed  # noqa: E402
 from inputs import prepare, served_book  # noqa: E402
 from tools import TOOLS, Claim, Job, Tool, install  # noqa: E402
 
-from tokgate.drive.reference import Record, Reference, Scenario, reference_server  # noqa: E402
+from tokgate.drive.truth.process import Record, Reference, Scenario, reference_server  # noqa: E402
 
 STREAMS = (1, 16, 100, 500, 1000)
 TIMEOUT_S = 600
@@ -251,10 +251,10 @@ HEADING = """\
 What a token costs the client that counts it, and how wrong it is about time. Written by
 
 ```sh
-python ci/bench/client.py --markdown docs/benchmarks.md
+python bench/client.py --markdown docs/benchmarks.md
 ```
 
-which installs each client into an environment of its own (versions in `ci/bench/tools.py`) and drives all of them, in
+which installs each client into an environment of its own (versions in `bench/tools.py`) and drives all of them, in
 turns, at one reference server without a model; its text says how each figure is taken. Medians, with the lowest and
 the highest where a figure was taken more than once. The tokens come as fast as the server can emit them, or for the
 two errors on a schedule far below that. guidellm and aiperf are several processes. vLLM's time per token counts to

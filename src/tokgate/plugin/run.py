@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokgate._exceptions import RecordError, TokgateError
-from tokgate._screen import say
+from tokgate.plugin.screen import say
 
 if TYPE_CHECKING:
     from tokgate.judge.verdict import Verdict

@@ -20,12 +20,12 @@ from docker.models.containers import Container
 
 from tokgate._exceptions import ImageMissing
 from tokgate.config.server import DockerLaunch, ServerSpec
-from tokgate.launch.container import check_files, container_options
-from tokgate.launch.container_facts import read_facts
-from tokgate.launch.engine import LABEL, OWNER_LABEL, docker_errors, engine
-from tokgate.launch.image_options import check_options
+from tokgate.launch.docker.daemon import LABEL, OWNER_LABEL, docker_errors, engine
+from tokgate.launch.docker.facts import read_facts
+from tokgate.launch.docker.image_options import check_options
+from tokgate.launch.docker.options import check_files, container_options
+from tokgate.launch.docker.owner import Owner
 from tokgate.launch.logs import exited, new_log
-from tokgate.launch.owner import Owner
 from tokgate.launch.port import check_free
 from tokgate.launch.probe import not_ready
 from tokgate.launch.ready import wait_until_ready

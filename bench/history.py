@@ -6,7 +6,7 @@ of a fresh process with the files in the page cache: `index_s` the first reading
 metric of every cell over all runs, and `query_all_s` every metric, as every later reading; `report_s` the HTML
 of the newest run. `peak_mb` is the largest of these processes.
 
-Usage: .venv/bin/python ci/bench/history.py [--runs N] [--folder DIR] [--json FILE]
+Usage: .venv/bin/python bench/history.py [--runs N] [--folder DIR] [--json FILE]
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The ground truth: an OpenAI-compatible server without a model that streams on a known schedule.
 
-    python -m tokgate.drive.reference_server        prints its base URL; ends when its stdin closes
+    python -m tokgate.drive.truth.server        prints its base URL; ends when its stdin closes
 
 A request is served by the `scenario` in its body, or else by the one last given to `POST /scenario`.
 `GET /truth` tells what was really sent, and when, since it was last asked.
@@ -22,8 +22,8 @@ from time import perf_counter
 
 import msgspec
 
-from tokgate.drive.reference import Record, Scenario
-from tokgate.drive.reference_stream import Send, stream
+from tokgate.drive.truth.process import Record, Scenario
+from tokgate.drive.truth.stream import Send, stream
 
 _HEAD_END = b"\r\n\r\n"
 _RECEIVE_BYTES = 65536

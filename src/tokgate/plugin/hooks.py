@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tokgate import _run
 from tokgate._exceptions import NotChecked, RecordError, TokgateError
-from tokgate._hosts import as_box, over_hosts
-from tokgate._items import params_of
-from tokgate._options import add_options, asked_for
-from tokgate._run import COMMAND, EXIT_BROKEN, FOLDER, PLAN, WRITER
-from tokgate._screen import say, shown
 from tokgate.config.units import time_text
+from tokgate.plugin import run
+from tokgate.plugin.hosts import as_box, over_hosts
+from tokgate.plugin.items import params_of
+from tokgate.plugin.options import add_options, asked_for
+from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, PLAN, WRITER
+from tokgate.plugin.screen import say, shown
 
 if TYPE_CHECKING:
     from tokgate.suite.budget import Budget
@@ -49,13 +49,13 @@ def pytest_configure(config: pytest.Config) -> None:
             "-n with -m perf: two servers at once would share this machine's memory bandwidth and neither "
             "figure would be true. Leave out -n; the suite runs one server at a time."
         )
-    with _run.usage_errors():
+    with run.usage_errors():
         plan = asked_for(config)
         if over_hosts(config):
             return
         config.stash[PLAN] = plan
-        if not _run.only_looks(config):
-            _run.prepare(config, name=as_box(config))
+        if not run.only_looks(config):
+            run.prepare(config, name=as_box(config))
             option = config.option
             option.benchmark_json = option.benchmark_json or str(config.stash[FOLDER] / "benchmark.json")
             # Its table times whole cells; the verdict table is what people want.
@@ -88,7 +88,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     budget = None
     if plan.unable is None and (config.option.tokgate_budget is not None or config.option.tokgate_plan):
-        with _run.usage_errors():
+        with run.usage_errors():
             budget = _planned(config, items, plan)
     items.sort(key=lambda item: _order(item, plan, budget))
     if plan.unable is not None and not config.option.tokgate_require:
@@ -98,7 +98,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _planned(config: pytest.Config, items: list[pytest.Item], plan: Plan) -> Budget | None:
     """Show what the selected tests will measure; a budget leaves out the launches it cannot come to."""
-    from tokgate._planning import plan_items
+    from tokgate.plugin.planning import plan_items
 
     terminal: Any = config.pluginmanager.getplugin("terminalreporter")
     budget, config.stash[_PREVIEW] = plan_items(
@@ -148,9 +148,9 @@ def _order(item: pytest.Item, plan: Plan, budget: Budget | None) -> tuple[int, .
 @pytest.fixture(scope="session")
 def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The run: its record, its one live server, its verdicts. Holds this machine's lease."""
-    from tokgate._planning import chosen, compared_with
-    from tokgate.launch.sweep import sweep
+    from tokgate.launch.docker.sweep import sweep
     from tokgate.machine.lease import lease
+    from tokgate.plugin.planning import chosen, compared_with
     from tokgate.suite.record import open_run
     from tokgate.suite.session import Session
     from tokgate.suite.verdicts import Verdicts
@@ -205,15 +205,15 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
 
     A full disk is met by whoever else writes here, too (JUnit XML, pytest-benchmark): broken, in one sentence.
     """
-    suite = PLAN in session.config.stash and not _run.only_looks(session.config)
+    suite = PLAN in session.config.stash and not run.only_looks(session.config)
     if suite:
-        _run.end(session, exitstatus)
+        run.end(session, exitstatus)
     try:
         yield
     except OSError as error:
         if not suite:
             raise
-        _run.broken(session, f"a file beside the record cannot be written: {error}; free some space")
+        run.broken(session, f"a file beside the record cannot be written: {error}; free some space")
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
@@ -225,7 +225,7 @@ def pytest_benchmark_generate_json(benchmarks: list[Any]) -> None:
 def pytest_unconfigure(config: pytest.Config) -> None:
     """--tokgate-report, last of all."""
     if FOLDER in config.stash and config.option.tokgate_report is not None:
-        _run.publish_report(config)
+        run.publish_report(config)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:

@@ -1,0 +1,42 @@
+"""Cell: one server x workload x metric to be judged, and what it is compared with."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+
+class Reference(msgspec.Struct, frozen=True, kw_only=True):
+    """What a baseline offers for one metric.
+
+    values: for each launch of an accepted run, for each of the last nights, or the one published figure.
+    label: what it is, in words: "baseline of 2026-11-24, 10 launches".
+    cpu_gflops: the machine's yardstick beside each value; empty where none was taken.
+    """
+
+    kind: Literal["launches", "nights", "figure"]
+    values: tuple[float, ...]
+    label: str
+    cpu_gflops: tuple[float, ...] = ()
+
+
+class Cell(msgspec.Struct, frozen=True, kw_only=True):
+    """One server x workload x metric to be judged.
+
+    current: one value for each launch; invalid: why the measurement is not valid, None if it is.
+    tolerance: the drop worth failing for; promise: the drop the run undertakes to see (fractions).
+    planned: launches of the plan, when the run may stop before them; looking early then costs no error.
+    cpu_gflops: the machine's yardstick beside each launch; empty where none was taken.
+    """
+
+    server: str
+    workload: str
+    metric: str
+    current: tuple[float, ...]
+    reference: Reference | None
+    invalid: str | None
+    tolerance: float
+    promise: float
+    planned: int | None = None
+    cpu_gflops: tuple[float, ...] = ()
