@@ -14,9 +14,14 @@ Positive = Annotated[float, Meta(gt=0)]
 class Hardware(Spec, frozen=True, kw_only=True):
     """Limits of a chip.
 
+    name: set by the loader, from the file's name.
+    description: one line for lists and reports.
+    source: where the values come from.
     gfx_target_version: as the KFD topology states it (110501 is gfx1151).
-    bandwidth_GBps: theoretical memory bandwidth; bandwidth_measured_GBps: what a copy reaches.
-    fp16_tflops, fp16_measured_tflops: matrix peak on paper and as measured.
+    bandwidth_GBps: theoretical memory bandwidth, GB/s.
+    bandwidth_measured_GBps: bandwidth that a copy reaches, GB/s.
+    fp16_tflops: theoretical FP16 matrix peak, TFLOPS.
+    fp16_measured_tflops: measured FP16 matrix peak, TFLOPS.
     """
 
     name: str = ""

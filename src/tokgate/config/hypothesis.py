@@ -10,20 +10,27 @@ from tokgate.config.metric import Metric
 
 
 class Arm(Spec, frozen=True, kw_only=True):
-    """A server, by name, with what is changed in it for this experiment (merged over its YAML)."""
+    """A server under one condition.
+
+    server: name in fixtures/servers.
+    override: keys of the server's YAML that this arm changes.
+    """
 
     server: str
     override: dict[str, object] = {}
 
 
 class Claim(Spec, frozen=True, kw_only=True):
-    """What is claimed of `metric`: the ratio B / A lies above and/or below these bounds.
+    """What is claimed: exactly one of bounds (above, below), reach, fails or untreated.
 
-    of: with arm A alone, the bounds are those of the share it reaches of what the chip allows: on paper, or
-    as measured on such chips.
-    reach: instead, with arm A alone, that the chip on paper allows this figure at all; nothing is launched.
-    fails: instead, that this arm does not start, for a cause containing `cause`.
-    untreated: instead, that what differs between the specs of the arms does not reach the servers.
+    metric: metric that the bounds or `reach` are about.
+    above: the whole interval of the ratio B / A lies above this.
+    below: the whole interval of the ratio B / A lies below this.
+    of: with arm A alone, the bounds are for its share of what the chip allows, on paper or as measured on such chips.
+    reach: with arm A alone, the chip on paper allows this value of the metric at all; nothing is launched.
+    fails: this arm does not start.
+    cause: text that the log line explaining the failure contains.
+    untreated: what differs between the specs of the arms does not reach the servers.
     """
 
     metric: Metric | None = None
@@ -42,7 +49,16 @@ class Claim(Spec, frozen=True, kw_only=True):
 
 
 class Evidence(Spec, frozen=True, kw_only=True):
-    """One settled experiment: when, by which run, and what it said."""
+    """One settled experiment, written by `tokgate hypothesis settle`.
+
+    date: day of the run.
+    run: id of the run.
+    outcome: what the experiment found.
+    ratio: the measured ratio (or share) that the claim is about.
+    ci_low: lower end of its confidence interval.
+    ci_high: upper end of its confidence interval.
+    blocks: number of blocks measured.
+    """
 
     date: date
     run: str
@@ -56,7 +72,16 @@ class Evidence(Spec, frozen=True, kw_only=True):
 class Hypothesis(Spec, frozen=True, kw_only=True):
     """A claim, where it was made, how it is tested, and what is known so far.
 
-    claim is B over A, or about A alone, and then there is no b; rival: what a refutation supports instead.
+    name: set by the loader, from the file's name.
+    title: the claim in one sentence.
+    source: who claims it, and where.
+    a: the first arm.
+    b: the second arm; absent where the claim is about arm A alone.
+    workload: name in fixtures/workloads that both arms run.
+    claim: what is claimed of B over A, or of A alone.
+    rival: what a refutation supports instead.
+    status: what is known so far.
+    evidence: the experiments that settled it.
     """
 
     name: str = ""

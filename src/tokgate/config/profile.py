@@ -13,25 +13,37 @@ Found = Literal["confirmed", "refuted", "inconclusive", "invalid", "arm_failed"]
 
 
 class Cells(Spec, frozen=True, kw_only=True):
-    """Each of these servers under each of these workloads."""
+    """Each of these servers under each of these workloads.
+
+    servers: names in fixtures/servers.
+    workloads: names in fixtures/workloads.
+    """
 
     servers: tuple[str, ...]
     workloads: tuple[str, ...]
 
 
 class Conclusion(Spec, frozen=True, kw_only=True):
-    """What follows (then, a sentence) when these hypotheses have come out so in one run (when, by name)."""
+    """What follows when several hypotheses have these outcomes in one run.
+
+    when: outcome by hypothesis name; all must match.
+    then: the sentence that the run's tables and report print.
+    """
 
     when: Annotated[dict[str, Found], Meta(min_length=1)]
     then: str
 
 
 class Profile(Spec, frozen=True, kw_only=True):
-    """A list of servers x workloads, and the hypotheses tested on the same machine.
+    """A list of servers × workloads, and the hypotheses tested on the same machine.
 
-    hardware: the chip its baselines belong to; None for whatever machine it runs on.
+    name: set by the loader, from the file's name.
+    description: one line for lists and reports.
+    hardware: the chip its baselines belong to; without it, whatever machine it runs on.
+    launches: launches of each server when there is no budget.
+    cells: which servers are measured under which workloads.
+    hypotheses: names in fixtures/hypotheses.
     conclusions: what follows from its hypotheses together.
-    launches: replicates of each server when no budget says otherwise.
     """
 
     name: str = ""

@@ -15,13 +15,19 @@ Engine = Literal["vllm", "llama.cpp", "openai"]
 class Model(Spec, frozen=True, kw_only=True):
     """The model a server holds, with the facts the roofline needs.
 
-    id: the name requests use; it must be one the server lists.
-    source: Hugging Face repository, `package:MODULE/FILE` or a path; revision and file pick inside it.
-    repository: where `file` is fetched from when source is a path; size: bytes to fetch in all.
+    id: name that requests use; the server must list it.
+    source: Hugging Face repository, `package:MODULE/FILE`, or a path.
+    repository: Hugging Face repository that `file` is fetched from when `source` is a path.
+    revision: commit or tag of the repository.
+    file: one file of the repository, for example a GGUF file.
+    sha256: expected SHA-256 of `file`.
+    size: bytes to fetch in all.
+    quantisation: format of the weights, for example `FP16` or `Q4_K_M`.
+    parameters: number of weights.
     parameters_per_token: weights multiplied for one token (all but the input embedding).
-    bytes_per_token: weights read from memory for one decoded token (the same ones, in their format).
-    kv_bytes_per_token: KV cache of each token of context, read again for every token after it.
-    random_weights: its text is garbage by design, so that its answers are no sign of a fault.
+    bytes_per_token: bytes of weights read from memory for one decoded token.
+    kv_bytes_per_token: bytes of KV cache for each token of context, read again for every later token.
+    random_weights: the weights are random, so the model's answers are not checked.
     """
 
     id: str
@@ -46,11 +52,25 @@ class Model(Spec, frozen=True, kw_only=True):
 
 
 class DockerLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="docker"):
-    """A container. `{port}` and `{model}` in args stand for the port and the model's path or id.
+    """A container. In `args`, `{port}` and `{model}` are replaced by the port and the model's path or id.
 
-    device_groups: join the numeric groups that own the device nodes (names resolve inside the image).
-    ipc: Docker's ipc mode; shm_size has an effect only when it is not `host`.
-    cpus: how many it may use; cpuset: which ones, as Docker writes them (`0-3`, `0,2`).
+    image: image reference; it must be on this machine, nothing is pulled.
+    port: port the server listens on.
+    args: arguments of the image's entry point.
+    entrypoint: replaces the image's entry point.
+    env: environment variables.
+    volumes: mounts, as `docker run --volume` takes them.
+    devices: device nodes, as `docker run --device` takes them.
+    device_groups: join the numeric groups that own the device nodes (group names resolve inside the image).
+    groups: further groups to join, by name or number.
+    cap_add: Linux capabilities to add.
+    security_opt: Docker's security options.
+    ipc: Docker's IPC mode; `shm_size` has no effect when it is `host`.
+    shm_size: size of /dev/shm inside the container.
+    network: Docker's network mode.
+    cpus: number of CPUs it may use.
+    cpuset: CPUs it may use, as Docker writes them (`0-3`, `0,2`).
+    memory: memory limit.
     """
 
     image: str
@@ -76,7 +96,9 @@ class EmbeddedLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="emb
     """llama.cpp's own server, from the xllamacpp wheel, in a subprocess.
 
     gguf: a path, or `package:MODULE/FILE.gguf` for a file inside an installed package.
-    context: tokens for each slot; parallel: slots; threads: None for the physical cores it may use.
+    context: tokens of context for each slot.
+    parallel: number of slots.
+    threads: number of threads; without it, the physical cores the process may use.
     """
 
     gguf: str
@@ -86,7 +108,10 @@ class EmbeddedLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="emb
 
 
 class AttachLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="attach"):
-    """A server somebody else started; tokgate only talks to it. url: up to but without `/v1`."""
+    """A server that is already running; tokgate only sends requests to it.
+
+    url: base URL without `/v1`.
+    """
 
     url: str
 
@@ -97,8 +122,12 @@ Launch = DockerLaunch | EmbeddedLaunch | AttachLaunch
 class ServerSpec(Spec, frozen=True, kw_only=True):
     """One server configuration.
 
-    name: the file's stem, set by the loader.
-    start_timeout: how long it may take until it is ready.
+    name: set by the loader, from the file's name.
+    description: one line for lists and reports.
+    engine: the LLM engine; it decides which extra body fields, counters and options apply.
+    launch: how the server is started.
+    model: the model it serves.
+    start_timeout: time it may take until it is ready.
     request: extra body fields of every request, beside those tokgate sets for the engine.
     """
 

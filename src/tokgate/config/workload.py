@@ -14,19 +14,28 @@ Fraction = Annotated[float, Meta(gt=0, lt=1)]
 
 
 class Closed(Spec, frozen=True, kw_only=True, tag_field="kind", tag="closed"):
-    """So many users, each sending the next request when the last has ended."""
+    """Closed loop: each user sends the next request when the previous one has ended.
+
+    concurrency: number of users.
+    """
 
     concurrency: Annotated[int, Meta(ge=1, le=4096)] = 1
 
 
 class Constant(Spec, frozen=True, kw_only=True, tag_field="kind", tag="constant"):
-    """Requests leave at a fixed rate, whether or not earlier ones have ended (open loop)."""
+    """Open loop: requests are sent at a fixed rate, whether or not earlier ones have ended.
+
+    rate_per_s: requests per second.
+    """
 
     rate_per_s: Annotated[float, Meta(gt=0)]
 
 
 class Poisson(Spec, frozen=True, kw_only=True, tag_field="kind", tag="poisson"):
-    """Requests leave at random, seeded, exponential gaps of mean 1/rate (open loop)."""
+    """Open loop: requests are sent at random, seeded, exponential intervals of mean 1/rate.
+
+    rate_per_s: mean requests per second.
+    """
 
     rate_per_s: Annotated[float, Meta(gt=0)]
 
@@ -35,7 +44,11 @@ Load = Closed | Constant | Poisson
 
 
 class Limits(Spec, frozen=True, kw_only=True):
-    """What a request must meet to count as goodput."""
+    """Limits a request must meet to count as goodput.
+
+    ttft: longest time to first token.
+    tpot: longest time per output token after the first.
+    """
 
     ttft: Duration | None = None
     tpot: Duration | None = None
@@ -44,9 +57,18 @@ class Limits(Spec, frozen=True, kw_only=True):
 class Workload(Spec, frozen=True, kw_only=True):
     """A prompt set driven in one load shape.
 
-    requests: how many are timed in each launch; max_tokens: asked of each, exactly.
-    tolerance, promise: by metric, where they differ from the defaults of the gate (fractions).
-    request_timeout: one request, whole; stall_timeout: longest silence within a stream.
+    name: set by the loader, from the file's name.
+    description: one line for lists and reports.
+    prompts: name of a prompt set in fixtures/prompts.
+    requests: number of timed requests in each launch.
+    max_tokens: exact number of output tokens of each request.
+    load: load shape.
+    limits: what counts as goodput; the metric `goodput_rps` is gated only with it.
+    tolerance: by metric, the smallest loss worth failing for, as a fraction, where it differs from the default.
+    promise: by metric, the loss the run must be able to detect, as a fraction, where it differs from the default.
+    request_timeout: longest time for one whole request.
+    stall_timeout: longest silence within a stream.
+    seed: seed of the prompts' random prefixes and of open-loop intervals.
     """
 
     name: str = ""
@@ -76,7 +98,12 @@ class Workload(Spec, frozen=True, kw_only=True):
 
 
 class Prompt(Spec, frozen=True, kw_only=True):
-    """One line of a prompt set: what is sent, and for canaries the answer it must contain."""
+    """One line of a prompt set.
+
+    id: unique in the file.
+    messages: chat messages, each with `role` and `content`.
+    answer: for canary questions, text that a correct answer contains.
+    """
 
     id: str
     messages: tuple[dict[str, str], ...]

@@ -60,7 +60,13 @@ class Bias(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Answers(msgspec.Struct, frozen=True, kw_only=True):
-    """What a model said on an engine, greedily, to the canary questions of this hash; texts: by question."""
+    """A model's greedy answers to the canary questions.
+
+    model: id of the model.
+    engine: name of the engine.
+    prompts_sha256: hash of the questions' file.
+    texts: answers by question id.
+    """
 
     model: str
     engine: str

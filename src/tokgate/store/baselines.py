@@ -28,9 +28,11 @@ Provenance = Literal["measured", "nights", "reported", "published", "estimate"]
 
 
 class BaselineCell(Spec, frozen=True, kw_only=True):
-    """One workload: the conditions it was measured under and, by metric, one value a launch.
+    """One workload's values and the conditions they were measured under.
 
-    cpu_gflops: the machine's yardstick before each launch, where the CPU makes the tokens.
+    conditions: what must be the same for a comparison (prompts, load, lengths).
+    metrics: by metric, one value per launch.
+    cpu_gflops: the machine's CPU yardstick before each launch, GFLOPS, where the CPU makes the tokens.
     """
 
     conditions: dict[str, str] = {}
@@ -41,10 +43,15 @@ class BaselineCell(Spec, frozen=True, kw_only=True):
 class Baseline(Spec, frozen=True, kw_only=True):
     """What one server configuration measured.
 
-    provenance: measured here, reported by a person, published by others, or an estimate (never gates);
-    nights: no figures, its runs since `date` are what the next is compared with.
-    canary: what the model answers when it is sound.
-    source: the run id, or the document. forced: why a run that would have been refused was accepted.
+    server: name in fixtures/servers.
+    provenance: `measured` here, `reported` by a person, `published` by others, or an `estimate`, which never gates;
+        with `nights` there are no values, and the server's runs since `date` are the reference.
+    source: run id, or the document the values come from.
+    date: when it was measured or published; with `nights`, the first day that counts.
+    forced: why a run that is normally refused was accepted.
+    fingerprint: facts of the machine, written by `tokgate baseline accept`.
+    canary: answers of the model to the canary questions, written by `tokgate baseline accept`.
+    cells: by workload name.
     """
 
     server: str

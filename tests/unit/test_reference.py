@@ -1,0 +1,45 @@
+"""The reference pages in docs/reference/ say what the code says."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    """`docs/generate.py` as a module."""
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_yaml_key_has_a_meaning(generator: ModuleType) -> None:
+    """The docstring of a struct that is read from YAML has one line `key: meaning` for each key."""
+    assert generator.missing_meanings() == []
+
+
+def test_a_meaning_may_take_two_lines(generator: ModuleType) -> None:
+    class Struct:
+        """Two keys.
+
+        first: what it means,
+            continued.
+        second, third: one meaning for both.
+        """
+
+        __struct_fields__ = ("first", "second", "third")
+
+    assert generator.field_meanings(Struct) == {
+        "first": "what it means, continued.",
+        "second": "one meaning for both.",
+        "third": "one meaning for both.",
+    }
