@@ -1,25 +1,26 @@
 """Every error tokgate raises on purpose.
 
     TokgateError
-    ├── SpecError            a YAML or JSONL file says something wrong (file, line, key)
-    ├── UsageError           options that do not go together
-    ├── LaunchError          a server could not be had
+    ├── SpecError            a YAML or JSONL file is wrong (file, line, key)
+    ├── UsageError           options that are wrong or contradict each other
+    │   └── ExtraMissing     a feature needs an optional dependency that is not installed
+    ├── LaunchError          a server did not start
     │   ├── DockerUnavailable
     │   ├── ImageMissing
     │   ├── ModelMissing
     │   ├── PortTaken
-    │   ├── OptionRejected   the image's engine takes no such option
-    │   ├── ServerExited     it ended before or while it was needed (exit code, root cause, log)
-    │   └── ServerNotReady   it never became ready (what was last seen, how long was waited)
-    ├── ModelUnavailable     a model cannot be fetched, or what was fetched is not it
+    │   ├── OptionRejected   the engine in the image does not accept this option
+    │   ├── ServerExited     it ended too early (exit code, root cause, log)
+    │   └── ServerNotReady   it did not become ready in time (last answer, seconds waited)
+    ├── ModelUnavailable     a model cannot be fetched, or its files are not the declared ones
     ├── ServerUnreachable    a running server no longer answers
-    ├── HostUnusable         a box that was named cannot be measured on
-    ├── LeaseHeld            another run has this machine
+    ├── HostUnusable         a box of --tokgate-hosts cannot be used
+    ├── LeaseHeld            another run is measuring on this machine
     ├── RecordError          a run record or baseline cannot be read or written
     ├── BaselineRefused      this run must not become a baseline
-    └── NotChecked           the budget had no room for it
+    └── NotChecked           the budget was too small to check it
 
-The text of each says what was tried, what was seen, what was expected and what to do next.
+Each message states what was tried, what was seen, what was expected and what to do next.
 Callers catch classes and read fields; they never parse the text.
 """
 
@@ -29,14 +30,15 @@ from pathlib import Path
 
 
 class TokgateError(Exception):
-    """Base of all errors that a person can act on; `str(error)` is the whole message."""
+    """Base class of the errors that a user can act on; `str(error)` is the whole message."""
 
 
 class SpecError(TokgateError):
-    """A declared file is wrong.
+    """A YAML or JSONL file is wrong.
 
-    file: the file; line: 1-based, None when the file as a whole is meant;
-    key: dotted path of the key inside the file, empty at the top.
+    file: the file.
+    line: 1-based; None when the error concerns the whole file.
+    key: dotted path of the key inside the file; empty at the top level.
     """
 
     def __init__(self, message: str, *, file: Path, line: int | None = None, key: str = "") -> None:
@@ -46,11 +48,24 @@ class SpecError(TokgateError):
 
 
 class UsageError(TokgateError):
-    """Options or arguments that do not make sense together."""
+    """Options or arguments that are wrong, or that contradict each other."""
+
+
+class ExtraMissing(UsageError):
+    """A feature needs an optional dependency that is not installed.
+
+    extra: the extra of the `tokgate` distribution that brings it.
+    """
+
+    def __init__(self, feature: str, package: str, *, extra: str) -> None:
+        self.extra = extra
+        super().__init__(
+            f"{feature} needs {package}, which is not installed. Next: pip install 'tokgate[{extra}]'"
+        )
 
 
 class LaunchError(TokgateError):
-    """A server could not be had. `server` is its name in the specs."""
+    """A server did not start. server: its name in the specs."""
 
     def __init__(self, message: str, *, server: str) -> None:
         self.server = server
@@ -58,7 +73,7 @@ class LaunchError(TokgateError):
 
 
 class DockerUnavailable(LaunchError):
-    """No Docker engine answers."""
+    """No Docker daemon answers."""
 
 
 class ImageMissing(LaunchError):
@@ -70,11 +85,11 @@ class ModelMissing(LaunchError):
 
 
 class PortTaken(LaunchError):
-    """Something else listens on the server's port."""
+    """Another process listens on the server's port."""
 
 
 class OptionRejected(LaunchError):
-    """The engine in the image takes no such option. option: as written in the arguments."""
+    """The engine in the image does not accept an option. option: as written in the arguments."""
 
     def __init__(self, message: str, *, server: str, option: str) -> None:
         self.option = option
@@ -84,9 +99,9 @@ class OptionRejected(LaunchError):
 class ServerExited(LaunchError):
     """The server's process or container ended.
 
-    exit_code: as the operating system gave it, None when unknown;
-    root_cause: the log line that explains it (not merely the last), empty when the log is empty;
-    log_path: the whole log.
+    exit_code: as reported by the operating system; None when unknown.
+    root_cause: the log line that explains it (not merely the last); empty when the log is empty.
+    log_path: the complete log.
     """
 
     def __init__(
@@ -97,7 +112,12 @@ class ServerExited(LaunchError):
 
 
 class ServerNotReady(LaunchError):
-    """The server was alive but not ready in time. last_seen: the last answer in words; waited_s: seconds."""
+    """The server was running but did not become ready in time.
+
+    last_seen: a description of its last answer.
+    waited_s: how long tokgate waited, in seconds.
+    log_path: the complete log.
+    """
 
     def __init__(
         self, message: str, *, server: str, last_seen: str, waited_s: float, log_path: Path | None
@@ -107,11 +127,11 @@ class ServerNotReady(LaunchError):
 
 
 class ModelUnavailable(TokgateError):
-    """A model's files cannot be fetched, or what was fetched is not what it should be."""
+    """A model's files cannot be fetched, or they are not the declared ones."""
 
 
 class ServerUnreachable(TokgateError):
-    """A server that should be up does not answer. url: what was asked."""
+    """A running server does not answer. url: the URL that was requested."""
 
     def __init__(self, message: str, *, url: str) -> None:
         self.url = url
@@ -119,7 +139,7 @@ class ServerUnreachable(TokgateError):
 
 
 class HostUnusable(TokgateError):
-    """A box of `--tokgate-hosts` cannot be reached, or has not what it takes. host: as it was named."""
+    """A box of `--tokgate-hosts` cannot be reached or is not set up. host: as written in the option."""
 
     def __init__(self, message: str, *, host: str) -> None:
         self.host = host
@@ -127,7 +147,7 @@ class HostUnusable(TokgateError):
 
 
 class LeaseHeld(TokgateError):
-    """Another run measures on this machine. holder: who, in words."""
+    """Another run is measuring on this machine. holder: a description of that run."""
 
     def __init__(self, message: str, *, holder: str) -> None:
         self.holder = holder
@@ -135,7 +155,7 @@ class LeaseHeld(TokgateError):
 
 
 class RecordError(TokgateError):
-    """A file of the store cannot be read or written. path: which."""
+    """A record, baseline or import cannot be read or written. path: the file."""
 
     def __init__(self, message: str, *, path: Path) -> None:
         self.path = path
@@ -147,4 +167,4 @@ class BaselineRefused(TokgateError):
 
 
 class NotChecked(TokgateError):
-    """The run's budget had no room to check it; it neither passed nor failed."""
+    """The budget of the run was too small to check it; it neither passed nor failed."""

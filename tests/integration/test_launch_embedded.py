@@ -85,7 +85,7 @@ def test_an_engine_that_is_not_installed_says_how_to_get_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with (
-        pytest.raises(LaunchError, match="pip install xllamacpp"),
+        pytest.raises(LaunchError, match=r"pip install 'tokgate\[embedded\]'"),
         start(catalogue.server(NAME), log_dir=tmp_path),
     ):
         pass

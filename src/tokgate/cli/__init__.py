@@ -36,6 +36,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # rich's own markup would remove [parquet] from a help text
 )
 app.command("measure")(measure.measure)
 app.command("doctor")(doctor.doctor)

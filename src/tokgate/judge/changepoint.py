@@ -17,7 +17,7 @@ from typing import Literal
 
 import msgspec
 
-from tokgate._exceptions import UsageError
+from tokgate._exceptions import ExtraMissing
 from tokgate.judge.stats import LogRatio, against_history, log_moments, welch
 
 FLOOR = 0.03
@@ -65,7 +65,7 @@ def changes(values: Sequence[float]) -> tuple[Change, ...]:
     """Everything that happened in a series, in the order it began.
 
     A night or slide that tells of the same change as a step is left out, and is when the step was found.
-    Raises UsageError: Apache Otava is not installed; ValueError: a value is not finite and above zero.
+    Raises ExtraMissing: Apache Otava is not installed; ValueError: a value is not finite and above zero.
     """
     log_moments(values or (1.0,))
     return together(steps(values), watch(values))
@@ -88,13 +88,11 @@ def _same(one: Change, step: Change) -> bool:
 
 
 def steps(values: Sequence[float]) -> tuple[Change, ...]:
-    """The changes that last, by Apache Otava. Raises UsageError: it is not installed."""
+    """The changes that last, by Apache Otava. Raises ExtraMissing."""
     try:
         from otava.analysis import compute_change_points
     except ImportError as error:
-        raise UsageError(
-            "change points need Apache Otava, which is not installed. Next: pip install 'tokgate[nightly]'"
-        ) from error
+        raise ExtraMissing("finding change points", "Apache Otava", extra="nightly") from error
     points, _ = compute_change_points(list(values), max_pvalue=MAX_P, min_magnitude=FLOOR)
     edges = [0, *(int(point.index) for point in points), len(values)]
     levels = [_level(values[a:b]) for a, b in pairwise(edges)] if values else []

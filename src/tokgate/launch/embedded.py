@@ -71,7 +71,7 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[EmbeddedServer]:
 def _config(spec: ServerSpec, how: EmbeddedLaunch) -> LlamaConfig:
     if importlib.util.find_spec("xllamacpp") is None:
         raise LaunchError(
-            "the embedded engine is not installed. Next: pip install xllamacpp", server=spec.name
+            "the embedded engine is not installed. Next: pip install 'tokgate[embedded]'", server=spec.name
         )
     return LlamaConfig(
         model=str(gguf_file(how.gguf, server=spec.name)),

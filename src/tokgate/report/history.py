@@ -11,7 +11,7 @@ from typing import Any, TextIO
 from rich.table import Table
 from rich.text import Text
 
-from tokgate._exceptions import UsageError
+from tokgate._exceptions import ExtraMissing
 from tokgate.report.changes import DatedChange, usable
 from tokgate.report.terminal import figure
 from tokgate.store.history import Series
@@ -90,14 +90,12 @@ def write_csv(file: TextIO, history: Iterable[Series]) -> None:
 
 
 def write_parquet(path: Path, history: Iterable[Series]) -> None:
-    """A row for each point; launches are a list. Raises UsageError: pyarrow is not installed; OSError."""
+    """A row for each point; launches are a list. Raises ExtraMissing, OSError."""
     try:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise UsageError(
-            "Parquet needs pyarrow, which is not installed. Next: pip install 'tokgate[parquet]'"
-        ) from error
+        raise ExtraMissing("Parquet", "pyarrow", extra="parquet") from error
     columns = list(zip(*_rows(history), strict=True)) or [()] * len(_COLUMNS)
     text, figure_, flag = pyarrow.string(), pyarrow.float64(), pyarrow.bool_()
     kinds = {"value": figure_, "valid": flag, "launches": pyarrow.list_(figure_)}

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokgate._exceptions import UsageError
+from tokgate._exceptions import ExtraMissing
 from tokgate.judge.changepoint import Change, changes, steps, watch
 
 
@@ -101,7 +101,7 @@ def test_a_value_that_is_no_figure_is_told(value: float) -> None:
 
 def test_steps_need_otava_and_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "otava.analysis", None)
-    with pytest.raises(UsageError, match=r"Apache Otava.*pip install 'tokgate\[nightly\]'"):
+    with pytest.raises(ExtraMissing, match=r"Apache Otava.*pip install 'tokgate\[nightly\]'"):
         steps([24.0] * 10)
 
 
