@@ -33,7 +33,7 @@ def found(**outcomes: str) -> list[Verdict]:
     ("outcomes", "says"),
     [
         ({"shm_size": "confirmed"}, ["shared memory was a bottleneck"]),
-        ({"shm_size": "arm_failed"}, ["64 MiB of shared memory are a condition of starting"]),
+        ({"shm_size": "arm_failed"}, ["64 MiB of shared memory is too little to start"]),
         ({"shm_size": "refuted"}, []),
         ({"shm_size": "refuted", "architecture_limits_fp16": "confirmed"}, ["the architecture limits vLLM"]),
         ({"shm_size": "refuted", "architecture_limits_fp16": "refuted"}, ["the memory is the limit"]),

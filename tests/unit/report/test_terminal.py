@@ -131,7 +131,7 @@ def test_what_follows_from_the_hypotheses_is_said() -> None:
         record(verdicts=(tested,)), conclusions=CATALOGUE.profile("gfx1151").conclusions
     )
     text = " ".join(summary(run, width=100, colour=False).split())
-    assert "conclusion: 64 MiB of shared memory are a condition of starting at all" in text
+    assert "conclusion: 64 MiB of shared memory is too little to start the engine" in text
 
 
 def test_names_are_shown_as_they_are_and_colour_nothing() -> None:
