@@ -29,7 +29,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """`-m perf` is the suite alone and plain `pytest` is all but it: import only what will run."""
     plan = config.stash.get(PLAN, None)
     if plan is not None:
-        empty = {"test_hypotheses.py": not plan.experiments, "test_speed.py": not plan.cells}
+        empty = {"test_hypotheses.py": not plan.experiments, "test_speed.py": not plan.cases}
         if empty.get(collection_path.name):
             return True
     is_suite = collection_path == config.rootpath / "tests" / "perf"
@@ -42,21 +42,28 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     plan = metafunc.config.stash.get(PLAN, None)
     if plan is None:
         return
+    from tokgate.judge.cell import CellKey
+    from tokgate.suite.live import LaunchKey
+
     if "server" in metafunc.fixturenames:
         # One object a launch: pytest keeps a session fixture while its parameter is the same object.
-        launches = {name: [(name, n + 1) for n in range(plan.launches)] for name in plan.servers}
-        cells = [
-            (key, cell) for name in plan.servers for key in launches[name] for cell in plan.cells_of(name)
+        launches = {name: [LaunchKey(name, n + 1) for n in range(plan.launches)] for name in plan.servers}
+        cases = [
+            (key, case) for name in plan.servers for key in launches[name] for case in plan.cases_of(name)
         ]
         metafunc.parametrize(
             ("server", "workload"),
-            [(key, cell.workload.name) for key, cell in cells],
-            ids=[f"{key[0]}-{key[1]}-{cell.workload.name}" for key, cell in cells],
+            [(key, case.workload.name) for key, case in cases],
+            ids=[f"{key.server}-{key.launch}-{case.workload.name}" for key, case in cases],
             indirect=["server"],
             scope="session",
         )
     if "judged" in metafunc.fixturenames:
-        keys = [(c.server.name, c.workload.name, metric) for c in plan.cells for metric in c.workload.gated]
+        keys = [
+            CellKey(case.server.name, case.workload.name, metric)
+            for case in plan.cases
+            for metric in case.workload.gated
+        ]
         metafunc.parametrize("judged", keys, ids=["-".join(key) for key in keys])
     if "experiment" in metafunc.fixturenames:
         metafunc.parametrize(

@@ -12,7 +12,7 @@ from pytest_benchmark.utils import PercentageRegressionCheck
 
 from tokgate.judge.cell import Cell, Reference
 from tokgate.judge.gate import confirm, judge, needs_confirmation
-from tokgate.judge.looks import Looks, key_of
+from tokgate.judge.looks import Looks
 from tokgate.judge.plan import Expected
 from tokgate.judge.sequential import FIRST_LOOK
 from tokgate.judge.stats import scatter
@@ -50,7 +50,7 @@ def stopping(night: Night) -> Said:
     ]
     looks, spent = Looks(family=FAMILY), 0
     for launches in range(FIRST_LOOK, planned + 2):
-        going = [cell for cell in cells if key_of(cell) not in looks.decided]
+        going = [cell for cell in cells if cell.key not in looks.decided]
         if cells[0] in going:
             spent = launches
         looks.look(
@@ -59,7 +59,7 @@ def stopping(night: Night) -> Said:
                 for cell in going
             ]
         )
-    return _said([looks.decided[key_of(cell)] for cell in cells], spent)
+    return _said([looks.decided[cell.key] for cell in cells], spent)
 
 
 def budgeted(seconds: float) -> Gate:
@@ -89,23 +89,23 @@ def budgeted(seconds: float) -> Gate:
         order = product(dict.fromkeys(server for server, _ in cells), range(1, values.shape[1] + 1))
         for server, launch in sorted(order, key=lambda at: budget.rank(*at)):
             live = False
-            for driven, cell in cells.items():
-                if driven[0] != server or key_of(cell) in looks.decided:
+            for case, cell in cells.items():
+                if case.server != server or cell.key in looks.decided:
                     continue
-                fresh = key_of(cell) in looks.awaiting
-                if budget.why_not(driven, launch, live=live, fresh=fresh) is not None:
+                fresh = cell.key in looks.awaiting
+                if budget.why_not(case, launch, live=live, fresh=fresh) is not None:
                     continue
                 value = float(values[int(cell.workload), launch - 1])
                 now[0] += (0.0 if live else 30.0) + 20.0 / value
                 live, launches = True, launches + (cell.workload == "0")
                 planned = budget.planned(server)[cell.workload]
-                cells[driven] = msgspec.structs.replace(cell, current=(*cell.current, value), planned=planned)
-                looks.look([cells[driven]])
+                cells[case] = msgspec.structs.replace(cell, current=(*cell.current, value), planned=planned)
+                looks.look([cells[case]])
         looks.end(
-            [cell for cell in cells.values() if cell.current and key_of(cell) not in looks.decided],
+            [cell for cell in cells.values() if cell.current and cell.key not in looks.decided],
             why="time",
         )
-        said = [looks.decided.get(key_of(cell)) for cell in cells.values()]
+        said = [looks.decided.get(cell.key) for cell in cells.values()]
         return Said(
             outcomes=tuple(one.outcome if one else Outcome.INCONCLUSIVE for one in said), launches=launches
         )

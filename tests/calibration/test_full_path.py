@@ -15,13 +15,13 @@ import pytest
 
 from tokgate.config.workload import Prompt, PromptSet, Workload
 from tokgate.drive.truth.process import Reference, Scenario
-from tokgate.judge.cell import Cell as JudgedCell
+from tokgate.judge.cell import Case as JudgedCell
 from tokgate.judge.cell import Reference as Baseline
 from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.verdict import Outcome
 from tokgate.launch.start import start
-from tokgate.suite.cell import measure_cell
-from tokgate.suite.plan import Cell, attached
+from tokgate.suite.case import measure_case
+from tokgate.suite.plan import Case, attached
 
 CV, NIGHTS, LAUNCHES = 0.01, 3, 5
 Launches = Callable[[float, int], tuple[float, ...]]
@@ -35,7 +35,7 @@ def launches(reference: Reference, tmp_path: Path) -> Launches:
         name="p", sha256="", prompts=(Prompt(id="p", messages=({"role": "user", "content": "go"},)),)
     )
     workload = Workload(name="w", description="", prompts="p", requests=2, max_tokens=40)
-    cell = Cell(server=spec, workload=workload, prompts=prompts)
+    cell = Case(server=spec, workload=workload, prompts=prompts)
 
     def measured(drop: float, count: int) -> tuple[float, ...]:
         values = []
@@ -43,7 +43,7 @@ def launches(reference: Reference, tmp_path: Path) -> Launches:
             slowdown = noise.lognormvariate(0, CV) / (1 - drop)
             reference.serve(Scenario(ttft_s=0.02, itl_s=0.003, jitter=0.1, slowdown=slowdown))
             with start(spec, log_dir=tmp_path) as server:
-                found = measure_cell(server, cell, launch=launch, watch=lambda *_: None)
+                found = measure_case(server, cell, launch=launch, watch=lambda *_: None)
             values.append(found.gated["decode_tps"])
         return tuple(values)
 

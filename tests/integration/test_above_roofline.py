@@ -16,9 +16,9 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.start import start
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.store.runs import RunRecord, RunWriter
-from tokgate.suite.cell import measure_cell
+from tokgate.suite.case import measure_case
 from tokgate.suite.experiment import run_experiment
-from tokgate.suite.plan import Cell, Experiment
+from tokgate.suite.plan import Case, Experiment
 
 WORKLOAD = Workload(
     name="short", description="two short answers", prompts="short-chat", requests=2, max_tokens=8
@@ -26,18 +26,18 @@ WORKLOAD = Workload(
 SLOW = Hardware(name="slow-chip", description="", source="", bandwidth_GBps=0.01)
 
 
-def a_cell(catalogue: Catalogue, hardware: Hardware) -> Cell:
+def a_cell(catalogue: Catalogue, hardware: Hardware) -> Case:
     """The embedded server, on a chip of that name."""
     spec = catalogue.server("embedded-smollm2", {"model": {"bytes_per_token": "90MB"}})
-    return Cell(server=spec, workload=WORKLOAD, prompts=catalogue.prompts("short-chat"), hardware=hardware)
+    return Case(server=spec, workload=WORKLOAD, prompts=catalogue.prompts("short-chat"), hardware=hardware)
 
 
 def test_more_bandwidth_than_there_is_invalidates(catalogue: Catalogue, tmp_path: Path) -> None:
     cell = a_cell(catalogue, SLOW)
     with start(cell.server, log_dir=tmp_path) as server:
-        impossible = measure_cell(server, cell, launch=1, watch=lambda *_: None)
+        impossible = measure_case(server, cell, launch=1, watch=lambda *_: None)
         fast = msgspec.structs.replace(SLOW, bandwidth_GBps=1e6)
-        possible = measure_cell(
+        possible = measure_case(
             server, msgspec.structs.replace(cell, hardware=fast), launch=2, watch=lambda *_: None
         )
     (problem,) = [one for one in impossible.problems if one.rule == "above_roofline"]
@@ -46,7 +46,7 @@ def test_more_bandwidth_than_there_is_invalidates(catalogue: Catalogue, tmp_path
     assert "above_roofline" not in {one.rule for one in possible.problems}
 
 
-def verdict_of(cell: Cell, folder: Path, claim: Claim) -> tuple[Verdict, RunRecord]:
+def verdict_of(cell: Case, folder: Path, claim: Claim) -> tuple[Verdict, RunRecord]:
     """What an experiment of that claim about one server gives."""
     hypothesis = Hypothesis(
         name="alone",

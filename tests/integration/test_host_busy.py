@@ -19,8 +19,8 @@ from tokgate.drive.truth.process import Scenario, reference_server
 from tokgate.launch.start import start
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.quiet import host_problems
-from tokgate.suite.cell import measure_cell
-from tokgate.suite.plan import Cell, attached
+from tokgate.suite.case import measure_case
+from tokgate.suite.plan import Case, attached
 
 
 @pytest.fixture
@@ -86,9 +86,9 @@ def test_a_disturbed_pass_is_made_again_when_the_other_has_gone(catalogue: Catal
     with reference_server() as reference:
         reference.serve(Scenario(ttft_s=0.02, itl_s=0.02))
         spec = attached(reference.url, "reference")
-        cell = Cell(server=spec, workload=workload, prompts=catalogue.prompts("short-chat"))
+        cell = Case(server=spec, workload=workload, prompts=catalogue.prompts("short-chat"))
         with start(spec, log_dir=tmp_path) as server:
-            measured = measure_cell(server, cell, launch=1, watch=burn_beside_the_first)
+            measured = measure_case(server, cell, launch=1, watch=burn_beside_the_first)
     assert any("tg-burner" in problem.detail for problem in measured.disturbed), measured.disturbed
     assert not any("tg-burner" in problem.detail for problem in measured.problems), measured.problems
     assert len(measured.samples) == workload.requests

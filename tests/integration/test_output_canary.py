@@ -14,8 +14,8 @@ from tokgate.config.workload import Workload
 from tokgate.launch.models.paths import gguf_file
 from tokgate.launch.start import start
 from tokgate.measure.measurement import Answers, Canary, Measurement
-from tokgate.suite.cell import measure_cell
-from tokgate.suite.plan import Cell
+from tokgate.suite.case import measure_case
+from tokgate.suite.plan import Case
 
 SERVER = "embedded-smollm2"
 BRIEF = Workload(name="brief", description="of a test", prompts="short-chat", requests=1, max_tokens=8)
@@ -32,9 +32,9 @@ def measure(catalogue: Catalogue, tmp_path: Path) -> Measure:
     def measure(stored: Answers | None = None, **override: Any) -> Measurement:
         spec = catalogue.server(SERVER, {**override, "launch": {"threads": 1, **override.get("launch", {})}})
         prompts, canary = catalogue.prompts(BRIEF.prompts), catalogue.prompts("canary")
-        cell = Cell(server=spec, workload=BRIEF, prompts=prompts, canary=canary)
+        cell = Case(server=spec, workload=BRIEF, prompts=prompts, canary=canary)
         with start(spec, log_dir=tmp_path) as server:
-            return measure_cell(server, cell, launch=1, watch=lambda *_: None, stored=stored)
+            return measure_case(server, cell, launch=1, watch=lambda *_: None, stored=stored)
 
     return measure
 

@@ -9,6 +9,7 @@ import pytest
 from tokgate.judge.verdict import Outcome
 
 if TYPE_CHECKING:
+    from tokgate.judge.cell import CellKey
     from tokgate.launch.server import Server
     from tokgate.suite.session import Session
 
@@ -27,7 +28,7 @@ def test_measure(server: Server, workload: str, tokgate: Session, benchmark: Any
 
 
 def test_verdict(
-    judged: tuple[str, str, str], tokgate: Session, record_property: Any, pytestconfig: pytest.Config
+    judged: CellKey, tokgate: Session, record_property: Any, pytestconfig: pytest.Config
 ) -> None:
     """No metric of a cell is slower than its baseline."""
     verdict = tokgate.verdict(judged)

@@ -63,13 +63,13 @@ def bisect(
     """
     from tokgate.report.bisect import ending
     from tokgate.suite.bisect import check_images, row_of
-    from tokgate.suite.plan import image_cells
+    from tokgate.suite.plan import image_cases
 
     declared = catalogue(fixtures)
     metric = _metric(declared, workload, metric)
     seconds = _seconds(budget)
     images = row_of(good, bad, [tag.strip() for tag in tags.split(",")])
-    cells = image_cells(declared, server, workload, images)
+    cases = image_cases(declared, server, workload, images)
     created = check_images(server, images)
     from rich.console import Console
 
@@ -92,14 +92,14 @@ def bisect(
         ):
             for removed in sweep():
                 typer.echo(f"tokgate: removed what a killed run left: {removed}", err=True)
-            writer = open_bisect(cells, new_run_folder(out), command=command)
+            writer = open_bisect(cases, new_run_folder(out), command=command)
             typer.echo(
                 f"{server} × {workload} {metric}: {len(images)} images, {most_steps(len(images) - 2)} steps "
                 f"unless some are gone round, at most {6 * blocks} launches each"
             )
             ends = time.monotonic() + seconds if seconds is not None else None
             found = run_bisect(
-                cells,
+                cases,
                 writer,
                 metric=metric,
                 blocks=blocks,

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import msgspec
+
+
+class CaseKey(NamedTuple):
+    """Names what is driven: a server under a workload."""
+
+    server: str
+    workload: str
+
+
+class CellKey(NamedTuple):
+    """Names what one verdict is about."""
+
+    server: str
+    workload: str
+    metric: str
+
+    @property
+    def case(self) -> CaseKey:
+        return CaseKey(self.server, self.workload)
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,3 +59,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     promise: float
     planned: int | None = None
     cpu_gflops: tuple[float, ...] = ()
+
+    @property
+    def key(self) -> CellKey:
+        return CellKey(self.server, self.workload, self.metric)

@@ -6,17 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
-from tokgate.judge.cell import Cell
+from tokgate.judge.cell import Cell, CellKey
 from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.plan import finished
 from tokgate.judge.verdict import Outcome, Verdict
-
-Key = tuple[str, str, str]
-"""server, workload, metric: what one verdict is about."""
-
-
-def key_of(cell: Cell) -> Key:
-    return cell.server, cell.workload, cell.metric
 
 
 class Looks:
@@ -27,12 +20,12 @@ class Looks:
     """
 
     def __init__(self, *, family: int, level: float = 0.01) -> None:
-        self.decided: dict[Key, Verdict] = {}
+        self.decided: dict[CellKey, Verdict] = {}
         self._family, self._level = family, level
-        self._awaiting: dict[Key, tuple[Cell, Verdict]] = {}
+        self._awaiting: dict[CellKey, tuple[Cell, Verdict]] = {}
 
     @property
-    def awaiting(self) -> tuple[Key, ...]:
+    def awaiting(self) -> tuple[CellKey, ...]:
         """Cells called regressed that need one launch more before it may count."""
         return tuple(self._awaiting)
 
@@ -42,29 +35,29 @@ class Looks:
         What is decided already stays. The newest launch of a cell that awaits one is that launch: if it
         does not bear the regression out, the cell goes on with it as the plan's next.
         """
-        going = [cell for cell in cells if key_of(cell) not in self.decided]
+        going = [cell for cell in cells if cell.key not in self.decided]
         for cell in going:
-            if key_of(cell) in self._awaiting:
-                self._conclude(cell, *self._awaiting.pop(key_of(cell)))
-        going = [cell for cell in going if key_of(cell) not in self.decided]
+            if cell.key in self._awaiting:
+                self._conclude(cell, *self._awaiting.pop(cell.key))
+        going = [cell for cell in going if cell.key not in self.decided]
         for cell, verdict in zip(going, self._judge(going), strict=True):
             if needs_confirmation(verdict):
-                self._awaiting[key_of(cell)] = cell, verdict
+                self._awaiting[cell.key] = cell, verdict
             elif finished([verdict]) or _is_last(cell):
-                self.decided[key_of(cell)] = verdict
+                self.decided[cell.key] = verdict
 
     def end(self, cells: Sequence[Cell], *, why: str) -> None:
         """No launch will follow, for a reason that has nothing to do with the figures: decide by what is there.
 
         why: what kept the fresh launch from a regression that awaits it; such a one is inconclusive.
         """
-        late = [cell for cell in cells if key_of(cell) not in self._awaiting]
+        late = [cell for cell in cells if cell.key not in self._awaiting]
         self.look([msgspec.structs.replace(cell, planned=len(cell.current)) for cell in late])
         for cell in cells:
-            if key_of(cell) in self._awaiting:
-                _, verdict = self._awaiting.pop(key_of(cell))
+            if cell.key in self._awaiting:
+                _, verdict = self._awaiting.pop(cell.key)
                 reason = f"{verdict.reason}; but no fresh launch could reproduce it: {why}"
-                self.decided[key_of(cell)] = msgspec.structs.replace(
+                self.decided[cell.key] = msgspec.structs.replace(
                     verdict, outcome=Outcome.INCONCLUSIVE, reason=reason
                 )
 
@@ -78,7 +71,7 @@ class Looks:
         else:
             concluded = confirm(verdict, before, cell.current[-1])
         if finished([concluded]) or _is_last(before):
-            self.decided[key_of(cell)] = concluded
+            self.decided[cell.key] = concluded
 
 
 def _is_last(cell: Cell) -> bool:

@@ -13,6 +13,7 @@ from typing import Literal
 
 import msgspec
 
+from tokgate.judge.cell import CaseKey
 from tokgate.judge.gate import SCREEN
 from tokgate.judge.power import POWER, gate_drop
 from tokgate.judge.sequential import FIRST_LOOK
@@ -22,9 +23,6 @@ from tokgate.judge.verdict import Outcome, Verdict
 MOST_LAUNCHES = 20
 BASELINE_LAUNCHES = 10  # what a baseline should hold, and is taken to where there is none yet
 KEPT = 0.95  # the probability with which a drop as large as its promise should be found
-
-Driven = tuple[str, str]
-"""server, workload: what a pass of one launch drives."""
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +43,10 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     cv: float | None = None
     reference: Literal["launches", "nights", "figure"] | None = None
     values: int = 0
+
+    @property
+    def case(self) -> CaseKey:
+        return CaseKey(self.server, self.workload)
 
 
 class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +72,7 @@ class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What will be run, in this order; total_s is beyond the budget where that is less than `fewest_s`."""
 
     servers: tuple[ServerPlan, ...]
@@ -78,7 +80,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     total_s: float
 
 
-def plan(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, family: int = 0) -> Plan:
+def plan(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, family: int = 0) -> LaunchPlan:
     """Three launches for every workload, then one more for whichever keeps its promises worst, while time lasts.
 
     It ends when every promise is kept in 95 of 100 runs, every workload has 20 launches, or no launch fits.
@@ -93,24 +95,24 @@ def plan(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, fam
     launches = dict.fromkeys(costs.passes, FIRST_LOOK)
     left = budget_s - costs.total(launches) - max(costs.launch(server) for server in costs.startups)
 
-    def need(driven: Driven) -> float:
-        mine = [cell for cell in cells if (cell.server, cell.workload) == driven]
-        return max(_need(cell, launches[driven], share) for cell in mine)
+    def need(case: CaseKey) -> float:
+        mine = [cell for cell in cells if cell.case == case]
+        return max(_need(cell, launches[case], share) for cell in mine)
 
-    needs = {driven: need(driven) for driven in launches}
+    needs = {case: need(case) for case in launches}
     while takers := [
-        driven
-        for driven in launches
-        if needs[driven] > 1 and launches[driven] < MOST_LAUNCHES and costs.one_more(driven, launches) <= left
+        case
+        for case in launches
+        if needs[case] > 1 and launches[case] < MOST_LAUNCHES and costs.one_more(case, launches) <= left
     ]:
-        worst = max(takers, key=lambda driven: needs[driven])
+        worst = max(takers, key=lambda case: needs[case])
         left -= costs.one_more(worst, launches)
         launches[worst] += 1
         needs[worst] = need(worst)
     return _plan(cells, costs, launches, needs=needs, share=share)
 
 
-def fixed(cells: Sequence[Expected], launches: int, *, level: float = 0.01, family: int = 0) -> Plan:
+def fixed(cells: Sequence[Expected], launches: int, *, level: float = 0.01, family: int = 0) -> LaunchPlan:
     """So many launches of everything, in the order of `cells`: what a run without a budget does.
 
     Raises ValueError as `plan` does.
@@ -139,44 +141,44 @@ class _Costs:
     """What a start of each server and a pass of each of its workloads take, in seconds."""
 
     def __init__(self, cells: Sequence[Expected]) -> None:
-        self.passes: dict[Driven, float] = {(cell.server, cell.workload): cell.pass_s for cell in cells}
+        self.passes: dict[CaseKey, float] = {cell.case: cell.pass_s for cell in cells}
         self.startups: dict[str, float] = {}
         for cell in cells:
             self.startups[cell.server] = max(cell.startup_s, self.startups.get(cell.server, 0.0))
 
     def launch(self, server: str) -> float:
         """A launch that drives every workload of the server."""
-        return self.startups[server] + sum(s for driven, s in self.passes.items() if driven[0] == server)
+        return self.startups[server] + sum(s for case, s in self.passes.items() if case.server == server)
 
-    def one_more(self, driven: Driven, launches: Mapping[Driven, int]) -> float:
+    def one_more(self, case: CaseKey, launches: Mapping[CaseKey, int]) -> float:
         """A pass, and a start too when no other workload has the server started so often."""
-        start = launches[driven] == self.starts(driven[0], launches)
-        return self.passes[driven] + (self.startups[driven[0]] if start else 0.0)
+        start = launches[case] == self.starts(case.server, launches)
+        return self.passes[case] + (self.startups[case.server] if start else 0.0)
 
-    def starts(self, server: str, launches: Mapping[Driven, int]) -> int:
-        return max(count for driven, count in launches.items() if driven[0] == server)
+    def starts(self, server: str, launches: Mapping[CaseKey, int]) -> int:
+        return max(count for case, count in launches.items() if case.server == server)
 
-    def seconds(self, server: str, launches: Mapping[Driven, int]) -> float:
-        passes = sum(count * self.passes[one] for one, count in launches.items() if one[0] == server)
+    def seconds(self, server: str, launches: Mapping[CaseKey, int]) -> float:
+        passes = sum(count * self.passes[case] for case, count in launches.items() if case.server == server)
         return self.starts(server, launches) * self.startups[server] + passes
 
-    def total(self, launches: Mapping[Driven, int]) -> float:
+    def total(self, launches: Mapping[CaseKey, int]) -> float:
         return sum(self.seconds(server, launches) for server in self.startups)
 
 
 def _plan(
     cells: Sequence[Expected],
     costs: _Costs,
-    launches: Mapping[Driven, int],
+    launches: Mapping[CaseKey, int],
     *,
-    needs: Mapping[Driven, float],
+    needs: Mapping[CaseKey, float],
     share: float,
-) -> Plan:
+) -> LaunchPlan:
     worst = {
-        server: max(need for driven, need in needs.items() if driven[0] == server)
+        server: max(need for case, need in needs.items() if case.server == server)
         for server in costs.startups
     }
-    return Plan(
+    return LaunchPlan(
         servers=tuple(
             ServerPlan(
                 server=server,
@@ -186,7 +188,7 @@ def _plan(
             )
             for server in sorted(worst, key=lambda server: worst[server])
         ),
-        cells=tuple(_cell_plan(cell, launches[cell.server, cell.workload], share) for cell in cells),
+        cells=tuple(_cell_plan(cell, launches[cell.case], share) for cell in cells),
         total_s=costs.total(launches),
     )
 

@@ -22,7 +22,7 @@ from tokgate.plugin.screen import say, shown
 
 if TYPE_CHECKING:
     from tokgate.suite.budget import Budget
-    from tokgate.suite.plan import Plan
+    from tokgate.suite.plan import RunPlan
     from tokgate.suite.session import Session
 
 _BUDGET: pytest.StashKey[Budget] = pytest.StashKey()
@@ -96,7 +96,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(f"not checked: {plan.unable}"))
 
 
-def _planned(config: pytest.Config, items: list[pytest.Item], plan: Plan) -> Budget | None:
+def _planned(config: pytest.Config, items: list[pytest.Item], plan: RunPlan) -> Budget | None:
     """Show what the selected tests will measure; a budget leaves out the launches it cannot come to."""
     from tokgate.plugin.planning import plan_items
 
@@ -129,18 +129,20 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(f"not checked: {plan.unable}", pytrace=False)
     session, params = item.config.stash.get(_SESSION, None), params_of(item)
     if session is not None and "server" in params:
+        from tokgate.judge.cell import CaseKey
+
         name, launch = params["server"]
-        if (why := session.why_not((name, params["workload"]), launch)) is not None:
+        if (why := session.why_not(CaseKey(name, params["workload"]), launch)) is not None:
             pytest.skip(why)
 
 
-def _order(item: pytest.Item, plan: Plan, budget: Budget | None) -> tuple[int, ...]:
+def _order(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[int, ...]:
     """Measuring tests first, by server, launch and workload; all else keeps its place after them."""
     params = params_of(item)
     if "server" in params:
         name, launch = params["server"]
         rank = budget.rank(name, launch) if budget else (0, plan.servers.index(name), launch)
-        workloads = [cell.workload.name for cell in plan.cells_of(name)]
+        workloads = [case.workload.name for case in plan.cases_of(name)]
         return 0, *rank, workloads.index(params["workload"])
     return (1,)
 

@@ -10,7 +10,7 @@ from tokgate.config.units import Duration
 
 if TYPE_CHECKING:
     from tokgate.config.host import Host
-    from tokgate.suite.plan import Plan
+    from tokgate.suite.plan import RunPlan
 
 
 def add_options(parser: pytest.Parser) -> None:
@@ -97,10 +97,10 @@ def add_options(parser: pytest.Parser) -> None:
     )
 
 
-def asked_for(config: pytest.Config) -> Plan:
+def asked_for(config: pytest.Config) -> RunPlan:
     """What the options ask to run on this machine. Raises SpecError, UsageError (tokgate's and pytest's)."""
     from tokgate.config.catalogue import Catalogue
-    from tokgate.suite.plan import Target, plan_run
+    from tokgate.suite.plan import AttachTarget, plan_run
 
     option, launches = config.option, config.option.tokgate_launches
     if option.tokgate_budget is not None:
@@ -123,7 +123,9 @@ def asked_for(config: pytest.Config) -> Plan:
         Catalogue(config.rootpath / "fixtures"),
         profile=option.tokgate_profile,
         servers=option.tokgate_server,
-        attach=Target(url=option.tokgate_url, model=option.tokgate_model) if option.tokgate_url else None,
+        attach=AttachTarget(url=option.tokgate_url, model=option.tokgate_model)
+        if option.tokgate_url
+        else None,
         launches=launches,
     )
 

@@ -7,19 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from tokgate.judge.cell import CaseKey
 from tokgate.plugin.items import params_of
 from tokgate.report.plan import planned
 from tokgate.store.runs import RunRecord
 from tokgate.suite.budget import Budget
 from tokgate.suite.past import Past
-from tokgate.suite.plan import Plan
+from tokgate.suite.plan import RunPlan
 from tokgate.suite.preview import Chosen, estimate_chosen, preview
 from tokgate.suite.record import first_record
 from tokgate.suite.reference import References
 
 
 def plan_items(
-    config: pytest.Config, items: list[pytest.Item], plan: Plan, *, width: int, colour: bool
+    config: pytest.Config, items: list[pytest.Item], plan: RunPlan, *, width: int, colour: bool
 ) -> tuple[Budget | None, str]:
     """The budget, if one is set, and the plan as text; deselects the launches that no plan can come to.
 
@@ -46,10 +47,10 @@ def plan_items(
 def chosen(items: Sequence[pytest.Item]) -> Chosen:
     """What the selected tests measure and judge. The error rate is that of all their verdicts together."""
     params = [params_of(item) for item in items]
-    driven = dict.fromkeys((one["server"][0], one["workload"]) for one in params if "server" in one)
+    cases = dict.fromkeys(CaseKey(one["server"].server, one["workload"]) for one in params if "server" in one)
     return Chosen(
         family=tuple(one["judged"] for one in params if "judged" in one),
-        driven=tuple(driven),
+        cases=tuple(cases),
         experiments=tuple(one["experiment"] for one in params if "experiment" in one),
     )
 
@@ -64,7 +65,8 @@ def _deselect(config: pytest.Config, items: list[pytest.Item], budget: Budget) -
     never = [
         item
         for item, params in ((item, params_of(item)) for item in items)
-        if "server" in params and params["server"][1] > budget.most((params["server"][0], params["workload"]))
+        if "server" in params
+        and params["server"].launch > budget.most(CaseKey(params["server"].server, params["workload"]))
     ]
     items[:] = [item for item in items if item not in never]
     config.hook.pytest_deselected(items=never)

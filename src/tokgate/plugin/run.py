@@ -17,12 +17,12 @@ from tokgate.plugin.screen import say
 if TYPE_CHECKING:
     from tokgate.judge.verdict import Verdict
     from tokgate.store.runs import RunWriter
-    from tokgate.suite.plan import Plan
+    from tokgate.suite.plan import RunPlan
 
 EXIT_BROKEN = 6
 """Tests failed, but none for speed: invalid measurements, servers that do not start."""
 
-PLAN: pytest.StashKey[Plan] = pytest.StashKey()
+PLAN: pytest.StashKey[RunPlan] = pytest.StashKey()
 FOLDER: pytest.StashKey[Path] = pytest.StashKey()
 WRITER: pytest.StashKey[RunWriter] = pytest.StashKey()
 COMMAND: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()

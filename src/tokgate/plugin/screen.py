@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from tokgate.suite.cell import Watch
+    from tokgate.suite.case import Watch
 
 
 def say(config: pytest.Config, text: str) -> None:

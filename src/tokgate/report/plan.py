@@ -8,12 +8,18 @@ from rich.table import Table
 from rich.text import Text
 
 from tokgate.config.units import time_text
-from tokgate.judge.plan import CellPlan, Driven, Plan
+from tokgate.judge.cell import CaseKey
+from tokgate.judge.plan import CellPlan, LaunchPlan
 from tokgate.report.terminal import as_text
 
 
 def planned(
-    plan: Plan | None, *, requests: Mapping[Driven, int], notes: Sequence[str], width: int, colour: bool
+    plan: LaunchPlan | None,
+    *,
+    requests: Mapping[CaseKey, int],
+    notes: Sequence[str],
+    width: int,
+    colour: bool,
 ) -> str:
     """A row for each server × workload with the smallest drop each metric will see, then the notes.
 
@@ -23,7 +29,7 @@ def planned(
     return as_text(*table, *map(Text, notes), width=width, colour=colour)
 
 
-def _table(plan: Plan, requests: Mapping[Driven, int]) -> Table:
+def _table(plan: LaunchPlan, requests: Mapping[CaseKey, int]) -> Table:
     table = Table(title="plan", title_justify="left", box=None)
     table.add_column("server, workload", no_wrap=True)
     table.add_column("launches", justify="right", no_wrap=True)
@@ -36,7 +42,7 @@ def _table(plan: Plan, requests: Mapping[Driven, int]) -> Table:
         )
         for workload, launches in server.launches.items():
             cells = [one for one in plan.cells if (one.server, one.workload) == (server.server, workload)]
-            each = requests[server.server, workload]
+            each = requests[CaseKey(server.server, workload)]
             table.add_row(f"  {workload}", str(launches), f"{launches} × {each}", "", _sees(cells))
     return table
 

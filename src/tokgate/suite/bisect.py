@@ -16,10 +16,10 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.daemon import ask_engine
 from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunWriter
-from tokgate.suite.cell import Watch, measure_cell
+from tokgate.suite.case import Watch, measure_case
 from tokgate.suite.experiment import NOT_A_FINDING
 from tokgate.suite.live import Live
-from tokgate.suite.plan import Cell, Plan
+from tokgate.suite.plan import Case, RunPlan
 from tokgate.suite.record import open_run
 
 TRIES = 3
@@ -69,15 +69,15 @@ def check_images(server: str, images: Sequence[str]) -> Mapping[str, str]:
     return engine.created
 
 
-def open_bisect(cells: Mapping[str, Cell], folder: Path, *, command: Sequence[str]) -> RunWriter:
+def open_bisect(cases: Mapping[str, Case], folder: Path, *, command: Sequence[str]) -> RunWriter:
     """The first record of a search: an ordinary run, whose servers are named SERVER/IMAGE. Raises RecordError."""
     profile = Profile(name="bisect", description="one server's images")
-    plan = Plan(profile=profile, cells=tuple(cells.values()), launches=0, why="tokgate bisect")
+    plan = RunPlan(profile=profile, cases=tuple(cases.values()), launches=0, why="tokgate bisect")
     return open_run(plan, folder, command=command)
 
 
 def run_bisect(
-    cells: Mapping[str, Cell],
+    cases: Mapping[str, Case],
     writer: RunWriter,
     *,
     metric: str,
@@ -86,7 +86,7 @@ def run_bisect(
     around: Callable[[str], AbstractContextManager[Watch]],
     tell: Callable[[Step], None],
 ) -> Bisection:
-    """Search the images of `cells`, in their order; each launch and each step is on disk as it ends.
+    """Search the images of `cases`, in their order; each launch and each step is on disk as it ends.
 
     goes_on: asked before each launch; around: entered while something runs, with its title; tell: told each
     step. Raises RecordError, LaunchError: an end of the row cannot be measured, or no image could be.
@@ -95,16 +95,16 @@ def run_bisect(
 
     def told(step: Step) -> None:
         steps.append(step)
-        writer.set_verdicts(_verdicts(cells, metric, steps))
+        writer.set_verdicts(_verdicts(cases, metric, steps))
         tell(step)
 
     with Live(writer.folder / "logs") as live:
-        runner = _Runner(cells, writer, live, metric, goes_on, around)
+        runner = _Runner(cases, writer, live, metric, goes_on, around)
         try:
-            found = bisect(tuple(cells), runner.run, metric=metric, blocks=blocks, tell=told)
+            found = bisect(tuple(cases), runner.run, metric=metric, blocks=blocks, tell=told)
         except Unmeasured as error:
-            raise LaunchError(error.why, server=cells[error.image].server.name) from error
-    writer.set_verdicts(_verdicts(cells, metric, steps, found))
+            raise LaunchError(error.why, server=cases[error.image].server.name) from error
+    writer.set_verdicts(_verdicts(cases, metric, steps, found))
     if found.stopped:
         writer.add_not_checked(
             f"the images between {found.last_fast} and {found.first_slow}: {found.stopped}"
@@ -116,14 +116,14 @@ def run_bisect(
 class _Runner:
     def __init__(
         self,
-        cells: Mapping[str, Cell],
+        cases: Mapping[str, Case],
         writer: RunWriter,
         live: Live,
         metric: str,
         goes_on: Callable[[], bool],
         around: Callable[[str], AbstractContextManager[Watch]],
     ) -> None:
-        self.cells, self.writer, self.live, self.metric = cells, writer, live, metric
+        self.cases, self.writer, self.live, self.metric = cases, writer, live, metric
         self.goes_on, self.around = goes_on, around
         self.launches: Counter[str] = Counter()
 
@@ -144,27 +144,27 @@ class _Runner:
         if not self.goes_on():
             raise OutOfTime
         self.launches[image] += 1
-        launch, cell = self.launches[image], self.cells[image]
+        launch, case = self.launches[image], self.cases[image]
         try:
             with self.around(f"{image} · starting"):
-                server = self.live.start(cell.server, launch)
+                server = self.live.start(case.server, launch)
         except NOT_A_FINDING:
             raise
         except LaunchError as error:
             cause = error.root_cause if isinstance(error, ServerExited) else ""
             raise Unmeasured(image, f"does not start: {cause or error}") from error
         with self.around(f"{image} · launch {launch}") as watch:
-            found = measure_cell(server, cell, launch=launch, watch=watch)
+            found = measure_case(server, case, launch=launch, watch=watch)
         self.live.stop()
         self.writer.add_measurement(found)
         return found
 
 
 def _verdicts(
-    cells: Mapping[str, Cell], metric: str, steps: Sequence[Step], found: Bisection | None = None
+    cases: Mapping[str, Case], metric: str, steps: Sequence[Step], found: Bisection | None = None
 ) -> tuple[Verdict, ...]:
     """The steps as verdicts; that of the first slow image says that it is the first."""
-    verdicts = {one.image: _verdict(cells[one.image], metric, one) for one in steps}
+    verdicts = {one.image: _verdict(cases[one.image], metric, one) for one in steps}
     if found is not None and found.outcome != "not_reproduced":
         last = verdicts[found.first_slow]
         first = "the first slow image" if found.outcome == "found" else "the first image known to be slow"
@@ -173,14 +173,14 @@ def _verdicts(
     return tuple(verdicts.values())
 
 
-def _verdict(cell: Cell, metric: str, step: Step) -> Verdict:
+def _verdict(case: Case, metric: str, step: Step) -> Verdict:
     """A step as reports show it: the image against the good one."""
     known = step.low is not None and step.high is not None and step.low > 0 and step.high < float("inf")
     reason = step.why or f"{step.finding}, beside the good image in {step.launches} launches"
     return Verdict(
         kind="gate",
-        server=cell.server.name,
-        workload=cell.workload.name,
+        server=case.server.name,
+        workload=case.workload.name,
         metric=metric,
         outcome=_OUTCOME[step.finding],
         ratio=step.ratio,

@@ -12,7 +12,8 @@ from typing import Literal
 
 import msgspec
 
-from tokgate.judge.plan import MOST_LAUNCHES, Driven, Expected, Plan, fewest_s, plan
+from tokgate.judge.cell import CaseKey
+from tokgate.judge.plan import MOST_LAUNCHES, Expected, LaunchPlan, fewest_s, plan
 from tokgate.judge.sequential import FIRST_LOOK
 from tokgate.store.runs import Launches, Spending
 
@@ -25,7 +26,7 @@ MOST_BLOCKS = 10
 class Room(msgspec.Struct, frozen=True, kw_only=True):
     """What a budget holds: the plan of the servers that fit, None if none does, and those that do not."""
 
-    plan: Plan | None
+    plan: LaunchPlan | None
     left_out: tuple[str, ...]
 
     def launches(self, server: str) -> dict[str, int] | None:
@@ -66,8 +67,8 @@ class Budget:
         self.cells, self.blocks_s = list(cells), dict(blocks_s)
         self._clock, self._began = clock, clock()
         self._planned: dict[str, dict[str, int]] = {}
-        self._first: dict[Driven, tuple[float, float]] = {}
-        self._out: set[Driven] = set()
+        self._first: dict[CaseKey, tuple[float, float]] = {}
+        self._out: set[CaseKey] = set()
         # The gate and the experiments share by what their least would take.
         gate, experiments = fewest_s(self.cells), LEAST_BLOCKS * self._blocks_s()
         self.gate_s = seconds * gate / (gate + experiments) if gate else 0.0
@@ -88,9 +89,9 @@ class Budget:
         tells = launch == 1 and server not in self.timed
         return 0 if tells else 1, order.index(server), launch
 
-    def most(self, driven: Driven) -> int:
+    def most(self, case: CaseKey) -> int:
         """Launches that a workload may come to, with all that others can leave it, and a fresh one."""
-        server, workload = driven
+        server, workload = case
         if server not in self.timed:
             return MOST_LAUNCHES + 1
         mine = [cell for cell in self.cells if cell.server == server]
@@ -105,43 +106,47 @@ class Budget:
         waiting = [cell for cell in self.cells if cell.server not in self._planned]
         waiting.sort(key=lambda cell: cell.server != server)
         names = {cell.server for cell in waiting}
-        sunk = sum(pass_s for (name, _), (_, pass_s) in self._first.items() if name in names)
-        sunk += sum({name: start for (name, _), (start, _) in self._first.items() if name in names}.values())
+        sunk = sum(pass_s for case, (_, pass_s) in self._first.items() if case.server in names)
+        sunk += sum(
+            {case.server: start for case, (start, _) in self._first.items() if case.server in names}.values()
+        )
         launches = divide(waiting, self.gate_s - self.spent_s + sunk, family=self.family).launches(server)
         # Where not even the fewest fit, it is the clock that ends them.
         return launches or {cell.workload: FIRST_LOOK for cell in waiting if cell.server == server}
 
-    def why_not(self, driven: Driven, launch: int, *, live: bool, fresh: bool) -> str | None:
+    def why_not(self, case: CaseKey, launch: int, *, live: bool, fresh: bool) -> str | None:
         """Why this launch of a workload must not be measured; None when it may be.
 
         live: whether the server is up in this launch. fresh: whether it awaits one to confirm a regression,
         which may use what the whole budget has left.
         """
-        server, workload = driven
+        server, workload = case
         if launch > 1 or server in self.timed:
             planned = self._planned.setdefault(server, self.planned(server))[workload]
             if launch > planned + fresh:
                 return f"the plan holds {planned} launches of {server} × {workload}"
-        if self.spent_s + self._takes(driven, live=live) > (self.seconds if fresh else self.gate_s):
-            self._out.add(driven)
+        if self.spent_s + self._takes(case, live=live) > (self.seconds if fresh else self.gate_s):
+            self._out.add(case)
             return f"the budget has no room for launch {launch} of {server} × {workload}"
         return None
 
-    def _takes(self, driven: Driven, *, live: bool) -> float:
+    def _takes(self, case: CaseKey, *, live: bool) -> float:
         """Seconds of a pass, and of the start before it; 0 where nothing is known of them."""
-        mine = [cell for cell in self.cells if cell.server == driven[0]]
-        seen = driven[0] in self.timed or driven in self._first
+        mine = [cell for cell in self.cells if cell.server == case.server]
+        seen = case.server in self.timed or case in self._first
         start_s = 0.0 if live or not seen else max(cell.startup_s for cell in mine)
-        return start_s + (next(cell.pass_s for cell in mine if cell.workload == driven[1]) if seen else 0.0)
+        return start_s + (
+            next(cell.pass_s for cell in mine if cell.workload == case.workload) if seen else 0.0
+        )
 
-    def learn(self, driven: Driven, *, startup_s: float, pass_s: float) -> None:
+    def learn(self, case: CaseKey, *, startup_s: float, pass_s: float) -> None:
         """What the first launch took, in seconds above zero, of a server of which nothing was known."""
-        if driven[0] in self.timed or driven in self._first:
+        if case.server in self.timed or case in self._first:
             return
-        self._first[driven] = startup_s, pass_s
+        self._first[case] = startup_s, pass_s
         for at, cell in enumerate(self.cells):
-            if cell.server == driven[0]:
-                pass_of_it = pass_s if cell.workload == driven[1] else cell.pass_s
+            if cell.server == case.server:
+                pass_of_it = pass_s if cell.workload == case.workload else cell.pass_s
                 self.cells[at] = msgspec.structs.replace(cell, startup_s=startup_s, pass_s=pass_of_it)
 
     def experiment(self, name: str, *, block: int) -> Callable[[int], bool]:
@@ -167,24 +172,24 @@ class Budget:
         """A block of each hypothesis still to come."""
         return sum(ASSUMED_BLOCK_S if one is None else one for one in self.blocks_s.values())
 
-    def spending(self, used: Mapping[Driven, int], decided: frozenset[Driven]) -> Spending:
+    def spending(self, used: Mapping[CaseKey, int], decided: frozenset[CaseKey]) -> Spending:
         """For the record. used: launches measured; decided: workloads whose metrics all are."""
 
-        def launches(driven: Driven) -> Launches:
-            plan = self._planned.get(driven[0]) or self.room.launches(driven[0]) or {}
-            planned, count = plan.get(driven[1], 0), used.get(driven, 0)
+        def launches(case: CaseKey) -> Launches:
+            plan = self._planned.get(case.server) or self.room.launches(case.server) or {}
+            planned, count = plan.get(case.workload, 0), used.get(case, 0)
             stopped: Literal["decided", "planned", "budget"] | None = None
             if planned and count >= planned:
                 stopped = "planned"
-            elif driven in self._out:  # what the end left open is decided by then, too
+            elif case in self._out:  # what the end left open is decided by then, too
                 stopped = "budget"
-            elif driven in decided:
+            elif case in decided:
                 stopped = "decided"
             return Launches(
-                server=driven[0], workload=driven[1], planned=planned, used=count, stopped=stopped
+                server=case.server, workload=case.workload, planned=planned, used=count, stopped=stopped
             )
 
-        known = dict.fromkeys((cell.server, cell.workload) for cell in self.cells)
+        known = dict.fromkeys(cell.case for cell in self.cells)
         return Spending(
-            budget_s=self.seconds, spent_s=self.spent_s, launches=tuple(launches(one) for one in known)
+            budget_s=self.seconds, spent_s=self.spent_s, launches=tuple(launches(case) for case in known)
         )

@@ -9,26 +9,26 @@ from tokgate.drive.load import drive
 from tokgate.launch.server import Server
 from tokgate.measure.canary import check
 from tokgate.measure.measurement import Answers, Canary, Problem
-from tokgate.suite.plan import Cell
+from tokgate.suite.plan import Case
 
 TOKENS = 32
 """Asked of each answer at most: enough to see garbage, some seconds on a slow machine."""
 
 _latest: list[tuple[Server, Answers]] = []
-"""The answers of the one live server: all cells of a launch share them."""
+"""The answers of the one live server: all cases of a launch share them."""
 
 
 def check_output(
-    server: Server, cell: Cell, stored: Answers | None
+    server: Server, case: Case, stored: Answers | None
 ) -> tuple[Canary | None, tuple[Problem, ...]]:
     """What the model answers on this launch, and what is wrong with it; None where nothing is to be asked."""
-    if cell.canary is None:
+    if case.canary is None:
         return None, ()
     answers = next((answers for known, answers in _latest if known is server), None)
     if answers is None:
-        answers = _ask(server, cell.canary)
+        answers = _ask(server, case.canary)
         _latest[:] = [(server, answers)]
-    return check(cell.canary, answers, stored, sensible=not cell.server.model.random_weights)
+    return check(case.canary, answers, stored, sensible=not case.server.model.random_weights)
 
 
 def _ask(server: Server, prompts: PromptSet) -> Answers:

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from tokgate.judge.cell import Reference
-from tokgate.judge.looks import Key
+from tokgate.judge.cell import CellKey, Reference
 from tokgate.judge.plan import Expected
 from tokgate.judge.stats import scatter
 from tokgate.store.history import Cost
 from tokgate.suite.past import Past
-from tokgate.suite.plan import Cell, Experiment, Plan
+from tokgate.suite.plan import Case, Experiment, RunPlan
 from tokgate.suite.reference import References
 
 ASSUMED_S = 30.0
@@ -34,8 +33,8 @@ class Estimates(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def estimate(
-    plan: Plan,
-    keys: Iterable[Key],
+    plan: RunPlan,
+    keys: Iterable[CellKey],
     experiments: Iterable[Experiment],
     *,
     past: Past,
@@ -44,15 +43,15 @@ def estimate(
     """keys: the cells to come; experiments: those that will be tested. Raises SpecError."""
     keys = tuple(keys)
     costs = past.costs
-    timed = {key[0] for key in keys} - {key[0] for key in keys if not _known(costs.get(key[:2]))}
+    timed = {key.server for key in keys} - {key.server for key in keys if not _known(costs.get(key.case))}
     return Estimates(
-        cells=tuple(_expected(plan.cell(*key[:2]), key, past, references) for key in keys),
+        cells=tuple(_expected(plan.case(*key.case), key, past, references) for key in keys),
         timed=frozenset(timed),
         blocks_s={one.hypothesis.name: _block_s(one, past) for one in experiments},
     )
 
 
-def _expected(cell: Cell, key: Key, past: Past, references: References) -> Expected:
+def _expected(cell: Case, key: CellKey, past: Past, references: References) -> Expected:
     server, workload, metric = key
     reference, _ = references.of(key)
     startup_s, pass_s = _times(past.costs.get((server, workload)))
@@ -71,7 +70,7 @@ def _expected(cell: Cell, key: Key, past: Past, references: References) -> Expec
     )
 
 
-def _cv(key: Key, past: Past, reference: Reference | None) -> float | None:
+def _cv(key: CellKey, past: Past, reference: Reference | None) -> float | None:
     if reference is not None and reference.kind == "nights":
         return scatter([reference.values])
     launches: list[Sequence[float]] = [point.launches for point in past.points(key)]

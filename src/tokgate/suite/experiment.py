@@ -36,9 +36,9 @@ from tokgate.launch.start import start
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.roofline import roofline, use
 from tokgate.store.runs import RunWriter
-from tokgate.suite.cell import Watch, measure_cell
+from tokgate.suite.case import Watch, measure_case
 from tokgate.suite.manipulation import differences, undeclared
-from tokgate.suite.plan import Cell, Experiment
+from tokgate.suite.plan import Case, Experiment
 
 T = TypeVar("T")
 Arm = Literal["a", "b"]
@@ -144,13 +144,13 @@ class _Run:
 
     def reach(self) -> Verdict:
         """What the chip allows arm A, without a launch."""
-        cell = self.experiment.a
-        model = cell.server.model
+        case = self.experiment.a
+        model = case.server.model
         roof = roofline(
-            cell.hardware,
+            case.hardware,
             bytes_per_token=model.bytes_read(context=0),
             parameters_per_token=model.parameters_per_token,
-            streams=cell.workload.concurrency,
+            streams=case.workload.concurrency,
         )
         used = use(roof, self.metric, 1.0)
         if used is None or used.possible is None:
@@ -177,7 +177,7 @@ class _Run:
                 self._check(arm, server, self.other)
                 self.other = None
             with self.around(f"{self.hypothesis.name}/{arm} · launch {launch}") as watch:
-                found = measure_cell(server, self._cell(arm), launch=launch, watch=watch)
+                found = measure_case(server, self._case(arm), launch=launch, watch=watch)
         name = f"{self.hypothesis.name}/{arm}"
         self.writer.add_measurement(msgspec.structs.replace(found, server=name))
         if not found.valid or self.metric not in found.gated:
@@ -185,14 +185,14 @@ class _Run:
             self._invalid(f"launch {launch} of arm {arm.upper()} is not valid: {why}")
         return found
 
-    def _cell(self, arm: Arm) -> Cell:
-        cell = self.experiment.a if arm == "a" else self.experiment.b
-        assert cell is not None
-        return cell
+    def _case(self, arm: Arm) -> Case:
+        case = self.experiment.a if arm == "a" else self.experiment.b
+        assert case is not None
+        return case
 
     @contextmanager
     def _launched(self, arm: Arm) -> Iterator[Server]:
-        spec = self._cell(arm).server
+        spec = self._case(arm).server
         with ExitStack() as stack:
             try:
                 with self.around(f"{self.hypothesis.name}/{arm} · starting"):

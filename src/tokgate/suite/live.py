@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 from tokgate._exceptions import LaunchError
 from tokgate.config.server import ServerSpec
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
 
-Launch = tuple[str, int]
-"""A server's name and the number of its launch, from 1."""
+
+class LaunchKey(NamedTuple):
+    """Names one launch of a server, numbered from 1."""
+
+    server: str
+    launch: int
 
 
 class Live:
@@ -20,8 +25,8 @@ class Live:
     def __init__(self, log_dir: Path) -> None:
         self._log_dir = log_dir
         self._stack = ExitStack()
-        self._failed: dict[Launch, LaunchError] = {}
-        self.launch: Launch | None = None
+        self._failed: dict[LaunchKey, LaunchError] = {}
+        self.launch: LaunchKey | None = None
         self.server: Server | None = None
 
     def __enter__(self) -> Live:
@@ -32,7 +37,7 @@ class Live:
 
     def start(self, spec: ServerSpec, launch: int) -> Server:
         """This launch of a server; whatever else is alive ends first. Raises LaunchError, the same each time."""
-        wanted = (spec.name, launch)
+        wanted = LaunchKey(spec.name, launch)
         if self.server is not None and self.launch == wanted:
             return self.server
         if wanted in self._failed:

@@ -16,7 +16,7 @@ from tokgate.suite.plan import AUTO, plan_run
 def needs_of(catalogue: Catalogue, profile: str) -> tuple[str, Needs]:
     """(the profile's name and why it was chosen, what it needs). Raises SpecError."""
     plan = plan_run(catalogue, profile=profile)
-    specs = list({cell.server.name: cell.server for cell in plan.cells}.values())
+    specs = list({case.server.name: case.server for case in plan.cases}.values())
     containers = [spec.launch for spec in specs if isinstance(spec.launch, DockerLaunch)]
     embedded = [spec.launch for spec in specs if isinstance(spec.launch, EmbeddedLaunch)]
     packages = [how.gguf.removeprefix("package:").split("/")[0] for how in embedded if ":" in how.gguf]
@@ -38,8 +38,8 @@ def needs_of(catalogue: Catalogue, profile: str) -> tuple[str, Needs]:
 def weights_of_profile(catalogue: Catalogue, profile: str) -> list[Weights]:
     """What the servers of a profile, and of its hypotheses, load from this machine's disk, each once. Raises SpecError."""
     plan = plan_run(catalogue, profile=profile)
-    arms = [cell for one in plan.experiments for cell in (one.a, one.b) if cell is not None]
-    found = [weights_of(cell.server) for cell in (*plan.cells, *arms)]
+    arms = [case for one in plan.experiments for case in (one.a, one.b) if case is not None]
+    found = [weights_of(case.server) for case in (*plan.cases, *arms)]
     return list(dict.fromkeys(one for one in found if one is not None))
 
 

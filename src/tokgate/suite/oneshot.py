@@ -11,8 +11,8 @@ from tokgate.config.workload import PromptSet, Workload
 from tokgate.launch.start import start
 from tokgate.measure.canary import read
 from tokgate.measure.measurement import Answers, Measurement
-from tokgate.suite.cell import Watch, measure_cell
-from tokgate.suite.plan import Cell, attached
+from tokgate.suite.case import Watch, measure_case
+from tokgate.suite.plan import Case, attached
 
 
 def measure_url(url: str, model: str, workload: Workload, prompts: PromptSet, *, watch: Watch) -> Measurement:
@@ -22,8 +22,8 @@ def measure_url(url: str, model: str, workload: Workload, prompts: PromptSet, *,
     """
     spec = attached(url, model)
     with tempfile.TemporaryDirectory() as logs, start(spec, log_dir=Path(logs)) as server:
-        cell = Cell(server=spec, workload=workload, prompts=prompts)
-        measured = measure_cell(server, cell, launch=1, watch=watch)
+        case = Case(server=spec, workload=workload, prompts=prompts)
+        measured = measure_case(server, case, launch=1, watch=watch)
     texts = {f"request {one.index}": one.text for one in measured.samples if one.error is None}
     if not texts:
         return measured

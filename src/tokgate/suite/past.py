@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
-from tokgate.judge.looks import Key
+from tokgate.judge.cell import CellKey
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import fingerprint_id
 from tokgate.store.history import Cost, Point, read_costs, read_history
@@ -33,12 +33,12 @@ class Past:
         series = read_history(self._out, fingerprint=self._box) if self._out.is_dir() else ()
         return {(one.server, one.workload, one.metric, one.conditions): one.points for one in series}
 
-    def points(self, key: Key, *, since: str = "") -> tuple[Point, ...]:
+    def points(self, key: CellKey, *, since: str = "") -> tuple[Point, ...]:
         """The last nights of a cell under today's conditions: whole, valid, and not regressed.
 
         since: an ISO date; nights before it do not count. Raises RecordError.
         """
-        conditions = digest(self._record.conditions[key[1]])
+        conditions = digest(self._record.conditions[key.workload])
         good = [
             point
             for point in self._points.get((*key, conditions), ())

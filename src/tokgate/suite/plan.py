@@ -1,4 +1,4 @@
-"""Plan: what one run covers on this machine, and what it therefore does not check."""
+"""RunPlan: what one run covers on this machine, and what it therefore does not check."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CANARY = "canary"
 """The prompt set that every launch answers."""
 
 
-class Cell(msgspec.Struct, frozen=True, kw_only=True):
+class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One server under one workload, with the prompts it is driven with.
 
     hardware: the chip of the profile, whose bandwidth no measurement may exceed; None when it names none.
@@ -49,14 +49,14 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """A hypothesis with its arms, each a cell of its own; b is None when it is about one server alone."""
+    """A hypothesis with its arms, each a case of its own; b is None when it is about one server alone."""
 
     hypothesis: Hypothesis
-    a: Cell
-    b: Cell | None = None
+    a: Case
+    b: Case | None = None
 
 
-class Plan(msgspec.Struct, frozen=True, kw_only=True):
+class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run covers.
 
     why: how the profile was chosen; experiments: its hypotheses, when the whole profile runs;
@@ -64,7 +64,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     profile: Profile
-    cells: tuple[Cell, ...]
+    cases: tuple[Case, ...]
     launches: int
     why: str
     experiments: tuple[Experiment, ...] = ()
@@ -74,21 +74,21 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def servers(self) -> tuple[str, ...]:
         """Server names in the order they are started."""
-        return tuple(dict.fromkeys(cell.server.name for cell in self.cells))
+        return tuple(dict.fromkeys(case.server.name for case in self.cases))
 
-    def cells_of(self, server: str) -> tuple[Cell, ...]:
-        """The cells one launch of `server` serves."""
-        return tuple(cell for cell in self.cells if cell.server.name == server)
+    def cases_of(self, server: str) -> tuple[Case, ...]:
+        """The cases one launch of `server` serves."""
+        return tuple(case for case in self.cases if case.server.name == server)
 
-    def cell(self, server: str, workload: str) -> Cell:
-        """The cell of these names; KeyError when the plan has none."""
-        for cell in self.cells_of(server):
-            if cell.workload.name == workload:
-                return cell
+    def case(self, server: str, workload: str) -> Case:
+        """The case of these names; KeyError when the plan has none."""
+        for case in self.cases_of(server):
+            if case.workload.name == workload:
+                return case
         raise KeyError((server, workload))
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
+class AttachTarget(msgspec.Struct, frozen=True, kw_only=True):
     """A server somebody else started: its URL, and the model to ask for."""
 
     url: str
@@ -100,9 +100,9 @@ def plan_run(
     *,
     profile: str = AUTO,
     servers: Sequence[str] = (),
-    attach: Target | None = None,
+    attach: AttachTarget | None = None,
     launches: int | None = None,
-) -> Plan:
+) -> RunPlan:
     """What to run: a profile, narrowed to `servers`, or its workloads on an attached server.
 
     profile: a name, the path of a YAML file, or `auto`. Raises SpecError, UsageError.
@@ -113,12 +113,12 @@ def plan_run(
             raise UsageError(
                 "--tokgate-url measures one server that is already up; leave out --tokgate-server"
             )
-        cells, why, unable = _attached_cells(catalogue, declared, attach), f"--tokgate-url {attach.url}", None
+        cases, why, unable = _attached_cases(catalogue, declared, attach), f"--tokgate-url {attach.url}", None
     else:
-        cells = _declared_cells(catalogue, declared, servers)
-    return Plan(
+        cases = _declared_cases(catalogue, declared, servers)
+    return RunPlan(
         profile=declared,
-        cells=cells,
+        cases=cases,
         launches=launches or declared.launches,
         why=why,
         experiments=() if attach or servers else _experiments(catalogue, declared),
@@ -166,11 +166,11 @@ def attached(url: str, model: str) -> ServerSpec:
     )
 
 
-def image_cells(catalogue: Catalogue, server: str, workload: str, images: Sequence[str]) -> dict[str, Cell]:
+def image_cases(catalogue: Catalogue, server: str, workload: str, images: Sequence[str]) -> dict[str, Case]:
     """By image, a declared server under a workload with that image instead of its own.
 
     It is named SERVER/IMAGE, without the way to the repository where that tells them apart; a name with a `/` is
-    no cell of a history or a baseline. Raises SpecError, also for an option that an
+    no case of a history or a baseline. Raises SpecError, also for an option that an
     image's version rejects; UsageError: the server is no container.
     """
     alone = Profile(name="bisect", description="one server's images")
@@ -178,16 +178,16 @@ def image_cells(catalogue: Catalogue, server: str, workload: str, images: Sequen
     names = short if len(set(short.values())) == len(short) else {image: image for image in images}
     if not isinstance(catalogue.server(server).launch, DockerLaunch):
         raise UsageError(f"server {server} is not a container (launch.kind: docker), so it has no image")
-    cells = {}
+    cases = {}
     for image, name in names.items():
         spec = catalogue.server(server, {"launch": {"image": image}})
         named = msgspec.structs.replace(spec, name=f"{server}/{name}")
-        cells[image] = _cell(catalogue, alone, named, workload)
-    return cells
+        cases[image] = _case(catalogue, alone, named, workload)
+    return cases
 
 
-def _declared_cells(catalogue: Catalogue, profile: Profile, wanted: Sequence[str]) -> tuple[Cell, ...]:
-    pairs = [pair for cells in profile.cells for pair in product(cells.servers, cells.workloads)]
+def _declared_cases(catalogue: Catalogue, profile: Profile, wanted: Sequence[str]) -> tuple[Case, ...]:
+    pairs = [pair for cases in profile.cells for pair in product(cases.servers, cases.workloads)]
     known = dict.fromkeys(server for server, _ in pairs)
     for name in wanted:
         if name not in known:
@@ -195,37 +195,37 @@ def _declared_cells(catalogue: Catalogue, profile: Profile, wanted: Sequence[str
                 f"--tokgate-server {name}: not in profile {profile.name}; {nearest(name, known)}"
             )
     return tuple(
-        _cell(catalogue, profile, catalogue.server(server), workload)
+        _case(catalogue, profile, catalogue.server(server), workload)
         for server, workload in dict.fromkeys(pairs)
         if not wanted or server in wanted
     )
 
 
-def _attached_cells(catalogue: Catalogue, profile: Profile, target: Target) -> tuple[Cell, ...]:
+def _attached_cases(catalogue: Catalogue, profile: Profile, target: AttachTarget) -> tuple[Case, ...]:
     server = attached(target.url, target.model)
-    workloads = dict.fromkeys(name for cells in profile.cells for name in cells.workloads)
-    return tuple(_cell(catalogue, profile, server, workload) for workload in workloads)
+    workloads = dict.fromkeys(name for cases in profile.cells for name in cases.workloads)
+    return tuple(_case(catalogue, profile, server, workload) for workload in workloads)
 
 
 def _experiments(catalogue: Catalogue, profile: Profile) -> tuple[Experiment, ...]:
     found = [catalogue.hypothesis(name) for name in profile.hypotheses]
 
-    def cell(arm: Arm, workload: str) -> Cell:
-        return _cell(catalogue, profile, catalogue.server(arm.server, arm.override), workload)
+    def case(arm: Arm, workload: str) -> Case:
+        return _case(catalogue, profile, catalogue.server(arm.server, arm.override), workload)
 
     return tuple(
         Experiment(
             hypothesis=one,
-            a=cell(one.a, one.workload),
-            b=None if one.b is None else cell(one.b, one.workload),
+            a=case(one.a, one.workload),
+            b=None if one.b is None else case(one.b, one.workload),
         )
         for one in found
     )
 
 
-def _cell(catalogue: Catalogue, profile: Profile, server: ServerSpec, workload: str) -> Cell:
+def _case(catalogue: Catalogue, profile: Profile, server: ServerSpec, workload: str) -> Case:
     declared = catalogue.workload(workload)
-    return Cell(
+    return Case(
         server=server,
         workload=declared,
         prompts=catalogue.prompts(declared.prompts),

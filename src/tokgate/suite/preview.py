@@ -7,21 +7,20 @@ from collections.abc import Iterator
 import msgspec
 
 from tokgate.config.units import time_text
-from tokgate.judge.looks import Key
-from tokgate.judge.plan import Driven, fixed
-from tokgate.judge.plan import Plan as LaunchPlan
+from tokgate.judge.cell import CaseKey, CellKey
+from tokgate.judge.plan import LaunchPlan, fixed
 from tokgate.suite.budget import Budget
 from tokgate.suite.estimate import ASSUMED_S, Estimates, estimate
 from tokgate.suite.past import Past
-from tokgate.suite.plan import Experiment, Plan
+from tokgate.suite.plan import Experiment, RunPlan
 from tokgate.suite.reference import References
 
 
 class Chosen(msgspec.Struct, frozen=True, kw_only=True):
     """What of a plan was selected: the verdicts it will give, what it measures besides, and the hypotheses."""
 
-    family: tuple[Key, ...] = ()
-    driven: tuple[Driven, ...] = ()
+    family: tuple[CellKey, ...] = ()
+    cases: tuple[CaseKey, ...] = ()
     experiments: tuple[Experiment, ...] = ()
 
 
@@ -29,21 +28,23 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
     """The launches, None when only hypotheses are tested, requests on each, and what else to know, in sentences."""
 
     plan: LaunchPlan | None
-    requests: dict[Driven, int]
+    requests: dict[CaseKey, int]
     notes: tuple[str, ...]
 
 
-def estimate_chosen(plan: Plan, chosen: Chosen, *, past: Past, references: References) -> Estimates:
+def estimate_chosen(plan: RunPlan, chosen: Chosen, *, past: Past, references: References) -> Estimates:
     """What is expected of all that will be measured; what gets no verdict, by its first metric."""
-    judged = {key[:2] for key in chosen.family}
-    unjudged = [(*one, plan.cell(*one).workload.gated[0]) for one in chosen.driven if one not in judged]
+    judged = {key.case for key in chosen.family}
+    unjudged = [
+        CellKey(*case, plan.case(*case).workload.gated[0]) for case in chosen.cases if case not in judged
+    ]
     order = {name: at for at, name in enumerate(plan.servers)}
-    keys = sorted([*chosen.family, *unjudged], key=lambda key: order[key[0]])
+    keys = sorted([*chosen.family, *unjudged], key=lambda key: order[key.server])
     return estimate(plan, keys, chosen.experiments, past=past, references=references)
 
 
 def preview(
-    plan: Plan, chosen: Chosen, estimates: Estimates, budget: Budget | None, *, blocks: int
+    plan: RunPlan, chosen: Chosen, estimates: Estimates, budget: Budget | None, *, blocks: int
 ) -> Preview:
     """blocks: of each hypothesis, where no budget decides it."""
     launches = None
@@ -51,10 +52,10 @@ def preview(
         launches = budget.room.plan
     elif estimates.cells:
         launches = fixed(estimates.cells, plan.launches, family=len(chosen.family))
-    driven = dict.fromkeys((cell.server, cell.workload) for cell in estimates.cells)
+    cases = dict.fromkeys(cell.case for cell in estimates.cells)
     return Preview(
         plan=launches,
-        requests={one: plan.cell(*one).workload.requests for one in driven},
+        requests={case: plan.case(*case).workload.requests for case in cases},
         notes=tuple(_notes(launches, estimates, budget, blocks)),
     )
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from tokgate import __version__
 from tokgate.machine.fingerprint import fingerprint_id, read_fingerprint
 from tokgate.store.runs import RunRecord, RunWriter, conditions_of, dated_ahead, now
-from tokgate.suite.plan import Plan
+from tokgate.suite.plan import RunPlan
 
 
-def open_run(plan: Plan, folder: Path, *, command: Sequence[str]) -> RunWriter:
+def open_run(plan: RunPlan, folder: Path, *, command: Sequence[str]) -> RunWriter:
     """Write the first record of a run into its folder. Raises RecordError."""
     writer = RunWriter(folder, first_record(plan, run_id=folder.name, command=command))
     if (later := dated_ahead(folder.parent)) is not None:
@@ -21,7 +21,7 @@ def open_run(plan: Plan, folder: Path, *, command: Sequence[str]) -> RunWriter:
     return writer
 
 
-def first_record(plan: Plan, *, run_id: str, command: Sequence[str]) -> RunRecord:
+def first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> RunRecord:
     """What is known before anything is measured."""
     fingerprint = read_fingerprint()
     return RunRecord(
@@ -33,7 +33,7 @@ def first_record(plan: Plan, *, run_id: str, command: Sequence[str]) -> RunRecor
         baselines=plan.profile.hardware or f"local/{fingerprint_id(fingerprint)}",
         fingerprint=fingerprint,
         conditions={
-            cell.workload.name: conditions_of(cell.workload, cell.prompts.sha256) for cell in plan.cells
+            case.workload.name: conditions_of(case.workload, case.prompts.sha256) for case in plan.cases
         },
         hypotheses=tuple(one.hypothesis for one in plan.experiments),
         conclusions=plan.profile.conclusions,

@@ -8,8 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tokgate.config.metric import Metric
-from tokgate.judge.cell import Reference
-from tokgate.judge.looks import Key
+from tokgate.judge.cell import CellKey, Reference
 from tokgate.measure.measurement import Answers
 from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
 from tokgate.store.runs import RunRecord
@@ -23,7 +22,7 @@ class References:
         self._record, self._past = record, past
         self._baseline = cache(lambda server: read_baseline(folder / f"{server}.yaml"))
 
-    def of(self, key: Key) -> tuple[Reference | None, str]:
+    def of(self, key: CellKey) -> tuple[Reference | None, str]:
         """What this cell is compared with, or None and why there is nothing. Raises SpecError, RecordError."""
         server, workload, metric = key
         baseline: Baseline | None = self._baseline(server)
@@ -47,7 +46,7 @@ class References:
         baseline: Baseline | None = self._baseline(server)
         return None if baseline is None else baseline.canary
 
-    def _nights(self, key: Key, baseline: Baseline | None) -> tuple[Reference | None, str]:
+    def _nights(self, key: CellKey, baseline: Baseline | None) -> tuple[Reference | None, str]:
         points = self._past.points(key, since=str(baseline.date) if baseline else "")
         if len(points) >= NIGHTS[0]:
             label = f"the last {len(points)} nights, {points[0].started[:10]} to {points[-1].started[:10]}"
@@ -56,7 +55,7 @@ class References:
         seen = f"{len(points)} of the {NIGHTS[0]} nights it takes"
         if baseline is not None:
             return None, f"it is compared with its nights since {baseline.date}, and there are {seen}"
-        accept = f"tokgate baseline accept {self._record.run_id} --server {key[0]}"
+        accept = f"tokgate baseline accept {self._record.run_id} --server {key.server}"
         return None, f"no baseline is stored; `{accept}` makes this run one (without: {seen} instead)"
 
 

@@ -8,19 +8,19 @@ from contextlib import AbstractContextManager, suppress
 from itertools import product
 
 from tokgate._exceptions import LaunchError, NotChecked, UsageError
-from tokgate.judge.looks import Key
-from tokgate.judge.plan import MOST_LAUNCHES, Driven
+from tokgate.judge.cell import CaseKey, CellKey
+from tokgate.judge.plan import MOST_LAUNCHES
 from tokgate.judge.verdict import Verdict
 from tokgate.judge.wording import times
 from tokgate.launch.server import Server
 from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunWriter
 from tokgate.suite.budget import MOST_BLOCKS, Budget
-from tokgate.suite.cell import Watch, measure_cell
+from tokgate.suite.case import Watch, measure_case
 from tokgate.suite.estimate import INSTANT_S
 from tokgate.suite.experiment import LAUNCHES_ALONE, run_experiment
 from tokgate.suite.live import Live
-from tokgate.suite.plan import Experiment, Plan
+from tokgate.suite.plan import Experiment, RunPlan
 from tokgate.suite.verdicts import Verdicts
 
 _SPENT = "the budget was spent"
@@ -37,7 +37,7 @@ class Session:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: RunPlan,
         writer: RunWriter,
         verdicts: Verdicts,
         budget: Budget | None,
@@ -63,10 +63,10 @@ class Session:
             return self._live.server
         with self._around(f"{name} · launch {launch} · starting"):
             try:
-                return self._live.start(self.plan.cells_of(name)[0].server, launch)
+                return self._live.start(self.plan.cases_of(name)[0].server, launch)
             except LaunchError as error:
                 self._verdicts.add_failure(name, launch, str(error))
-                self._look(*[(name, cell.workload.name) for cell in self.plan.cells_of(name)])
+                self._look(*[CaseKey(name, case.workload.name) for case in self.plan.cases_of(name)])
                 raise
 
     def stop_server(self) -> None:
@@ -78,41 +78,41 @@ class Session:
         if self._live.launch is None or server is not self._live.server:
             raise UsageError(f"server {server.spec.name} has ended; another was launched since")
         name, launch = self._live.launch
-        return self.measured((name, workload), launch)
+        return self.measured(CaseKey(name, workload), launch)
 
-    def measured(self, driven: Driven, launch: int) -> Measurement:
+    def measured(self, case: CaseKey, launch: int) -> Measurement:
         """One cell on one launch: measured before, or now, and on disk at once. Raises LaunchError, RecordError."""
-        if known := self._verdicts.measured(driven, launch):
+        if known := self._verdicts.measured(case, launch):
             return known
-        live = self.launched(driven[0], launch)
+        live = self.launched(case.server, launch)
         began = time.monotonic()
-        with self._around(f"{driven[0]} · launch {launch}{self._of()} · {driven[1]}") as watch:
-            measured = measure_cell(
+        with self._around(f"{case.server} · launch {launch}{self._of()} · {case.workload}") as watch:
+            measured = measure_case(
                 live,
-                self.plan.cell(*driven),
+                self.plan.case(*case),
                 launch=launch,
                 watch=watch,
-                stored=self._verdicts.answers(driven[0]),
+                stored=self._verdicts.answers(case.server),
             )
         self._verdicts.add(measured)
         self.writer.add_measurement(measured)
         if self.budget is not None:
             startup_s = max(live.facts.startup_s or 0.0, INSTANT_S)
-            self.budget.learn(driven, startup_s=startup_s, pass_s=time.monotonic() - began)
-            self._look(driven)
+            self.budget.learn(case, startup_s=startup_s, pass_s=time.monotonic() - began)
+            self._look(case)
         return measured
 
-    def why_not(self, driven: Driven, launch: int) -> str | None:
+    def why_not(self, case: CaseKey, launch: int) -> str | None:
         """Why the budget does without this launch of a workload; None where it is measured."""
-        if self.budget is None or self._verdicts.measured(driven, launch):
+        if self.budget is None or self._verdicts.measured(case, launch):
             return None
-        if self._verdicts.is_decided(driven):
-            used = times(self._verdicts.used[driven], "launch")
-            return f"{driven[0]} × {driven[1]} was decided after {used}"
-        live = self._live.launch == (driven[0], launch)
-        return self.budget.why_not(driven, launch, live=live, fresh=driven in self._verdicts.awaiting)
+        if self._verdicts.is_decided(case):
+            used = times(self._verdicts.used[case], "launch")
+            return f"{case.server} × {case.workload} was decided after {used}"
+        live = self._live.launch == (case.server, launch)
+        return self.budget.why_not(case, launch, live=live, fresh=case in self._verdicts.awaiting)
 
-    def verdict(self, key: Key) -> Verdict:
+    def verdict(self, key: CellKey) -> Verdict:
         """The verdict of one metric of one cell, judged with its whole family, measured now if need be.
 
         Raises NotChecked: the budget had no room for a launch of it.
@@ -157,8 +157,8 @@ class Session:
 
     def _complete(self) -> None:
         """Measure what of the family is missing, each launch serving all of its server's; then decide."""
-        driven = self._verdicts.driven
-        servers = dict.fromkeys(server for server, _ in driven)
+        cases = self._verdicts.cases
+        servers = dict.fromkeys(case.server for case in cases)
         if self.budget is None:
             launches = list(product(servers, range(1, self.plan.launches + 1)))
         else:
@@ -166,32 +166,32 @@ class Session:
             launches = list(product(servers, range(1, MOST_LAUNCHES + 2)))
             launches.sort(key=lambda at: budget.rank(*at))
         for server, launch in launches:
-            for one in driven:
-                if one[0] == server and self.why_not(one, launch) is None:
+            for case in cases:
+                if case.server == server and self.why_not(case, launch) is None:
                     with suppress(LaunchError):  # kept, and told by the verdict
-                        self.measured(one, launch)
+                        self.measured(case, launch)
         if self.budget is not None:
             self._verdicts.end(why=_SPENT)
             return
-        self._verdicts.look(driven)
+        self._verdicts.look(cases)
         fresh = self._verdicts.awaiting
-        for one in fresh:
+        for case in fresh:
             with suppress(LaunchError):
-                self.measured(one, self.plan.launches + 1)
+                self.measured(case, self.plan.launches + 1)
         self._verdicts.look(fresh)
 
-    def _look(self, *driven: Driven) -> None:
+    def _look(self, *cases: CaseKey) -> None:
         """With a budget, judge after each launch, so that what is decided stops."""
         if self.budget is not None:
-            judged = [one for one in driven if one in self._verdicts.driven]
-            planned = {one: self.budget.planned(one[0])[one[1]] for one in judged}
+            judged = [case for case in cases if case in self._verdicts.cases]
+            planned = {case: self.budget.planned(case.server)[case.workload] for case in judged}
             self._verdicts.look(judged, planned)
             self._record()
 
     def _record(self) -> None:
         spending = None
         if self.budget is not None:
-            decided = frozenset(one for one in self._verdicts.driven if self._verdicts.is_decided(one))
+            decided = frozenset(case for case in self._verdicts.cases if self._verdicts.is_decided(case))
             spending = self.budget.spending(self._verdicts.used, decided)
         self.writer.set_verdicts((*self._verdicts.told(), *self._experiments), spending)
 

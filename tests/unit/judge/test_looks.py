@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tokgate.judge.cell import Cell, Reference
-from tokgate.judge.looks import Looks, key_of
+from tokgate.judge.looks import Looks
 from tokgate.judge.verdict import Outcome
 
 BASELINE = (100.0, 100.4, 99.7, 100.1, 99.8, 100.3, 99.6, 100.2, 99.9, 100.0)
@@ -39,7 +39,7 @@ def looked(values: tuple[float, ...], **changes: Any) -> tuple[Looks, list[Outco
     for launches in range(1, len(values) + 1):
         one = cell(values[:launches], **changes)
         looks.look([one])
-        verdict = looks.decided.get(key_of(one))
+        verdict = looks.decided.get(one.key)
         said.append(verdict.outcome if verdict else None)
     return looks, said
 
@@ -101,8 +101,8 @@ def test_a_run_cut_off_decides_by_what_it_has() -> None:
     looks.look([early])
     assert looks.awaiting
     looks.end([clear, early], why="the budget was spent")
-    assert looks.decided[key_of(clear)].outcome is Outcome.PASS
-    verdict = looks.decided[key_of(early)]
+    assert looks.decided[clear.key].outcome is Outcome.PASS
+    verdict = looks.decided[early.key]
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.reason.endswith("no fresh launch could reproduce it: the budget was spent")
     assert not looks.awaiting
@@ -128,13 +128,13 @@ def test_families_cut_off_anywhere_keep_their_error(planned: int) -> None:
         looks = Looks(family=10)
         have = cells
         for launches in range(1, ends + 1):
-            going = [one for one in cells if key_of(one) not in looks.decided]
+            going = [one for one in cells if one.key not in looks.decided]
             have = [
                 msgspec.structs.replace(one, current=tuple(current[int(one.workload), :launches]))
                 for one in going
             ]
             looks.look(have)
-        looks.end([one for one in have if key_of(one) not in looks.decided], why="time")
+        looks.end([one for one in have if one.key not in looks.decided], why="time")
         assert len(looks.decided) == 10
         wrong += any(verdict.outcome is Outcome.REGRESSED for verdict in looks.decided.values())
     assert wrong <= 12  # P(more | 1 %) < 0.001

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokgate.judge.plan import CellPlan, Plan, ServerPlan
+from tokgate.judge.plan import CellPlan, LaunchPlan, ServerPlan
 from tokgate.report.plan import planned
 
 
@@ -10,7 +10,7 @@ def cell(workload: str, metric: str, launches: int, drop: float | None, unseen: 
     return CellPlan(server="s", workload=workload, metric=metric, launches=launches, drop=drop, unseen=unseen)
 
 
-PLAN = Plan(
+PLAN = LaunchPlan(
     servers=(ServerPlan(server="s", starts=7, launches={"chat": 3, "code": 7}, seconds=754.0),),
     cells=(
         cell("chat", "decode_tps", 3, 0.0123),

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tokgate.judge.cell import CaseKey
 from tokgate.judge.plan import MOST_LAUNCHES, Expected
 from tokgate.judge.sequential import FIRST_LOOK
 from tokgate.suite.budget import ASSUMED_BLOCK_S, Budget, divide
@@ -64,48 +65,50 @@ def test_servers_that_do_not_fit_are_left_out_from_the_end() -> None:
 
 def test_a_launch_that_would_end_late_is_not_begun(clock: Clock) -> None:
     made = budget(250.0, clock, expected("a"))
-    assert made.why_not(("a", "chat"), 1, live=False, fresh=False) is None
+    assert made.why_not(CaseKey("a", "chat"), 1, live=False, fresh=False) is None
     clock.now += 201.0  # 49 s left, a launch takes 50
-    why = made.why_not(("a", "chat"), 2, live=False, fresh=False)
+    why = made.why_not(CaseKey("a", "chat"), 2, live=False, fresh=False)
     assert why == "the budget has no room for launch 2 of a × chat"
-    assert made.why_not(("a", "chat"), 2, live=True, fresh=False) is None, "a pass on the live server fits"
+    assert made.why_not(CaseKey("a", "chat"), 2, live=True, fresh=False) is None, (
+        "a pass on the live server fits"
+    )
 
 
 def test_what_one_server_saves_the_next_can_use(clock: Clock) -> None:
     quiet, noisy = expected("quiet", cv=0.02), expected("noisy", cv=0.03)
     made = budget(900.0, clock, quiet, noisy)
     before = made.planned("noisy")["chat"]
-    assert made.why_not(("quiet", "chat"), 1, live=False, fresh=False) is None
+    assert made.why_not(CaseKey("quiet", "chat"), 1, live=False, fresh=False) is None
     clock.now += FIRST_LOOK * 50.0  # decided at its first look
     assert made.planned("noisy")["chat"] > before
 
 
 def test_a_plan_stays_once_its_server_has_started(clock: Clock) -> None:
     made = budget(2000.0, clock, expected("a", cv=0.03))
-    assert made.why_not(("a", "chat"), 1, live=False, fresh=False) is None
+    assert made.why_not(CaseKey("a", "chat"), 1, live=False, fresh=False) is None
     planned = made.planned("a")["chat"]
     clock.now += 1000.0
     assert made.planned("a")["chat"] == planned
-    why = made.why_not(("a", "chat"), planned + 1, live=False, fresh=False)
+    why = made.why_not(CaseKey("a", "chat"), planned + 1, live=False, fresh=False)
     assert why == f"the plan holds {planned} launches of a × chat"
-    assert made.why_not(("a", "chat"), planned + 1, live=False, fresh=True) is None
+    assert made.why_not(CaseKey("a", "chat"), planned + 1, live=False, fresh=True) is None
 
 
 def test_a_server_nothing_is_known_of_is_planned_with_what_its_first_launch_took(clock: Clock) -> None:
     cells = [expected("new", startup_s=30.0, pass_s=30.0, cv=None), expected("known")]
     made = budget(300.0, clock, *cells, unknown="new")
     assert sorted([("new", 1), ("new", 2), ("known", 1)], key=lambda at: made.rank(*at))[0] == ("new", 1)
-    assert made.most(("new", "chat")) == MOST_LAUNCHES + 1
-    assert made.why_not(("new", "chat"), 1, live=False, fresh=False) is None
+    assert made.most(CaseKey("new", "chat")) == MOST_LAUNCHES + 1
+    assert made.why_not(CaseKey("new", "chat"), 1, live=False, fresh=False) is None
     clock.now += 5.0
-    made.learn(("new", "chat"), startup_s=2.0, pass_s=3.0)
-    assert made.why_not(("new", "chat"), 2, live=False, fresh=False) is None
+    made.learn(CaseKey("new", "chat"), startup_s=2.0, pass_s=3.0)
+    assert made.why_not(CaseKey("new", "chat"), 2, live=False, fresh=False) is None
     assert made.planned("new")["chat"] > FIRST_LOOK, "at 5 s a launch there is room for more"
 
 
 def test_the_most_a_workload_can_come_to_is_what_others_at_their_least_leave_it(clock: Clock) -> None:
     made = budget(1000.0, clock, expected("a", cv=0.03), expected("b", cv=0.03))
-    most = made.most(("a", "chat"))
+    most = made.most(CaseKey("a", "chat"))
     assert made.planned("a")["chat"] + 1 < most
     assert most <= (1000.0 - FIRST_LOOK * 50) / 50 + 1
 
@@ -138,12 +141,13 @@ def test_the_record_says_why_each_workload_ended(clock: Clock) -> None:
     cells = [expected(name, cv=0.03) for name in ("a", "b", "c")]
     made = budget(900.0, clock, *cells)
     for name in ("a", "b"):
-        assert made.why_not((name, "chat"), 1, live=False, fresh=False) is None
+        assert made.why_not(CaseKey(name, "chat"), 1, live=False, fresh=False) is None
     clock.now += 900.0
-    assert made.why_not(("c", "chat"), 1, live=False, fresh=False) is not None
+    assert made.why_not(CaseKey("c", "chat"), 1, live=False, fresh=False) is not None
     planned = made.planned("b")["chat"]
     told = made.spending(
-        {("a", "chat"): 3, ("b", "chat"): planned}, frozenset((name, "chat") for name in "abc")
+        {CaseKey("a", "chat"): 3, CaseKey("b", "chat"): planned},
+        frozenset(CaseKey(name, "chat") for name in "abc"),
     )
     assert [(one.used, one.stopped) for one in told.launches] == [
         (3, "decided"),

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from tokgate.config.catalogue import Catalogue
-from tokgate.judge.cell import Reference
+from tokgate.judge.cell import CaseKey, CellKey, Reference
 from tokgate.store.history import Cost
 from tokgate.suite.budget import Budget
 from tokgate.suite.estimate import ASSUMED_S, INSTANT_S, Estimates
-from tokgate.suite.plan import Plan, plan_run
+from tokgate.suite.plan import RunPlan, plan_run
 from tokgate.suite.preview import Chosen, estimate_chosen, preview
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
@@ -21,10 +21,10 @@ SERVER = "embedded-smollm2"
 class Past:
     """Earlier runs, in the shape that estimates read."""
 
-    def __init__(self, costs: dict[tuple[str, str], Cost], *launches: tuple[float, ...]) -> None:
+    def __init__(self, costs: dict[CaseKey, Cost], *launches: tuple[float, ...]) -> None:
         self.costs, self._launches = costs, launches
 
-    def points(self, key: tuple[str, str, str], *, since: str = "") -> tuple[object, ...]:
+    def points(self, key: CellKey, *, since: str = "") -> tuple[object, ...]:
         return tuple(type("Point", (), {"launches": one})() for one in self._launches)
 
 
@@ -32,28 +32,30 @@ class References:
     def __init__(self, reference: Reference | None = None) -> None:
         self._reference = reference
 
-    def of(self, key: tuple[str, str, str]) -> tuple[Reference | None, str]:
+    def of(self, key: CellKey) -> tuple[Reference | None, str]:
         return self._reference, ""
 
 
 @pytest.fixture(scope="module")
-def plan() -> Plan:
+def plan() -> RunPlan:
     return plan_run(Catalogue(FIXTURES), profile="embedded", launches=4)
 
 
-def chosen(plan: Plan, *workloads: str) -> Chosen:
+def chosen(plan: RunPlan, *workloads: str) -> Chosen:
     return Chosen(
         family=tuple(
-            (SERVER, one, metric) for one in workloads for metric in plan.cell(SERVER, one).workload.gated
+            CellKey(SERVER, one, metric)
+            for one in workloads
+            for metric in plan.case(SERVER, one).workload.gated
         )
     )
 
 
-def estimated(plan: Plan, past: Past, references: References, *workloads: str) -> Estimates:
+def estimated(plan: RunPlan, past: Past, references: References, *workloads: str) -> Estimates:
     return estimate_chosen(plan, chosen(plan, *workloads), past=past, references=references)  # type: ignore[arg-type]
 
 
-def test_without_history_times_are_assumed_and_scatter_is_unknown(plan: Plan) -> None:
+def test_without_history_times_are_assumed_and_scatter_is_unknown(plan: RunPlan) -> None:
     made = estimated(plan, Past({}), References(), "chat-c1")
     assert made.timed == frozenset()
     assert {(one.startup_s, one.pass_s, one.cv, one.reference) for one in made.cells} == {
@@ -61,15 +63,15 @@ def test_without_history_times_are_assumed_and_scatter_is_unknown(plan: Plan) ->
     }
 
 
-def test_a_server_is_timed_when_all_its_workloads_are(plan: Plan) -> None:
-    costs = {(SERVER, "chat-c1"): Cost(startup_s=None, pass_s=7.0)}
+def test_a_server_is_timed_when_all_its_workloads_are(plan: RunPlan) -> None:
+    costs = {CaseKey(SERVER, "chat-c1"): Cost(startup_s=None, pass_s=7.0)}
     made = estimated(plan, Past(costs), References(), "chat-c1")
     assert made.timed == {SERVER}
     assert {(one.startup_s, one.pass_s) for one in made.cells} == {(INSTANT_S, 7.0)}
     assert estimated(plan, Past(costs), References(), "chat-c1", "code-c1").timed == frozenset()
 
 
-def test_scatter_is_that_within_runs_or_between_nights(plan: Plan) -> None:
+def test_scatter_is_that_within_runs_or_between_nights(plan: RunPlan) -> None:
     level, steady = (100.0, 102.0, 98.0), (200.0, 204.0, 196.0)
     within = estimated(plan, Past({}, level, steady), References(), "chat-c1").cells[0].cv
     assert within == pytest.approx(0.02, rel=0.02), "the step between the runs is none of it"
@@ -79,8 +81,8 @@ def test_scatter_is_that_within_runs_or_between_nights(plan: Plan) -> None:
     assert (between.reference, between.values) == ("nights", 12)
 
 
-def test_what_gets_no_verdict_is_planned_all_the_same(plan: Plan) -> None:
-    selected = Chosen(driven=((SERVER, "chat-c1"), (SERVER, "chat-c4")))
+def test_what_gets_no_verdict_is_planned_all_the_same(plan: RunPlan) -> None:
+    selected = Chosen(cases=(CaseKey(SERVER, "chat-c1"), CaseKey(SERVER, "chat-c4")))
     made = estimate_chosen(plan, selected, past=Past({}), references=References())  # type: ignore[arg-type]
     assert [(one.workload, one.metric) for one in made.cells] == [
         ("chat-c1", "decode_tps"),
@@ -88,19 +90,19 @@ def test_what_gets_no_verdict_is_planned_all_the_same(plan: Plan) -> None:
     ]
 
 
-def test_the_preview_of_a_run_without_a_budget_has_the_launches_of_the_profile(plan: Plan) -> None:
+def test_the_preview_of_a_run_without_a_budget_has_the_launches_of_the_profile(plan: RunPlan) -> None:
     made = estimated(plan, Past({}), References(), "chat-c1")
     shown = preview(plan, chosen(plan, "chat-c1"), made, None, blocks=2)
     assert shown.plan is not None
     assert shown.plan.servers[0].launches == {"chat-c1": 4}
-    assert shown.requests == {(SERVER, "chat-c1"): plan.cell(SERVER, "chat-c1").workload.requests}
+    assert shown.requests == {CaseKey(SERVER, "chat-c1"): plan.case(SERVER, "chat-c1").workload.requests}
     assert shown.notes == (
         "launches take about 4m",
         f"no earlier run tells how long {SERVER} takes: 30 s assumed for its start and for each workload",
     )
 
 
-def test_the_preview_tells_what_hypotheses_will_get(plan: Plan) -> None:
+def test_the_preview_tells_what_hypotheses_will_get(plan: RunPlan) -> None:
     blocks_s: dict[str, float | None] = {"one": 60.0, "two": None}
     made = Estimates(cells=(), timed=frozenset(), blocks_s=blocks_s)
     fixed = preview(plan, Chosen(), made, None, blocks=3)

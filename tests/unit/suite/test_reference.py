@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from tokgate.drive.sample import Sample
+from tokgate.judge.cell import CellKey
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.measure.measurement import Measurement, Problem
@@ -18,7 +19,7 @@ from tokgate.suite.past import Past
 from tokgate.suite.reference import References
 
 BOX = Fingerprint({"gpu": Fact("gfx1151", Weight.MUST_MATCH)})
-KEY = ("s", "chat", "decode_tps")
+KEY = CellKey("s", "chat", "decode_tps")
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""One cell on one launch: warm up, drive, measure, validate."""
+"""One case on one launch: warm up, drive, measure, validate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tokgate.measure.validity import client_problems, missing_metrics, sample_pr
 from tokgate.store.runs import now
 from tokgate.suite.calibrate import client_bias
 from tokgate.suite.canary import check_output
-from tokgate.suite.plan import Cell
+from tokgate.suite.plan import Case
 
 WARMUP_AGREEMENT = 0.05
 """Two warm-up passes agree when their output rates differ by less than this fraction."""
@@ -45,26 +45,26 @@ Watch = Callable[[str, Progress], None]
 """Told what runs now (`warm-up 1`, `timed`) and how far it is."""
 
 
-def measure_cell(
-    server: Server, cell: Cell, *, launch: int, watch: Watch, stored: Answers | None = None
+def measure_case(
+    server: Server, case: Case, *, launch: int, watch: Watch, stored: Answers | None = None
 ) -> Measurement:
-    """Measure `cell` on a live server; launch numbers the replicate from 1.
+    """Measure `case` on a live server; launch numbers the replicate from 1.
 
     stored: what this server's baseline says its model answers.
     What goes wrong with requests, server, host or client makes the measurement invalid; it is not raised.
     A pass that other programs disturbed is made once more, with other prompts, when they have gone.
     """
-    bias = client_bias(cell.workload.concurrency)
-    canary, garbage = check_output(server, cell, stored)
+    bias = client_bias(case.workload.concurrency)
+    canary, garbage = check_output(server, case, stored)
     pace = cpu_gflops() if _on_cpu(server) else None
-    passes = _warm_up(server, cell, launch, watch)
-    measured = _timed(server, cell, launch=launch, seed=_seed(cell, launch, 0), watch=watch)
+    passes = _warm_up(server, case, launch, watch)
+    measured = _timed(server, case, launch=launch, seed=_seed(case, launch, 0), watch=watch)
     before: tuple[Problem, ...] = ()
     if disturbed(measured.problems):
         before = measured.problems
         _wait_for_quiet(server)
-        measured = _timed(server, cell, launch=launch, seed=_seed(cell, launch, _AGAIN), watch=watch)
-    tolerance = {str(metric): cell.limits(metric)[0] for metric in cell.workload.gated}
+        measured = _timed(server, case, launch=launch, seed=_seed(case, launch, _AGAIN), watch=watch)
+    tolerance = {str(metric): case.limits(metric)[0] for metric in case.workload.gated}
     problems = (*measured.problems, *garbage, *bias_problems(bias, measured.metrics, tolerance))
     return msgspec.structs.replace(
         measured,
@@ -78,26 +78,26 @@ def measure_cell(
     )
 
 
-def _timed(server: Server, cell: Cell, *, launch: int, seed: int, watch: Watch) -> Measurement:
+def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) -> Measurement:
     """The timed pass, and what is wrong with it; nothing is known yet of its warm-up and of the output."""
     started, before = now(), _counters(server)
     with Monitor(server_pids=server.facts.pids, gpu=_gpu(server)) as monitor:
-        result = _drive(server, cell, seed=seed, requests=cell.workload.requests, watch=watch)
+        result = _drive(server, case, seed=seed, requests=case.workload.requests, watch=watch)
     after = _counters(server)
-    model = cell.server.model
+    model = case.server.model
     read = model.bytes_read(context(result.samples))
     roof = roofline(
-        cell.hardware,
+        case.hardware,
         bytes_per_token=read,
         parameters_per_token=model.parameters_per_token,
-        streams=cell.workload.concurrency,
+        streams=case.workload.concurrency,
     )
-    found = metrics(result.samples, cell.workload, read)
-    statistics = gated(result.samples, cell.workload)
+    found = metrics(result.samples, case.workload, read)
+    statistics = gated(result.samples, case.workload)
     problems = (
         *_died(server),
         *sample_problems(result.samples),
-        *missing_metrics(statistics, cell.workload, cell.workload.gated),
+        *missing_metrics(statistics, case.workload, case.workload.gated),
         *timing_problems(result.samples),
         *counter_problems(result.samples, deltas(before, after)),
         *client_problems(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
@@ -105,8 +105,8 @@ def _timed(server: Server, cell: Cell, *, launch: int, seed: int, watch: Watch) 
         *impossible(roof, found),
     )
     return Measurement(
-        server=cell.server.name,
-        workload=cell.workload.name,
+        server=case.server.name,
+        workload=case.workload.name,
         launch=launch,
         started=started,
         valid=not problems,
@@ -147,18 +147,18 @@ def _titled(watch: Watch, stage: str) -> Watch:
     return lambda _, progress: watch(stage, progress)
 
 
-def _warm_up(server: Server, cell: Cell, launch: int, watch: Watch) -> int:
+def _warm_up(server: Server, case: Case, launch: int, watch: Watch) -> int:
     """Passes of the timed shape until two agree; gives how many it took.
 
-    A pass is one request for each stream: prompt length, output length and concurrency are the cell's.
+    A pass is one request for each stream: prompt length, output length and concurrency are the case's.
     """
     before: float | None = None
     for number in count(1):
         result = _drive(
             server,
-            cell,
-            seed=_seed(cell, launch, number),
-            requests=cell.workload.concurrency,
+            case,
+            seed=_seed(case, launch, number),
+            requests=case.workload.concurrency,
             watch=_titled(watch, f"warm-up {number}"),
         )
         rate = output_tps(result.samples)
@@ -170,11 +170,11 @@ def _warm_up(server: Server, cell: Cell, launch: int, watch: Watch) -> int:
     raise AssertionError("unreachable")
 
 
-def _drive(server: Server, cell: Cell, *, seed: int, requests: int, watch: Watch) -> DriveResult:
-    workload, facts = cell.workload, server.facts
+def _drive(server: Server, case: Case, *, seed: int, requests: int, watch: Watch) -> DriveResult:
+    workload, facts = case.workload, server.facts
     return drive(
-        Target(base_url=facts.base_url, model=facts.model, engine=facts.engine, extra=cell.server.request),
-        requests_for(cell.prompts, requests, seed=seed, max_tokens=workload.max_tokens),
+        Target(base_url=facts.base_url, model=facts.model, engine=facts.engine, extra=case.server.request),
+        requests_for(case.prompts, requests, seed=seed, max_tokens=workload.max_tokens),
         workload.load,
         seed=seed,
         request_timeout_s=workload.request_timeout,
@@ -183,9 +183,9 @@ def _drive(server: Server, cell: Cell, *, seed: int, requests: int, watch: Watch
     )
 
 
-def _seed(cell: Cell, launch: int, number: int) -> int:
+def _seed(case: Case, launch: int, number: int) -> int:
     """A seed of its own for each pass of each launch, so that no two share a prompt prefix."""
-    return (cell.workload.seed * 1000 + launch) * 100 + number
+    return (case.workload.seed * 1000 + launch) * 100 + number
 
 
 def _died(server: Server) -> tuple[Problem, ...]:
