@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Write the reference pages of `docs/reference/` from the code: options and commands, and the YAML keys.
+"""Write the reference pages of `docs/reference/` from the code: options and commands, and the YAML keys; and the table
+of metrics into `docs/metrics.md`.
 
 Usage: .venv/bin/python docs/generate.py
 
@@ -20,7 +21,7 @@ from msgspec import NODEFAULT, inspect
 from tokgate.cli import app
 from tokgate.config.hardware import Hardware
 from tokgate.config.hypothesis import Hypothesis
-from tokgate.config.metric import METRICS
+from tokgate.config.metric import METRIC_NAMES, METRICS
 from tokgate.config.profile import Profile
 from tokgate.config.server import ServerSpec
 from tokgate.config.units import Duration, Size
@@ -31,6 +32,9 @@ from tokgate.store.baselines import Baseline
 
 FOLDER = Path(__file__).parent / "reference"
 COMMAND = "python docs/generate.py"
+METRICS_PAGE = Path(__file__).with_name("metrics.md")
+_TABLE_BEGINS = f"<!-- table written by `{COMMAND}` -->"
+_TABLE_ENDS = "<!-- end of table -->"
 HEADER = f"<!-- Written by `{COMMAND}` from the code. Do not edit. -->"
 
 FILES = (
@@ -49,11 +53,33 @@ def write() -> None:
     """Write every page."""
     for name, text in pages().items():
         (FOLDER / name).write_text(text, encoding="utf-8")
+    METRICS_PAGE.write_text(metrics_page(METRICS_PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def pages() -> dict[str, str]:
     """The text of each page by file name; the same for the same code."""
     return {"options.md": "\n".join(_options_page()) + "\n", "yaml.md": "\n".join(_yaml_page()) + "\n"}
+
+
+def metrics_page(text: str) -> str:
+    """`docs/metrics.md` with the table of metrics between its marks as the code has it."""
+    before, _, rest = text.partition(_TABLE_BEGINS)
+    _, _, after = rest.partition(_TABLE_ENDS)
+    header = ("metric", "unit", "definition", "gated", "statistic", "tolerance, promise")
+    gates = {"several streams": "with several streams", "limits": "with `limits`"}
+    rows = (
+        (
+            f"`{metric.name}`",
+            metric.unit,
+            metric.definition,
+            gates.get(metric.gate, metric.gate),
+            metric.statistic,
+            f"{metric.tolerance:.0%}, {metric.promise:.0%}",
+        )
+        for metric in METRICS
+    )
+    table = "\n".join(_table(header, rows))
+    return f"{before}{_TABLE_BEGINS}\n{table}\n{_TABLE_ENDS}{after}"
 
 
 def missing_meanings() -> list[str]:
@@ -256,7 +282,7 @@ def _type(kind: inspect.Type) -> str:
         case inspect.LiteralType():
             return (
                 "metric"
-                if set(kind.values) == set(METRICS)
+                if set(kind.values) == set(METRIC_NAMES)
                 else ", ".join(f"`{value}`" for value in kind.values)
             )
         case inspect.StructType():

@@ -43,3 +43,10 @@ def test_a_meaning_may_take_two_lines(generator: ModuleType) -> None:
         "second": "one meaning for both.",
         "third": "one meaning for both.",
     }
+
+
+def test_metrics_page_has_the_table(generator: ModuleType) -> None:
+    """`docs/metrics.md` holds the table of metrics as `config/metric.py` has it."""
+    text = generator.METRICS_PAGE.read_text(encoding="utf-8")
+    assert generator.metrics_page(text) == text, f"run {generator.COMMAND}"
+    assert "| `itl_p99_s` | s |" in text

@@ -13,6 +13,7 @@ from tokgate.config.engine_options import rejected
 from tokgate.config.hardware import Hardware
 from tokgate.config.hypothesis import Hypothesis
 from tokgate.config.load import Document, KeyPath, nearest
+from tokgate.config.metric import find_metric
 from tokgate.config.profile import Profile
 from tokgate.config.prompts import read_prompts
 from tokgate.config.server import ServerSpec
@@ -51,6 +52,9 @@ class Catalogue:
         document = self._document("workloads", name)
         workload = self._named(document, Workload, name)
         self._refer(document, ("prompts",), "prompts", workload.prompts)
+        for place, metric in enumerate(workload.gate):
+            if find_metric(metric).gate == "limits" and workload.limits is None:
+                raise document.error(f"`{metric}` requires `limits`", ("gate", place))
         return workload
 
     def prompts(self, name: str) -> PromptSet:

@@ -6,7 +6,7 @@ from datetime import date
 from typing import Literal
 
 from tokgate.config.base import Spec
-from tokgate.config.metric import Metric
+from tokgate.config.metric import MetricName
 
 
 class Arm(Spec, frozen=True, kw_only=True):
@@ -33,7 +33,7 @@ class Claim(Spec, frozen=True, kw_only=True):
     untreated: what differs between the specs of the arms does not reach the servers.
     """
 
-    metric: Metric | None = None
+    metric: MetricName | None = None
     above: float | None = None
     below: float | None = None
     of: Literal["paper", "measured"] | None = None

@@ -87,8 +87,10 @@ class Document:
         if field:
             return self.error(f"the key `{field[1]}` is missing", at)
         if message.startswith("Invalid"):
-            value = _value_at(self.data, at)
-            return self.error(f"unknown value {value!r}; {nearest(value, _choices(info))}", at)
+            value, choices = _value_at(self.data, at), _choices(info)
+            advice = nearest(value, choices)
+            listed = f" Valid: {', '.join(choices)}" if advice.endswith("?") else ""
+            return self.error(f"unknown value {value!r}; {advice}{listed}", at)
         return self.error(message[0].lower() + message[1:], at)
 
 

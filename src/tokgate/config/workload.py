@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from tokgate.config.base import Spec
-from tokgate.config.metric import Metric
+from tokgate.config.metric import METRICS, MetricName
 from tokgate.config.units import Duration
 
 Fraction = Annotated[float, Meta(gt=0, lt=1)]
@@ -64,6 +64,7 @@ class Workload(Spec, frozen=True, kw_only=True):
     max_tokens: exact number of output tokens of each request.
     load: load shape.
     limits: what counts as goodput; the metric `goodput_rps` is gated only with it.
+    gate: metrics that get a verdict in addition to those that get one by default.
     tolerance: by metric, the smallest loss worth failing for, as a fraction, where it differs from the default.
     promise: by metric, the loss the run must be able to detect, as a fraction, where it differs from the default.
     request_timeout: longest time for one whole request.
@@ -78,8 +79,9 @@ class Workload(Spec, frozen=True, kw_only=True):
     max_tokens: Annotated[int, Meta(ge=2)]
     load: Load = Closed()
     limits: Limits | None = None
-    tolerance: dict[Metric, Fraction] = {}
-    promise: dict[Metric, Fraction] = {}
+    gate: tuple[MetricName, ...] = ()
+    tolerance: dict[MetricName, Fraction] = {}
+    promise: dict[MetricName, Fraction] = {}
     request_timeout: Duration = Duration(600)
     stall_timeout: Duration = Duration(60)
     seed: int = 0
@@ -90,11 +92,15 @@ class Workload(Spec, frozen=True, kw_only=True):
         return self.load.concurrency if isinstance(self.load, Closed) else self.requests
 
     @property
-    def gated(self) -> tuple[Metric, ...]:
+    def gated(self) -> tuple[MetricName, ...]:
         """The metrics that get a verdict, in the order reports use."""
-        many: tuple[Metric, ...] = ("output_tps",) if self.concurrency > 1 else ()
-        limited: tuple[Metric, ...] = ("goodput_rps",) if self.limits is not None else ()
-        return (*many, "decode_tps", "prefill_tps", "ttft_s", *limited)
+        applies = {
+            "always": True,
+            "several streams": self.concurrency > 1,
+            "limits": self.limits is not None,
+            "on request": False,
+        }
+        return tuple(metric.name for metric in METRICS if applies[metric.gate] or metric.name in self.gate)
 
 
 class Prompt(Spec, frozen=True, kw_only=True):

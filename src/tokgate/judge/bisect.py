@@ -14,7 +14,7 @@ from typing import Literal
 
 import msgspec
 
-from tokgate.judge.metric import direction
+from tokgate.config.metric import find_metric
 from tokgate.judge.power import detectable_log
 from tokgate.judge.sequential import nominal_tails
 from tokgate.judge.stats import Mirrored, contrast
@@ -129,7 +129,7 @@ class _Search:
     ) -> None:
         self.images, self.run, self.tell = images, run, tell
         self.metric, self.level, self.blocks = metric, level, blocks
-        self.sign = 1 if direction(metric) == "higher" else -1
+        self.sign = 1 if find_metric(metric).direction == "higher" else -1
         self.good, self.bad = images[0], images[-1]
         self.done: list[Mirrored] = []
         self.steps: list[Step] = []

@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from tokgate.judge.metric import direction
+from tokgate.config.metric import find_metric
 from tokgate.judge.stats import LogRatio, welch
 
 Finding = Literal["slower", "faster", "alike", "unknown"]
@@ -86,5 +86,7 @@ def _found(pair: Pair, ratio: LogRatio, share: float) -> Comparison:
     low, high = ratio.interval(share / 2)
     finding: Finding = "alike"
     if _p(ratio) <= share:
-        finding = "faster" if (ratio.estimate > 0) == (direction(pair.metric) == "higher") else "slower"
+        finding = (
+            "faster" if (ratio.estimate > 0) == (find_metric(pair.metric).direction == "higher") else "slower"
+        )
     return Comparison(pair=pair, finding=finding, ratio=ratio.ratio, low=low, high=high)

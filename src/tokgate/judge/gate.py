@@ -18,9 +18,9 @@ from statistics import median
 
 import msgspec
 
+from tokgate.config.metric import find_metric
 from tokgate.judge import wording
 from tokgate.judge.cell import Cell, Reference
-from tokgate.judge.metric import direction
 from tokgate.judge.power import detectable_log, fewest, gate_drop
 from tokgate.judge.sequential import look_tail
 from tokgate.judge.stats import LogRatio, against_figure, against_history, log_moments, welch, welch_error
@@ -111,7 +111,7 @@ def _regressed(case: _Case, high: float, *, pace: float = 1.0) -> bool:
 
 
 def _sign(cell: Cell) -> int:
-    return 1 if direction(cell.metric) == "higher" else -1
+    return 1 if find_metric(cell.metric).direction == "higher" else -1
 
 
 def _read(cell: Cell) -> _Case | Verdict:

@@ -8,7 +8,6 @@ from typing import Literal
 
 from tokgate.config.hypothesis import Claim, Hypothesis
 from tokgate.judge import wording
-from tokgate.judge.metric import figure_text
 from tokgate.judge.power import detectable_log, fewest
 from tokgate.judge.stats import Block, LogRatio, blocked, log_moments
 from tokgate.judge.verdict import Outcome, Verdict
@@ -72,7 +71,7 @@ def within_reach(hypothesis: Hypothesis, *, possible: float) -> Verdict:
     claimed = hypothesis.claim.reach
     assert claimed is not None
     metric = hypothesis.claim.metric or ""
-    figures = f"{figure_text(metric, claimed)} is claimed, and the chip on paper allows {figure_text(metric, possible)}"
+    figures = f"{wording.figure_text(metric, claimed)} is claimed, and the chip on paper allows {wording.figure_text(metric, possible)}"
     if possible >= claimed:
         return _verdict(hypothesis, Outcome.CONFIRMED, f"within reach: {figures}")
     return _verdict(hypothesis, Outcome.REFUTED, f"out of reach: {figures}; {_supports(hypothesis)}")

@@ -6,12 +6,17 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tokgate.judge.metric import figure_text
+from tokgate.config.metric import find_metric
 from tokgate.judge.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
     from tokgate.config.hypothesis import Claim
     from tokgate.judge.cell import Cell, Reference
+
+
+def figure_text(metric: str, value: float) -> str:
+    """A figure with its unit, to four digits: `24.51 tok/s`."""
+    return f"{f'{value:#.4g}'.rstrip('.')} {find_metric(metric).unit}".rstrip()
 
 
 def percent(fraction: float) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import msgspec
 
 
@@ -58,6 +60,14 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def energy_joules(self) -> float | None:
-        """Energy of the GPU (on an APU with the CPU's) over the region; None without a power sensor."""
-        power = self.levels.get("gpu_power_W")
-        return None if power is None else power.mean * self.duration_s
+        """Energy of the GPU (on an APU with the CPU's) over the region, as the integral of the readings; None without a power sensor."""
+        watts = zip(self.at_s, self.timeline.get("gpu_power_W", ()), strict=False)
+        known = [(at_s, power) for at_s, power in watts if power is not None]
+        if not known:
+            return None
+        # The first and the last reading hold until the ends of the region.
+        points = [(0.0, known[0][1]), *known, (self.duration_s, known[-1][1])]
+        return sum(
+            (power + next_power) / 2 * (next_s - at_s)
+            for (at_s, power), (next_s, next_power) in pairwise(points)
+        )

@@ -9,7 +9,7 @@ import numpy as np
 from tokgate.drive.sample import Sample
 from tokgate.drive.truth.process import Record
 from tokgate.measure.measurement import Bias, Problem
-from tokgate.measure.metrics import decode_tps, output_tps, ttft_s
+from tokgate.measure.metrics import Pass, decode_tps, output_tps, ttft_s
 
 
 def bias_of(samples: Sequence[Sample], truth: Sequence[Record], *, streams: int) -> Bias:
@@ -30,7 +30,7 @@ def bias_of(samples: Sequence[Sample], truth: Sequence[Record], *, streams: int)
         ttft_s=float(np.median(first)),
         itl_s=float(np.median([1 / ours - 1 / theirs for ours, theirs in rates])),
         decode_tps=float(np.median([ours / theirs for ours, theirs in rates])) - 1,
-        output_tps=(output_tps(samples) or np.nan) / true_output - 1,
+        output_tps=(output_tps(Pass(samples)) or np.nan) / true_output - 1,
     )
 
 

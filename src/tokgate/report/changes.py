@@ -9,8 +9,8 @@ from statistics import fmean
 
 import msgspec
 
+from tokgate.config.metric import find_metric
 from tokgate.judge.changepoint import FEWEST, Change, changes
-from tokgate.judge.metric import direction
 from tokgate.machine.fingerprint import Difference, differences
 from tokgate.store.history import Point, Series
 
@@ -55,7 +55,7 @@ def changes_of(series: Series) -> tuple[DatedChange, ...]:
 
 def dated(metric: str, points: Sequence[Point], change: Change) -> DatedChange:
     """`change`, found in usable points, as it looks at the newest of them."""
-    worse = (change.ratio < 1) == (direction(metric) == "higher")
+    worse = (change.ratio < 1) == (find_metric(metric).direction == "higher")
     last, first = points[change.index - 1], points[change.index]
     shown = None if change.found is None else points[change.found]
     until = shown if change.kind == "slide" and shown is not None else first

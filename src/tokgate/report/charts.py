@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from tokgate.judge.metric import unit
+from tokgate.config.metric import find_metric
 from tokgate.report.host import Host
 from tokgate.report.latency import SHARES, Latency, Spread
 from tokgate.report.trend import Trend
@@ -112,7 +112,7 @@ def _trend_chart(at: int, server: str, metric: str, group: list[Trend]) -> Chart
                 "x": [time[:16] for time in one.times],  # to the minute: a year of many cells is a large page
                 "y": [round(100 * value / middle, 2) for value in one.values],
                 "customdata": [float(f"{value:.4g}") for value in one.values],
-                "hovertemplate": f"%{{customdata}} {unit(metric)}, %{{x}}",
+                "hovertemplate": f"%{{customdata}} {find_metric(metric).unit}, %{{x}}",
                 "line": {"color": colour, "dash": dash, "width": 1.5},
                 "marker": {"color": colour, "size": 6, "symbol": symbol if all(one.valid) else symbols},
             }

@@ -6,8 +6,8 @@ from collections.abc import Collection, Sequence
 
 import msgspec
 
+from tokgate.config.metric import find_metric
 from tokgate.judge.hypothesis import contradicts
-from tokgate.judge.metric import direction
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.judge.wording import percent
 from tokgate.report.badge import State, badge
@@ -67,7 +67,7 @@ def change(verdict: Verdict) -> str:
     if verdict.ratio is None:
         return "–"
     size = percent(abs(verdict.ratio - 1))
-    if direction(verdict.metric) == "lower":
+    if find_metric(verdict.metric).direction == "lower":
         return f"{size} longer" if verdict.ratio > 1 else f"{size} shorter"
     return f"{size} slower" if verdict.ratio < 1 else f"{size} faster"
 

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from tokgate.measure.measurement import Measurement
-from tokgate.measure.metrics import inter_token_s, tokens_per_chunk, ttft_s
+from tokgate.measure.metrics import Pass, collect_values, tokens_per_chunk
 from tokgate.report.terminal import figure
 
 SHARES = (0.0, *(round(0.02 * step, 2) for step in range(1, 50)), 0.99, 0.995, 0.999, 1.0)
@@ -47,15 +47,14 @@ def latencies(measurements: Sequence[Measurement]) -> tuple[Latency, ...]:
 def _latency(server: str, workload: str, launches: list[Measurement]) -> Latency:
     valid = [one for one in launches if one.valid]
     used = valid or launches
-    samples = [sample for one in used for sample in one.samples if sample.error is None]
-    first = np.array([value for sample in samples if (value := ttft_s(sample)) is not None])
+    timed = Pass([sample for one in used for sample in one.samples if sample.error is None])
     return Latency(
         server=server,
         workload=workload,
         launches=len(used),
-        ttft=_spread("ttft_s", first),
-        itl=_spread("itl_s", inter_token_s(samples)),
-        note=_note(len(launches), len(valid), tokens_per_chunk(samples)),
+        ttft=_spread("ttft_s", collect_values("ttft_s", timed)),
+        itl=_spread("itl_s", collect_values("itl_s", timed)),
+        note=_note(len(launches), len(valid), tokens_per_chunk(timed)),
     )
 
 

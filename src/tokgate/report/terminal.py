@@ -10,9 +10,9 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from tokgate.config.metric import find_metric
 from tokgate.config.units import time_text
 from tokgate.judge.conclusion import drawn
-from tokgate.judge.metric import unit
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Ceiling, Measurement, Roofline
 from tokgate.measure.roofline import Use, use
@@ -69,9 +69,9 @@ def figure(metric: str, value: float | None) -> str:
     """A metric's value with its unit; seconds below one as milliseconds."""
     if value is None:
         return "–"
-    if unit(metric) == "s" and value < 1:
+    if find_metric(metric).unit == "s" and value < 1:
         return f"{value * 1e3:.1f} ms"
-    return f"{value:.4g} {unit(metric)}"
+    return f"{value:.4g} {find_metric(metric).unit}"
 
 
 def measured(measurement: Measurement) -> str:

@@ -17,7 +17,7 @@ import yaml
 from tokgate._exceptions import BaselineRefused
 from tokgate.config.base import Spec
 from tokgate.config.load import Document
-from tokgate.config.metric import Metric
+from tokgate.config.metric import MetricName
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Fingerprint, differences
 from tokgate.measure.measurement import Answers, Measurement
@@ -36,7 +36,7 @@ class BaselineCell(Spec, frozen=True, kw_only=True):
     """
 
     conditions: dict[str, str] = {}
-    metrics: dict[Metric, tuple[float, ...]]
+    metrics: dict[MetricName, tuple[float, ...]]
     cpu_gflops: tuple[float, ...] = ()
 
 
@@ -150,7 +150,6 @@ def yardsticks(launches: Iterable[Measurement]) -> tuple[float, ...]:
     return tuple(one.cpu_gflops for one in launches if one.cpu_gflops is not None)
 
 
-def _by_metric(launches: Sequence[dict[str, float]]) -> dict[Metric, tuple[float, ...]]:
+def _by_metric(launches: Sequence[dict[str, float]]) -> dict[MetricName, tuple[float, ...]]:
     names = dict.fromkeys(name for launch in launches for name in launch)
-    plain = {name: tuple(launch[name] for launch in launches if name in launch) for name in names}
-    return msgspec.convert(plain, dict[Metric, tuple[float, ...]])
+    return {name: tuple(launch[name] for launch in launches if name in launch) for name in names}

@@ -95,8 +95,7 @@ def _unlike(a: RunRecord, b: RunRecord, workload: str) -> dict[str, tuple[str | 
 
 
 def _values(launches: list[Measurement], metric: str) -> tuple[float, ...]:
-    gated = ({str(name): value for name, value in one.gated.items()} for one in launches if one.valid)
-    return tuple(one[metric] for one in gated if metric in one)
+    return tuple(launch.gated[metric] for launch in launches if launch.valid and metric in launch.gated)
 
 
 def _lost(launches: list[Measurement]) -> int:

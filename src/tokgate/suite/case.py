@@ -20,7 +20,7 @@ from tokgate.machine.monitor import Monitor
 from tokgate.machine.yardstick import cpu_gflops
 from tokgate.measure.bias import bias_problems
 from tokgate.measure.measurement import Answers, Measurement, Problem
-from tokgate.measure.metrics import context, gated, metrics, output_tps
+from tokgate.measure.metrics import Pass, compute_gated, compute_metrics, context, output_tps
 from tokgate.measure.quiet import disturbed, host_problems
 from tokgate.measure.reconcile import counter_problems, timing_problems
 from tokgate.measure.roofline import impossible, roofline
@@ -92,8 +92,15 @@ def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) 
         parameters_per_token=model.parameters_per_token,
         streams=case.workload.concurrency,
     )
-    found = metrics(result.samples, case.workload, read)
-    statistics = gated(result.samples, case.workload)
+    timed = Pass(
+        result.samples,
+        streams=case.workload.concurrency,
+        limits=case.workload.limits,
+        bytes_per_token=read,
+        joules=monitor.report.energy_joules,
+    )
+    found = compute_metrics(timed)
+    statistics = compute_gated(timed, case.workload)
     problems = (
         *_died(server),
         *sample_problems(result.samples),
@@ -161,7 +168,7 @@ def _warm_up(server: Server, case: Case, launch: int, watch: Watch) -> int:
             requests=case.workload.concurrency,
             watch=_titled(watch, f"warm-up {number}"),
         )
-        rate = output_tps(result.samples)
+        rate = output_tps(Pass(result.samples))
         if rate is None or number == WARMUP_CAP:  # the timed pass will say what is wrong
             return number
         if before is not None and abs(rate / before - 1) < WARMUP_AGREEMENT:

@@ -12,10 +12,10 @@ from tokgate.config.catalogue import Catalogue
 from tokgate.config.hardware import Hardware
 from tokgate.config.hypothesis import Arm, Hypothesis
 from tokgate.config.load import nearest
+from tokgate.config.metric import find_metric
 from tokgate.config.profile import Profile
 from tokgate.config.server import AttachLaunch, DockerLaunch, Model, ServerSpec
 from tokgate.config.workload import PromptSet, Workload
-from tokgate.judge.metric import default_promise, default_tolerance
 from tokgate.machine.daemon import ask_engine
 from tokgate.machine.devices import find_gpus
 
@@ -40,11 +40,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     def limits(self, metric: str) -> tuple[float, float]:
         """Tolerance and promise of one of its metrics (fractions): the workload's, else the gate's."""
-        tolerance = {str(name): value for name, value in self.workload.tolerance.items()}
-        promise = {str(name): value for name, value in self.workload.promise.items()}
+        row = find_metric(metric)
         return (
-            tolerance.get(metric, default_tolerance(metric)),
-            promise.get(metric, default_promise(metric)),
+            self.workload.tolerance.get(metric, row.tolerance),
+            self.workload.promise.get(metric, row.promise),
         )
 
 

@@ -5,9 +5,6 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-import msgspec
-
-from tokgate.config.metric import Metric
 from tokgate.judge.cell import CellKey, Reference
 from tokgate.measure.measurement import Answers
 from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
@@ -36,7 +33,7 @@ class References:
         )
         if gap is not None:
             return None, gap
-        values = baseline.cells[workload].metrics.get(msgspec.convert(metric, Metric))
+        values = baseline.cells[workload].metrics.get(metric)
         if not values:
             return None, f"the baseline has no {metric}"
         return _stored(baseline, values, baseline.cells[workload].cpu_gflops), ""

@@ -78,14 +78,13 @@ class Verdicts:
     def _cell(self, key: CellKey, planned: Mapping[CaseKey, int] | None) -> Cell:
         server, workload, metric = key
         launches = [one for (case, _), one in sorted(self._measured.items()) if case == key.case]
-        gated = [{str(name): value for name, value in one.gated.items()} for one in launches]
         reference, _ = self._references.of(key)
         tolerance, promise = self._plan.case(server, workload).limits(metric)
         return Cell(
             server=server,
             workload=workload,
             metric=metric,
-            current=tuple(one[metric] for one in gated if metric in one),
+            current=tuple(one.gated[metric] for one in launches if metric in one.gated),
             reference=reference,
             invalid=self._why_invalid(server, launches),
             tolerance=tolerance,

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tokgate.config.metric import find_metric
 from tokgate.judge.cell import Cell, Reference
 from tokgate.judge.gate import confirm, judge, needs_confirmation
-from tokgate.judge.metric import default_promise, default_tolerance
 from tokgate.judge.stats import welch
 from tokgate.judge.verdict import Outcome, Verdict
 
@@ -36,8 +36,8 @@ def cell(current: tuple[float, ...], metric: str = "decode_tps", **changes: Any)
             kind="launches", values=launches(24.0, 10), label="the baseline of 2026-11-24"
         ),
         "invalid": None,
-        "tolerance": default_tolerance(metric),
-        "promise": default_promise(metric),
+        "tolerance": find_metric(metric).tolerance,
+        "promise": find_metric(metric).promise,
     }
     return Cell(**(values | changes))
 

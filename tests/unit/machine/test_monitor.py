@@ -171,7 +171,9 @@ def test_sensors_of_a_strix_halo(strix_halo):
     assert report.timeline["gpu_busy_pct"][0] == 0
     assert len(report.at_s) == len(report.timeline["gpu_busy_pct"])
     assert report.at_s == tuple(sorted(report.at_s))
-    assert report.energy_joules == report.levels["gpu_power_W"].mean * report.duration_s
+    power = report.levels["gpu_power_W"]
+    assert report.energy_joules is not None
+    assert power.low * report.duration_s < report.energy_joules < power.high * report.duration_s
     assert report.governor == "powersave"
     assert msgspec.json.decode(msgspec.json.encode(report), type=HostReport) == report
 

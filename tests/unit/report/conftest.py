@@ -23,7 +23,7 @@ from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.machine.host import Culprit, HostReport, Level
 from tokgate.measure.measurement import Answers, Bias, Canary, Measurement
-from tokgate.measure.metrics import gated, metrics
+from tokgate.measure.metrics import Pass, compute_gated, compute_metrics
 from tokgate.measure.roofline import roofline
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RECORD, RunRecord
@@ -111,6 +111,7 @@ class Box:
         }
         minutes = list(SERVERS).index(server) * 20 + launch * 6 + list(WORKLOADS).index(workload) * 3
         size = 27_980_000_000 if server == "vllm-fp16" else 8_550_000_000
+        timed = Pass(samples, streams=load.concurrency, bytes_per_token=size)
         return Measurement(
             server=server,
             workload=workload,
@@ -118,8 +119,8 @@ class Box:
             started=(started + timedelta(minutes=minutes)).isoformat(timespec="milliseconds"),
             valid=True,
             problems=(),
-            metrics=metrics(samples, load, size),
-            gated=gated(samples, load),
+            metrics=compute_metrics(timed),
+            gated=compute_gated(timed, load),
             facts=ServerFacts(
                 name=server,
                 engine="vllm" if server.startswith("vllm") else "llama.cpp",

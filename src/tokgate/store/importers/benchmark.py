@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from tokgate._exceptions import SpecError
-from tokgate.config.metric import METRICS
+from tokgate.config.metric import METRIC_NAMES
 from tokgate.store.importers.read import as_time, number, text_of
 from tokgate.store.imports import Imported
 
@@ -64,5 +64,5 @@ def read_benchmark(file: Path) -> tuple[Imported, ...]:
         for one in read.benchmarks
         for values in [{"median_s": one.stats.get("median"), **one.extra_info}]
         for metric in values
-        if metric == "median_s" or metric in METRICS
+        if metric == "median_s" or metric in METRIC_NAMES
     )
