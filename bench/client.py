@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""What a token costs the client that counts it: tokgate beside other clients, on one emitting server.
+"""Compare load clients: CPU time and memory per token, and the error of their latencies.
 
     .venv/bin/python bench/client.py [--tools a,b] [--streams 1,16] [--json FILE] [--markdown FILE]
 
-Each tool runs in a process, and where it is not ours in an environment, of its own, always against the
-same reference server; for each number of streams:
-- *idle*: the least work; its CPU time is start-up and requests.
-- *fast*: the server emits as fast as it can. tok/s is by the server's record, from the first request
-  received to the last token sent; CPU per token is what this took beyond *idle*, by the tokens more.
-- *paced*: the server keeps a schedule far below what any tool can do. TTFT error is the median TTFT that
-  the tool claims less the median of the server's record; the decode error compares medians of the rate.
-  The first chunk holds a token: a client that takes a role for one would else be off by the whole TTFT.
-Tools take turns, in every repeat anew. What a goal names is taken `--repeats` times, the rest once; the
-figures are medians, with the lowest and the highest.
+Needs a machine that runs nothing else. Each tool runs in its own process (tools other than
+tokgate also in their own virtual environment) against the same reference server. For each number of streams:
+- *idle*: as little work as possible; its CPU time is that of start-up and requests.
+- *fast*: the server emits as fast as it can. tok/s comes from the server's record, from the first request
+  received to the last token sent; CPU per token is the CPU time beyond *idle*, divided by the additional tokens.
+- *paced*: the server keeps a schedule that every tool can follow easily. The TTFT error is the median TTFT that
+  the tool reports minus the median in the server's record; the decode error compares median rates.
+  The first chunk holds a token: otherwise a client that counts a role as a token would be off by the whole TTFT.
+Tools take turns, again in every repeat. Values that a goal needs are measured `--repeats` times, the others once;
+the results are medians, with the lowest and the highest value.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ import psutil
 ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(Path(__file__).parent)]
 
-from goals import Row, markdown, needed  # noqa: E402
-from inputs import prepare, served_book  # noqa: E402
+from goals import Row, is_needed, markdown  # noqa: E402
+from inputs import prepare, serve_book  # noqa: E402
 from tools import TOOLS, Claim, Job, Tool, install  # noqa: E402
 
 from tokgate.drive.truth.process import Record, Reference, Scenario, reference_server  # noqa: E402
@@ -52,7 +52,7 @@ LEAST_REQUESTS = 10
 
 
 class Run(NamedTuple):
-    """One run of a tool: what it claims, what the server says, and what it cost with all its children."""
+    """One run of a tool: its output, the server's records, and the cost of the tool with all its children."""
 
     output: str
     records: list[Record]
@@ -66,14 +66,14 @@ class Run(NamedTuple):
 
 @contextmanager
 def peak_memory(process: subprocess.Popen[str]) -> Iterator[list[float]]:
-    """The most memory of the process and its children together, in MB, looked at five times a second."""
+    """Peak memory of the process and its children together, in MB, sampled five times a second."""
     peak, done = [0.0], threading.Event()
 
     def watch() -> None:
         while not done.wait(0.2):
             try:
                 tree = [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]
-                peak[0] = max(peak[0], sum(one.memory_info().rss for one in tree) / 1e6)
+                peak[0] = max(peak[0], sum(process.memory_info().rss for process in tree) / 1e6)
             except psutil.NoSuchProcess:
                 continue
 
@@ -87,7 +87,7 @@ def peak_memory(process: subprocess.Popen[str]) -> Iterator[list[float]]:
 
 
 def run(tool: Tool, job: Job, reference: Reference, scenario: Scenario) -> Run:
-    """Let the tool do the job. Raises RuntimeError with the end of its output when it fails."""
+    """Run the job with the tool. Raises RuntimeError with the end of its output when it fails."""
     reference.serve(scenario)
     reference.truth()
     environment = os.environ | {"OPENAI_API_KEY": "none"}
@@ -113,14 +113,14 @@ def run(tool: Tool, job: Job, reference: Reference, scenario: Scenario) -> Run:
         raise RuntimeError(f"exit code {process.returncode}: {output[-2000:]}")
     cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
     records = [record for record in reference.truth() if record.sends]
-    records = records[-job.requests :]  # some send one more ahead, to see that the server is there
+    records = records[-job.requests :]  # some tools send one request first, to check that the server answers
     if len(records) < job.requests:
         raise RuntimeError(f"sent {len(records)} of {job.requests} requests: {output[-2000:]}")
     return Run(output, records, cpu_s, peak[0])
 
 
 class Bench:
-    """Takes the figures of one tool at one number of streams, a phase at a time."""
+    """Measures one tool at one number of streams, one phase at a time."""
 
     def __init__(self, reference: Reference, book_url: str) -> None:
         self._reference, self._book_url = reference, book_url
@@ -171,7 +171,7 @@ class Bench:
 
 
 def machine() -> str:
-    """This machine in a line."""
+    """One line that describes this machine."""
     lines = Path("/proc/cpuinfo").read_text().splitlines()
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     model = names[0] if names else platform.machine()
@@ -180,7 +180,7 @@ def machine() -> str:
 
 
 class Turn:
-    """The lock of a file that whoever measures on this machine takes in turn, a few minutes each."""
+    """A file lock that everyone who measures on this machine takes in turn, for a few minutes each."""
 
     LONGEST_S = 200.0
 
@@ -189,19 +189,23 @@ class Turn:
         self._since_s = -inf
 
     def wait(self) -> None:
-        """Return when it is ours, letting the others go first when we have had it for long."""
+        """Return when this process holds the lock; after holding it for long, let the others have it first."""
         if self._file is not None and time.perf_counter() - self._since_s > self.LONGEST_S:
             fcntl.flock(self._file, fcntl.LOCK_UN)
-            time.sleep(1)  # whoever waits is woken, but would not get it from one who takes it at once
+            time.sleep(1)  # a waiting process is woken, but would lose to one that locks again at once
             fcntl.flock(self._file, fcntl.LOCK_EX)
             self._since_s = time.perf_counter()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="What a token costs the client that counts it.")
+    parser = argparse.ArgumentParser(
+        description="Compare load clients: cost per token, and error of their latencies."
+    )
     parser.add_argument("--tools", default=",".join(TOOLS), help=f"default: {','.join(TOOLS)}")
     parser.add_argument("--streams", default=",".join(map(str, STREAMS)), help="default: %(default)s")
-    parser.add_argument("--repeats", type=int, default=3, help="of what a goal names; default: %(default)s")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="of values that a goal needs; default: %(default)s"
+    )
     parser.add_argument("--json", type=Path, help="write the rows here")
     parser.add_argument(
         "--markdown", type=Path, help="write the tables here, with this machine's description"
@@ -218,13 +222,13 @@ def main() -> None:
             failures[name] = f"it could not be installed ({error})"
     streams = [int(number) for number in options.streams.split(",")]
     rows = {(name, number): Row(name, number) for number in streams for name in names}
-    figures = [(name, number, phase) for name, number in rows for phase in ("fast", "paced")]
-    wanted = [figure for figure in figures if needed(*figure)]
-    rest = [figure for figure in figures if not needed(*figure)]
+    phases = [(name, number, phase) for name, number in rows for phase in ("fast", "paced")]
+    repeated = [phase for phase in phases if is_needed(*phase)]
+    rest = [phase for phase in phases if not is_needed(*phase)]
     turn = Turn(options.lock)
-    with reference_server() as reference, served_book() as book_url, suppress(KeyboardInterrupt):
+    with reference_server() as reference, serve_book() as book_url, suppress(KeyboardInterrupt):
         bench = Bench(reference, book_url)
-        for name, number, phase in wanted * options.repeats + rest:
+        for name, number, phase in repeated * options.repeats + rest:
             turn.wait()
             started = time.perf_counter()
             try:
@@ -234,31 +238,31 @@ def main() -> None:
                 print(f"{name} at {number}: {error!r}", file=sys.stderr, flush=True)
             took_s = time.perf_counter() - started
             print(f"{rows[name, number]} {phase} in {took_s:.0f} s", file=sys.stderr, flush=True)
-    found = [row for row in rows.values() if row.taken]
-    text = markdown(found, failures)
+    measured_rows = [row for row in rows.values() if row.values]
+    text = markdown(measured_rows, failures)
     print(text)
     if options.json:
-        options.json.write_text(json.dumps([row.plain(found) for row in found], indent=1))
+        options.json.write_text(json.dumps([row.plain(measured_rows) for row in measured_rows], indent=1))
     if options.markdown:
         options.markdown.write_text(f"{HEADING}\n{machine()}.\n\n{text}\n")
-    if not found:
+    if not measured_rows:
         sys.exit("nothing was measured")
 
 
 HEADING = """\
-# Clients side by side
+# Load clients compared
 
-What a token costs the client that counts it, and how wrong it is about time. Written by
+How much CPU time a client spends on each token, and how far off its latencies are. Written by
 
 ```sh
 python bench/client.py --markdown docs/benchmarks.md
 ```
 
-which installs each client into an environment of its own (versions in `bench/tools.py`) and drives all of them, in
-turns, at one reference server without a model; its text says how each figure is taken. Medians, with the lowest and
-the highest where a figure was taken more than once. The tokens come as fast as the server can emit them, or for the
-two errors on a schedule far below that. guidellm and aiperf are several processes. vLLM's time per token counts to
-the end of the stream, which here comes one gap after the last token. The machine:"""
+which installs each client into its own environment (versions in `bench/tools.py`) and runs all of them, in turns,
+against one reference server without a model. The docstring of the script explains how each value is measured. Values
+are medians, with the lowest and the highest where a value was measured more than once. The server emits tokens as fast
+as it can, or, for the two errors, on a much slower schedule. guidellm and aiperf use several processes. vLLM's time per
+token includes the end of the stream, which here comes one gap after the last token. The machine:"""
 
 
 if __name__ == "__main__":

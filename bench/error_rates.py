@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""How often the gate is wrong, by simulation through its real code: false alarms, missed drops, launches spent.
+"""Simulate how often the gate is wrong, with its real code: false alarms, missed drops, launches used.
 
 Usage: .venv/bin/python bench/error_rates.py [--runs N] [--json FILE] [--docs FOLDER]
 
-A row is what one gate said on `runs` simulated nights of 20 cells, of which the first is truly slower by
-`true_drop` and the others are unchanged. A row of a single cell counts the verdicts of the first; a row
-"of 20" counts whole runs: regressed when any unchanged cell was called so, else inconclusive when any
-was, else passed. `launches` is the mean spent tonight on the first cell, a fresh one included; `drift` is
-how much slower each run ends than it starts. Baselines hold 10 launches. The seed of a scenario is SEED +
+Takes about six minutes on one core. A row holds the verdicts of one gate on `runs` simulated nights of 20 cells: the
+first cell is slower by `true_drop`, the others are unchanged. A row of a single cell counts the verdicts of the first
+cell; a row "of 20" counts whole runs: regressed when any unchanged cell is called regressed, else inconclusive when
+any is, else passed. `launches` is the mean number of launches tonight of the first cell, the confirming one included;
+`drift` is how much slower each run ends than it starts. Baselines hold 10 launches. The seed of a scenario is SEED +
 its place in the list.
 """
 
@@ -22,7 +22,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from gates import FAMILY, Gate, Said, benchmark, history, naive, stopping, tokgate
+from gates import FAMILY, Gate, Result, benchmark, history, naive, stopping, tokgate
 from nights import World, nights
 from pages import Row, markdown, svg
 
@@ -39,7 +39,7 @@ BLOCKS = 3
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
-    """Nights of a world, and the gates that see them."""
+    """Nights of a world, and the gates that judge them."""
 
     world: World
     true_drop: float
@@ -80,20 +80,20 @@ def scenarios() -> Iterator[Scenario]:
 
 
 def rows(scenario: Scenario, *, runs: int, seed: int) -> Iterator[Row]:
-    """A row for the first cell, and where nothing changed one for the whole run."""
+    """A row for the first cell and, where nothing changed, one for the whole run."""
     world = scenario.world
     drops = np.zeros(world.cells)
     drops[0] = scenario.true_drop
-    said: dict[str, list[Said]] = defaultdict(list)
+    results: dict[str, list[Result]] = defaultdict(list)
     for night in nights(world, runs=runs, seed=seed, drops=drops):
         for name, gate in scenario.gates.items():
-            said[name].append(gate(night))
-    for name, all_said in said.items():
-        launches = sum(one.launches for one in all_said) / runs
-        first = Counter(one.outcomes[0] for one in all_said)
+            results[name].append(gate(night))
+    for name, nightly in results.items():
+        launches = sum(result.launches for result in nightly) / runs
+        first = Counter(result.outcomes[0] for result in nightly)
         yield _row(name, world, scenario.true_drop, launches, first)
         if world.cells == FAMILY:
-            whole = Counter(_worst(one.outcomes) for one in all_said)
+            whole = Counter(_worst(result.outcomes) for result in nightly)
             yield _row(f"{name}, run of {FAMILY}", world, scenario.true_drop, launches, whole)
 
 
@@ -105,7 +105,7 @@ def _worst(outcomes: tuple[Outcome, ...]) -> Outcome:
 
 
 def experiments(*, runs: int, seed: int) -> Iterator[Row]:
-    """Is A a little better than B? Mirrored blocks, and all of A before all of B, under one drift."""
+    """Is A a little better than B? Mirrored blocks, and all of A before all of B, with the same drift."""
     question = Hypothesis(
         title="B is at least as fast as A",
         source="this simulation",
@@ -140,9 +140,9 @@ def experiments(*, runs: int, seed: int) -> Iterator[Row]:
         yield _row(f"A x {launches // 2}, then B x {launches // 2}, slower?", world, drop, launches, in_turn)
 
 
-def _row(gate: str, world: World, drop: float, launches: float, said: Counter[Outcome]) -> Row:
-    runs = said.total()
-    passed = said[Outcome.PASS] + said[Outcome.IMPROVED]
+def _row(gate: str, world: World, drop: float, launches: float, counts: Counter[Outcome]) -> Row:
+    runs = counts.total()
+    passed = counts[Outcome.PASS] + counts[Outcome.IMPROVED]
     return Row(
         gate=gate,
         cv=world.cv,
@@ -150,8 +150,8 @@ def _row(gate: str, world: World, drop: float, launches: float, said: Counter[Ou
         true_drop=drop,
         launches=round(launches, 2),
         runs=runs,
-        p_regressed=said[Outcome.REGRESSED] / runs,
-        p_inconclusive=said[Outcome.INCONCLUSIVE] / runs,
+        p_regressed=counts[Outcome.REGRESSED] / runs,
+        p_inconclusive=counts[Outcome.INCONCLUSIVE] / runs,
         p_pass=passed / runs,
     )
 
@@ -166,29 +166,29 @@ def main() -> None:
         "--docs",
         type=Path,
         metavar="FOLDER",
-        help="renew error-rates.svg and the tables of error-rates.md there",
+        help="rewrite error-rates.svg and the tables of error-rates.md there",
     )
     options = parser.parse_args()
     started = time.perf_counter()
-    found: list[Row] = []
+    results: list[Row] = []
     for number, scenario in enumerate(scenarios()):
-        found += rows(scenario, runs=options.runs, seed=SEED + number)
+        results += rows(scenario, runs=options.runs, seed=SEED + number)
         print(f"{time.perf_counter() - started:6.0f} s  {number + 1} scenarios", end="\r", file=sys.stderr)
-    found += experiments(runs=options.runs, seed=SEED + 1000)
-    print(markdown(found))
+    results += experiments(runs=options.runs, seed=SEED + 1000)
+    print(markdown(results))
     if options.json:
-        options.json.write_bytes(msgspec.json.encode(found))
+        options.json.write_bytes(msgspec.json.encode(results))
     if options.docs:
-        renew(options.docs, found)
+        update_docs(options.docs, results)
 
 
-def renew(docs: Path, found: list[Row]) -> None:
-    """Draw error-rates.svg anew, and the tables between the marks of error-rates.md."""
-    (docs / "error-rates.svg").write_text(svg(found))
+def update_docs(docs: Path, results: list[Row]) -> None:
+    """Rewrite error-rates.svg, and the tables between the marks of error-rates.md."""
+    (docs / "error-rates.svg").write_text(svg(results))
     page = docs / "error-rates.md"
     before, begin, rest = page.read_text().partition("<!-- tables -->\n")
     _, end, after = rest.partition("<!-- end of tables -->\n")
-    page.write_text(f"{before}{begin}\n{markdown(found)}\n\n{end}{after}")
+    page.write_text(f"{before}{begin}\n{markdown(results)}\n\n{end}{after}")
 
 
 if __name__ == "__main__":

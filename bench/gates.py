@@ -1,4 +1,4 @@
-"""The gates that are compared, each given the same simulated nights."""
+"""The gates that `error_rates.py` compares, each given the same simulated nights."""
 
 from __future__ import annotations
 
@@ -22,25 +22,29 @@ from tokgate.suite.budget import Budget
 FAMILY = 20
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
-    """What a gate said of each cell of a night, and the launches the first cost, a fresh one included."""
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """A gate's verdicts on one night.
+
+    outcomes: one per cell.
+    launches: launches of the first cell, the confirming one included.
+    """
 
     outcomes: tuple[Outcome, ...]
     launches: int
 
 
-Gate = Callable[[Night], Said]
+Gate = Callable[[Night], Result]
 
 
-def tokgate(night: Night) -> Said:
-    """All planned launches, then the fresh ones."""
-    return _judged(night, _cells(night))
+def tokgate(night: Night) -> Result:
+    """All planned launches, then the confirming ones."""
+    return _judge(night, _cells(night))
 
 
-def stopping(night: Night) -> Said:
-    """Judged after every launch from the third; a cell stops when it is decided.
+def stopping(night: Night) -> Result:
+    """Judge after every launch from the third; a cell stops when it is decided.
 
-    A fresh launch that does not bear a regression out is the plan's next launch.
+    A confirming launch that does not confirm a regression counts as the plan's next launch.
     """
     planned = night.tonight.shape[1]
     ahead = np.column_stack([night.tonight, night.fresh])
@@ -59,16 +63,16 @@ def stopping(night: Night) -> Said:
                 for cell in going
             ]
         )
-    return _said([looks.decided[cell.key] for cell in cells], spent)
+    return _result([looks.decided[cell.key] for cell in cells], spent)
 
 
 def budgeted(seconds: float) -> Gate:
-    """The suite's own way with a budget: cells as workloads, four to a server; a start takes 30 s, a pass 20 s.
+    """The suite with a budget: cells are workloads, four per server; a start takes 30 s, a pass 20 s.
 
-    What a run had no time for counts as inconclusive. The scatter is known from the baseline itself.
+    Cells without any launch count as inconclusive. The scatter is taken from the baseline itself.
     """
 
-    def gate(night: Night) -> Said:
+    def gate(night: Night) -> Result:
         now = [0.0]
         values = np.column_stack([night.tonight, night.fresh])
         cells = {
@@ -105,9 +109,10 @@ def budgeted(seconds: float) -> Gate:
             [cell for cell in cells.values() if cell.current and cell.key not in looks.decided],
             why="time",
         )
-        said = [looks.decided.get(cell.key) for cell in cells.values()]
-        return Said(
-            outcomes=tuple(one.outcome if one else Outcome.INCONCLUSIVE for one in said), launches=launches
+        verdicts = [looks.decided.get(cell.key) for cell in cells.values()]
+        return Result(
+            outcomes=tuple(verdict.outcome if verdict else Outcome.INCONCLUSIVE for verdict in verdicts),
+            launches=launches,
         )
 
     return gate
@@ -129,19 +134,19 @@ def _expected(cell: Cell) -> Expected:
     )
 
 
-def history(night: Night) -> Said:
-    """Tonight against as many nights before."""
+def history(night: Night) -> Result:
+    """Tonight compared with earlier nights instead of launches of one run."""
     cells = [
         msgspec.structs.replace(cell, reference=msgspec.structs.replace(cell.reference, kind="nights"))
         for cell in _cells(night)
     ]
-    return _judged(night, cells)
+    return _judge(night, cells)
 
 
-def naive(night: Night) -> Said:
+def naive(night: Night) -> Result:
     """`assert mean > 0.95 * baseline`, over the same launches."""
     slower = night.tonight.mean(axis=1) < 0.95 * night.baseline.mean(axis=1)
-    return _said_fails(slower, night.tonight.shape[1])
+    return _result_of_fails(slower, night.tonight.shape[1])
 
 
 def benchmark(field: str) -> Gate:
@@ -149,16 +154,16 @@ def benchmark(field: str) -> Gate:
     check = PercentageRegressionCheck(field, 5)
     statistic = {"mean": np.mean, "min": np.min}[field]
 
-    def gate(night: Night) -> Said:
+    def gate(night: Night) -> Result:
         current, compared = (
             statistic(1 / rates.reshape(len(rates), -1), axis=1)
             for rates in (night.tonight_requests, night.baseline_requests)
         )
         fails = [
-            check.fails({field: one}, {field: other}) is not None
-            for one, other in zip(current, compared, strict=True)
+            check.fails({field: now}, {field: before}) is not None
+            for now, before in zip(current, compared, strict=True)
         ]
-        return _said_fails(fails, night.tonight.shape[1])
+        return _result_of_fails(fails, night.tonight.shape[1])
 
     return gate
 
@@ -179,21 +184,20 @@ def _cells(night: Night) -> list[Cell]:
     ]
 
 
-def _judged(night: Night, cells: Sequence[Cell]) -> Said:
+def _judge(night: Night, cells: Sequence[Cell]) -> Result:
     verdicts = judge(cells, family=FAMILY)
-    concluded = [_fresh(*one) for one in zip(verdicts, cells, night.fresh, strict=True)]
-    return _said(concluded, night.tonight.shape[1] + needs_confirmation(verdicts[0]))
+    confirmed = [_confirm(*row) for row in zip(verdicts, cells, night.fresh, strict=True)]
+    return _result(confirmed, night.tonight.shape[1] + needs_confirmation(verdicts[0]))
 
 
-def _fresh(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
+def _confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
     return confirm(verdict, cell, float(fresh)) if needs_confirmation(verdict) else verdict
 
 
-def _said(verdicts: Sequence[Verdict], launches: int) -> Said:
-    return Said(outcomes=tuple(verdict.outcome for verdict in verdicts), launches=launches)
+def _result(verdicts: Sequence[Verdict], launches: int) -> Result:
+    return Result(outcomes=tuple(verdict.outcome for verdict in verdicts), launches=launches)
 
 
-def _said_fails(fails: Sequence[bool], launches: int) -> Said:
-    return Said(
-        outcomes=tuple(Outcome.REGRESSED if one else Outcome.PASS for one in fails), launches=launches
-    )
+def _result_of_fails(fails: Sequence[bool], launches: int) -> Result:
+    outcomes = tuple(Outcome.REGRESSED if failed else Outcome.PASS for failed in fails)
+    return Result(outcomes=outcomes, launches=launches)

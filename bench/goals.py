@@ -1,4 +1,4 @@
-"""What the bench found, beside what was undertaken: rows, goals, and both as Markdown."""
+"""Results of `client.py` and the goals they are compared with: rows, goals, and both as Markdown."""
 
 from __future__ import annotations
 
@@ -9,43 +9,49 @@ from typing import Any, NamedTuple
 
 
 class Row:
-    """The figures of one tool at one number of streams, each as often as it was taken."""
+    """The values of one tool at one number of streams, each as often as it was measured."""
 
     def __init__(self, tool: str, streams: int) -> None:
         self.tool, self.streams = tool, streams
-        self.taken: defaultdict[str, list[float]] = defaultdict(list)
+        self.values: defaultdict[str, list[float]] = defaultdict(list)
 
-    def add(self, figures: dict[str, float]) -> None:
-        for name, value in figures.items():
-            self.taken[name].append(value)
+    def add(self, values: dict[str, float]) -> None:
+        for name, value in values.items():
+            self.values[name].append(value)
 
     def __getitem__(self, name: str) -> float:
-        """The median of what was taken. Raises KeyError."""
-        if name not in self.taken:
+        """The median of a value. Raises KeyError when it was not measured."""
+        if name not in self.values:
             raise KeyError(f"{self.tool} has no {name} at {self.streams} streams")
-        return median(self.taken[name])
+        return median(self.values[name])
 
     def __str__(self) -> str:
-        latest = {name: f"{values[-1]:.4g}" for name, values in self.taken.items()}
+        latest = {name: f"{values[-1]:.4g}" for name, values in self.values.items()}
         return f"{self.tool} at {self.streams}: {latest}"
 
     def plain(self, rows: Sequence[Row]) -> dict[str, Any]:
-        """For JSON; tokgate's rows tell the goals, too."""
-        figures = {name: median(values) for name, values in self.taken.items()}
-        ranges = {name: [min(values), max(values)] for name, values in self.taken.items()}
+        """Plain data for JSON; tokgate's rows include the goals."""
+        medians = {name: median(values) for name, values in self.values.items()}
+        ranges = {name: [min(values), max(values)] for name, values in self.values.items()}
         goals = [
-            {"what": goal.what, "goal": goal.bound, "seen": seen, "reached": goal.reached(seen)}
+            {"what": goal.what, "goal": goal.bound, "seen": value, "reached": goal.is_reached(value)}
             for goal in GOALS
-            for streams, seen in goal.seen(rows)
+            for streams, value in goal.compute(rows)
             if self.tool == "tokgate" and streams == self.streams
         ]
-        return {"tool": self.tool, "streams": self.streams, **figures, "ranges": ranges, "goals": goals}
+        return {"tool": self.tool, "streams": self.streams, **medians, "ranges": ranges, "goals": goals}
 
 
 class Goal(NamedTuple):
-    """what: in words; of: how tokgate's row and a peer's (its own where there is none) come to one number.
+    """One number about tokgate, and the bound it must meet.
 
-    least: whether `bound` is the least or the most that number may be; phase: what it is taken in.
+    what: a description of the number.
+    peer: the tool that tokgate is compared with; tokgate itself where there is none.
+    streams: the numbers of streams it is measured at.
+    phase: the phase of `client.py` that measures it.
+    of: computes the number from tokgate's row and the peer's.
+    bound: the bound.
+    least: whether the number must be at least `bound`; otherwise at most.
     """
 
     what: str
@@ -56,25 +62,25 @@ class Goal(NamedTuple):
     bound: float
     least: bool
 
-    def seen(self, rows: Iterable[Row]) -> list[tuple[int, float]]:
-        """(streams, the number) wherever both were measured."""
+    def compute(self, rows: Iterable[Row]) -> list[tuple[int, float]]:
+        """(streams, value) wherever both tools were measured."""
         by_name = {(row.tool, row.streams): row for row in rows}
-        found = []
+        values = []
         for streams in self.streams:
             try:
-                found.append((streams, self.of(by_name["tokgate", streams], by_name[self.peer, streams])))
+                values.append((streams, self.of(by_name["tokgate", streams], by_name[self.peer, streams])))
             except KeyError:
                 continue
-        return found
+        return values
 
-    def reached(self, seen: float) -> bool:
-        return seen >= self.bound if self.least else seen <= self.bound
+    def is_reached(self, value: float) -> bool:
+        return value >= self.bound if self.least else value <= self.bound
 
 
 ALL = (1, 16, 100, 500, 1000)
 
 GOALS = (
-    Goal("CPU per token: the SDK used plainly / tokgate", "openai-sdk", (1, 16), "fast",
+    Goal("CPU per token: the plain OpenAI SDK / tokgate", "openai-sdk", (1, 16), "fast",
          lambda ours, theirs: theirs["cpu_us_per_token"] / ours["cpu_us_per_token"], 30, True),
     Goal("tok/s one process sustains: tokgate / vLLM's bench", "vllm-bench", (1, 16), "fast",
          lambda ours, theirs: ours["tok_s"] / theirs["tok_s"], 2, True),
@@ -87,21 +93,21 @@ GOALS = (
 )  # fmt: skip
 
 
-def needed(tool: str, streams: int, phase: str) -> bool:
-    """Whether a goal names this figure."""
+def is_needed(tool: str, streams: int, phase: str) -> bool:
+    """Whether a goal needs this value."""
     return any(
         tool in ("tokgate", goal.peer) and streams in goal.streams and phase == goal.phase for goal in GOALS
     )
 
 
 def markdown(rows: Sequence[Row], failures: dict[str, str]) -> str:
-    """The goals, every figure, and what could not be measured with its reason."""
-    lines = ["| what | streams | goal | seen | |", "|---|--:|--:|--:|---|"]
+    """The goals, every value, and what could not be measured with its reason."""
+    lines = ["| goal | streams | bound | measured | |", "|---|--:|--:|--:|---|"]
     for goal in GOALS:
-        for streams, seen in goal.seen(rows):
+        for streams, value in goal.compute(rows):
             bound = f"{'≥' if goal.least else '≤'} {goal.bound:g}"
-            mark = "reached" if goal.reached(seen) else "**missed**"
-            lines.append(f"| {goal.what} | {streams} | {bound} | {seen:.3g} | {mark} |")
+            mark = "reached" if goal.is_reached(value) else "**missed**"
+            lines.append(f"| {goal.what} | {streams} | {bound} | {value:.3g} | {mark} |")
     lines += [
         "",
         "| tool | streams | tok/s | CPU µs per token | peak MB | TTFT error ms | decode error % |",
@@ -109,20 +115,20 @@ def markdown(rows: Sequence[Row], failures: dict[str, str]) -> str:
     ]
     for row in rows:
         cells = [
-            _figure(row.taken.get("tok_s"), "{:,.0f}"),
-            _figure(row.taken.get("cpu_us_per_token"), "{:.2f}"),
-            _figure(row.taken.get("peak_mb"), "{:.0f}"),
-            _figure(row.taken.get("ttft_error_ms"), "{:+.2f}"),
-            _figure([100 * value for value in row.taken.get("decode_error", [])], "{:+.2f}"),
+            _format(row.values.get("tok_s"), "{:,.0f}"),
+            _format(row.values.get("cpu_us_per_token"), "{:.2f}"),
+            _format(row.values.get("peak_mb"), "{:.0f}"),
+            _format(row.values.get("ttft_error_ms"), "{:+.2f}"),
+            _format([100 * value for value in row.values.get("decode_error", [])], "{:+.2f}"),
         ]
         lines.append(f"| {row.tool} | {row.streams} | {' | '.join(cells)} |")
     lines += [f"\nNot measured: {what}: {why}" for what, why in failures.items()]
     return "\n".join(lines)
 
 
-def _figure(values: Sequence[float] | None, form: str) -> str:
-    """A median, with its range where it was taken more than once."""
+def _format(values: Sequence[float] | None, form: str) -> str:
+    """A median, with its range where it was measured more than once."""
     if not values:
         return "–"
-    told = form.format(median(values))
-    return told if len(values) == 1 else f"{told} ({form.format(min(values))}…{form.format(max(values))})"
+    text = form.format(median(values))
+    return text if len(values) == 1 else f"{text} ({form.format(min(values))}…{form.format(max(values))})"

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""What a long history costs: 10,000 runs with their raw samples, 1 % of them cut off, read and reported.
+"""Measure the cost of a long history: 10,000 runs with their raw samples, 1 % of them truncated, read and reported.
 
-A run is 2 servers × 2 workloads × 5 launches × 4 requests of 64 tokens, written as the suite writes it. Each figure is
-of a fresh process with the files in the page cache: `index_s` the first reading of all, once; `query_s` one
-metric of every cell over all runs, and `query_all_s` every metric, as every later reading; `report_s` the HTML
-of the newest run. `peak_mb` is the largest of these processes.
+Needs 2 GB of disk. A run has 2 servers × 2 workloads × 5 launches × 4 requests of 64 tokens, written
+as the suite writes it. Each value is from a new process with the files in the page cache: `index_s` is the first read
+of all records, needed once; `query_s` one metric of every cell over all runs and `query_all_s` every metric, as in
+every later read; `report_s` the HTML report of the newest run. `peak_mb` is the largest of these processes.
 
 Usage: .venv/bin/python bench/history.py [--runs N] [--folder DIR] [--json FILE]
 """
@@ -32,8 +32,8 @@ from tokgate.store.runs import RECORD, RunRecord
 
 STEPS = {
     "index": "read_history(out)",
-    "query": "found = read_history(out, metric='decode_tps'); unread = unreadable(out)",
-    "query_all": "found = read_history(out)",
+    "query": "history = read_history(out, metric='decode_tps'); unread = unreadable(out)",
+    "query_all": "history = read_history(out)",
     "report": "write_report(max(out.glob('2*')), out, html=out / 'report.html')",
 }
 PROGRAM = """
@@ -42,17 +42,17 @@ from pathlib import Path
 from tokgate.report.write import write_report
 from tokgate.store.history import read_history, unreadable
 out = Path(sys.argv[1])
-found, unread = (), ()
+history, unread = (), ()
 started = time.perf_counter()
 {step}
 seconds = time.perf_counter() - started
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(json.dumps([seconds, peak, sum(len(one.points) for one in found), len(unread)]))
+print(json.dumps([seconds, peak, sum(len(series.points) for series in history), len(unread)]))
 """
 
 
 def write_runs(out: Path, runs: int) -> int:
-    """Write them a night apart, the newest whole; gives the bytes of one."""
+    """Write runs a night apart, the newest one complete; returns the bytes of one run."""
     rng = np.random.default_rng(20261125)
     template = _template()
     size = 0
@@ -61,10 +61,13 @@ def write_runs(out: Path, runs: int) -> int:
         kernel = f"6.{n // 100}"
         measurements = tuple(
             msgspec.structs.replace(
-                one,
-                gated={name: value * float(np.exp(rng.normal(0, 0.02))) for name, value in one.gated.items()},
+                measurement,
+                gated={
+                    name: value * float(np.exp(rng.normal(0, 0.02)))
+                    for name, value in measurement.gated.items()
+                },
             )
-            for one in template.measurements
+            for measurement in template.measurements
         )
         record = msgspec.structs.replace(
             template,
@@ -138,7 +141,7 @@ def main() -> None:
     )
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument(
-        "--folder", type=Path, help="write the runs there and leave them; used as it is if it holds any"
+        "--folder", type=Path, help="write the runs there and keep them; runs that are there already are used"
     )
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write one row of runs, query_s, report_s, peak_mb …"
@@ -149,7 +152,7 @@ def main() -> None:
         out.mkdir(parents=True, exist_ok=True)
         if not any(out.glob(f"*/{RECORD}")):
             size = write_runs(out, options.runs)
-            print(f"{options.runs} runs of {size / 1e3:.0f} kB written below {out}", flush=True)
+            print(f"wrote {options.runs} runs of {size / 1e3:.0f} kB below {out}", flush=True)
         (out / INDEX).unlink(missing_ok=True)
         row: dict[str, float] = {"runs": sum(1 for _ in out.glob(f"*/{RECORD}")), "peak_mb": 0.0}
         for name, step in STEPS.items():

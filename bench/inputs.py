@@ -1,4 +1,4 @@
-"""What the clients of `client.py` are given to read: a tokenizer, prompts, and a text over HTTP."""
+"""Input of the clients that `client.py` runs: a tokenizer, prompts, and a text served over HTTP."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TOKENIZER = {
 
 
 def prepare(job: Job) -> None:
-    """Put the tokenizer and the prompts into the job's folder."""
+    """Write the tokenizer and the prompts into the job's folder."""
     (job.folder / "tokenizer").mkdir()
     (job.folder / "tokenizer" / "tokenizer.json").write_text(json.dumps(TOKENIZER))
     (job.folder / "tokenizer" / "tokenizer_config.json").write_text(
@@ -36,8 +36,8 @@ def prepare(job: Job) -> None:
 
 
 @contextmanager
-def served_book() -> Iterator[str]:
-    """The URL of a text, for the client that takes its prompts from one."""
+def serve_book() -> Iterator[str]:
+    """Serve a text and yield its URL, for the client that takes its prompts from a URL."""
 
     class Book(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

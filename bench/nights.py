@@ -1,4 +1,4 @@
-"""Simulated nights: launches of servers with noise of launch and request, drift and outliers, seeded."""
+"""Simulate nights: server launches with noise between launches and requests, drift and outliers, seeded."""
 
 from __future__ import annotations
 
@@ -10,17 +10,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 REQUESTS = 20
-OUTLIERS = 0.01  # of the requests,
-SLOWER = 0.17  # each so much slower
+OUTLIERS = 0.01  # share of the requests that are outliers
+SLOWER = 0.17  # how much slower an outlier is
 
 
 class World(msgspec.Struct, frozen=True, kw_only=True):
-    """How figures scatter. cv: between launches, and again between the requests of a launch.
+    """How values vary.
 
-    drift: how much slower the last launch of a run is than its first, evenly in between.
-    drift_before: whether the baseline's run drifted too, as a machine does that warms up every night.
-    night_cv: scatter between nights, which all launches of a night share; above 0 the baseline is a
-    history, each of its values the mean of as many launches as tonight.
+    cv: coefficient of variation between launches, and the same again between the requests of a launch.
+    drift: how much slower the last launch of a run is than the first (fraction), evenly in between.
+    drift_before: whether the baseline's run drifted too, like a machine that warms up every night.
+    night_cv: variation between nights, shared by all launches of a night; above 0 the baseline is a history, and each
+        of its values is the mean of as many launches as tonight.
+    cells: cells of a run.
+    launches: launches of tonight.
+    baseline: launches (or nights) of the baseline.
     """
 
     cv: float
@@ -35,8 +39,9 @@ class World(msgspec.Struct, frozen=True, kw_only=True):
 class Night(msgspec.Struct, frozen=True, kw_only=True):
     """Rates (about 1) of one run and its baseline.
 
-    baseline, tonight: shape (cells, launches), one geometric mean for each launch; fresh: (cells,), the
-    launch that may be asked for; baseline_requests, tonight_requests: (cells, launches, REQUESTS).
+    baseline, tonight: shape (cells, launches), one geometric mean per launch.
+    fresh: shape (cells,), the confirming launch.
+    baseline_requests, tonight_requests: shape (cells, launches, REQUESTS).
     """
 
     baseline: NDArray[np.float64]
@@ -47,7 +52,12 @@ class Night(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def nights(world: World, *, runs: int, seed: int, drops: NDArray[np.float64]) -> Iterator[Night]:
-    """`runs` nights. drops: shape (cells,), by how much each cell is truly slower tonight (fraction)."""
+    """Yield `runs` nights.
+
+    runs: number of nights.
+    seed: seed of the random numbers.
+    drops: shape (cells,), how much each cell is slower tonight (fraction).
+    """
     rng = np.random.default_rng(seed)
     steps_before = _drift(world.drift if world.drift_before else 0.0, world.baseline)
     steps = np.concatenate([steps_before, _drift(world.drift, world.launches), [math.log1p(-world.drift)]])
@@ -64,11 +74,11 @@ def nights(world: World, *, runs: int, seed: int, drops: NDArray[np.float64]) ->
             launch[:, world.baseline :] += rng.normal(0.0, world.night_cv, (world.cells, 1))
         request = rng.normal(0.0, scatter[:, None], (*shape, REQUESTS)) + launch[..., None]
         request += math.log1p(-SLOWER) * (rng.random(request.shape) < OUTLIERS)
-        figures, rates = np.exp(request.mean(axis=-1)), np.exp(request)
+        means, rates = np.exp(request.mean(axis=-1)), np.exp(request)
         yield Night(
-            baseline=figures[:, : world.baseline],
-            tonight=figures[:, world.baseline : -1],
-            fresh=figures[:, -1],
+            baseline=means[:, : world.baseline],
+            tonight=means[:, world.baseline : -1],
+            fresh=means[:, -1],
             baseline_requests=rates[:, : world.baseline],
             tonight_requests=rates[:, world.baseline : -1],
         )

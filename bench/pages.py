@@ -1,4 +1,4 @@
-"""What error_rates.py found, as Markdown tables and as an operating characteristic drawn in SVG."""
+"""Results of `error_rates.py` as Markdown tables, and the operating characteristic as SVG."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 740, 420, 64, 52, 24, 184
-COLOURS = {0.01: "#1b7f5c", 0.02: "#2f6db5", 0.05: "#b5482f"}
+COLORS = {0.01: "#1b7f5c", 0.02: "#2f6db5", 0.05: "#b5482f"}
 X_MOST = 0.20
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """What one gate said of one scenario; the three probabilities add up to one (improved is a pass)."""
+    """Verdicts of one gate on one scenario; the three probabilities add up to 1 (improved counts as a pass)."""
 
     gate: str
     cv: float
@@ -32,42 +32,42 @@ def markdown(rows: Sequence[Row]) -> str:
 
 def _false_alarms(rows: Sequence[Row]) -> str:
     gates = ["tokgate", "mean < 0.95 x baseline", "pytest-benchmark mean:5%", "pytest-benchmark min:5%"]
-    found = {(row.gate, row.cv, row.drift): row for row in rows if row.true_drop == 0}
+    by_key = {(row.gate, row.cv, row.drift): row for row in rows if row.true_drop == 0}
     lines = []
-    for cv in COLOURS:
+    for cv in COLORS:
         for drift in (0.0, 0.03):
-            cells = [found[f"{gate}, run of 20", cv, drift].p_regressed for gate in gates]
+            cells = [by_key[f"{gate}, run of 20", cv, drift].p_regressed for gate in gates]
             lines.append([_percent(cv), _percent(drift), *map(_rate, cells)])
     return _table(["CV", "drift", *gates], lines)
 
 
 def _drops(rows: Sequence[Row]) -> str:
     gates = ["tokgate", "mean < 0.95 x baseline", "pytest-benchmark mean:5%", "pytest-benchmark min:5%"]
-    found = {(row.gate, row.cv, row.true_drop): row for row in rows if row.drift == 0}
+    by_key = {(row.gate, row.cv, row.true_drop): row for row in rows if row.drift == 0}
     lines = [
-        [_percent(drop), _percent(cv), *(_three(found[gate, cv, drop]) for gate in gates)]
+        [_percent(drop), _percent(cv), *(_three(by_key[gate, cv, drop]) for gate in gates)]
         for drop in (0.05, 0.10)
-        for cv in COLOURS
+        for cv in COLORS
     ]
     return _table(["true drop", "CV", *gates], lines)
 
 
 def _characteristic(rows: Sequence[Row]) -> str:
-    found = {(row.true_drop, row.cv): row for row in rows if row.gate == "tokgate" and row.drift == 0}
+    by_key = {(row.true_drop, row.cv): row for row in rows if row.gate == "tokgate" and row.drift == 0}
     lines = [
-        [_percent(drop), *(_three(found[drop, cv]) for cv in COLOURS)]
-        for drop in sorted({drop for drop, _ in found})
+        [_percent(drop), *(_three(by_key[drop, cv]) for cv in COLORS)]
+        for drop in sorted({drop for drop, _ in by_key})
     ]
-    return _table(["true drop", *(f"CV {_percent(cv)}" for cv in COLOURS)], lines)
+    return _table(["true drop", *(f"CV {_percent(cv)}" for cv in COLORS)], lines)
 
 
 def _early(rows: Sequence[Row]) -> str:
-    found = {(row.gate, row.cv, row.true_drop): row for row in rows}
+    by_key = {(row.gate, row.cv, row.true_drop): row for row in rows}
     lines = []
-    for (gate, cv, drop), early in found.items():
+    for (gate, cv, drop), early in by_key.items():
         if not gate.endswith(", early stopping"):
             continue
-        fixed = found[gate.removesuffix(", early stopping"), cv, drop]
+        fixed = by_key[gate.removesuffix(", early stopping"), cv, drop]
         plan = gate.removeprefix("tokgate, plan of ").removesuffix(", early stopping")
         spent = (
             f"{early.launches:.1f} of {fixed.launches:.1f}",
@@ -115,12 +115,14 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
         )
     ),
     "Against a history of 15 nights": _only(lambda row: "15 nights" in row.gate),
-    "Hypotheses: blocks A B B A beside all of A before all of B": _only(lambda row: "slower?" in row.gate),
+    "Hypotheses: blocks A B B A compared with all of A before all of B": _only(
+        lambda row: "slower?" in row.gate
+    ),
 }
 
 
 def svg(rows: Sequence[Row]) -> str:
-    """Detection against true drop, tokgate in full lines, the naive rule dashed, a colour for each CV."""
+    """Detection against true drop: tokgate as solid lines, the naive rule dashed, one color for each CV."""
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" '
         'font-family="sans-serif" font-size="13">',
@@ -139,14 +141,14 @@ def svg(rows: Sequence[Row]) -> str:
     )
     parts.append(f'<text x="{LEFT}" y="{TOP - 8}">called regressed</text>')
     for gate, dash in (("tokgate", ""), ("mean < 0.95 x baseline", ' stroke-dasharray="5 4"')):
-        for cv, colour in COLOURS.items():
+        for cv, color in COLORS.items():
             points = sorted(
                 (row.true_drop, row.p_regressed)
                 for row in rows
                 if row.gate == gate and row.cv == cv and row.drift == 0
             )
             line = " ".join(f"{_x(drop):.1f},{_y(rate):.1f}" for drop, rate in points)
-            parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="2"{dash}/>')
+            parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"{dash}/>')
     parts += _legend()
     return "\n".join([*parts, "</svg>", ""])
 
@@ -155,9 +157,9 @@ def _legend() -> Iterable[str]:
     x, y = WIDTH - RIGHT + 14, TOP + 10
     for name, dash in (("tokgate", ""), ("mean &lt; 0.95 × base", ' stroke-dasharray="5 4"')):
         yield f'<text x="{x}" y="{y + 4}" font-weight="bold">{name}</text>'
-        for cv, colour in COLOURS.items():
+        for cv, color in COLORS.items():
             y += 22
-            yield f'<line x1="{x}" x2="{x + 28}" y1="{y}" y2="{y}" stroke="{colour}" stroke-width="2"{dash}/>'
+            yield f'<line x1="{x}" x2="{x + 28}" y1="{y}" y2="{y}" stroke="{color}" stroke-width="2"{dash}/>'
             yield f'<text x="{x + 36}" y="{y + 4}">CV {_percent(cv)}</text>'
         y += 34
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""The published llama-bench history of gfx1151, imported and scanned: what changed when, and how much of it is chance.
+"""Import and scan the published llama-bench history of gfx1151: what changed when, and how much of it is chance.
 
-FILE is a CSV with the columns of `MAPS`, one row a published measurement. False changes are counted on series
-of the same lengths in which nothing changed: one level, with the scatter that re-runs of one build of the
-same file show, drawn with replacement.
+FILE is a CSV with the columns of `MAPS`, one published measurement per row. False changes are counted on series
+of the same lengths in which nothing changed: one level, with the scatter of re-runs of the same build, drawn with
+replacement.
 
 Usage: .venv/bin/python bench/published.py FILE [--model TEXT] [--draws N] [--seed N]
 """
@@ -29,15 +29,15 @@ MAPS = (
     *("started=commit_date", "server=channel+model", "workload=test", "metric==output_tps", "value=mean_tps"),
     *("condition=variant+quant+fa+n_ubatch", "machine==gfx1151", "suspect=env_canon+llama_build+kernel"),
 )
-SHORTEST = 5  # below that neither Otava nor a night can be sure of anything
+SHORTEST = 5  # in shorter series neither Otava nor the night rule can be sure of anything
 
 
 def scatter(series: list[Series]) -> list[float]:
-    """Log ratios of neighbours that agree in all that is recorded, each over the root of two."""
+    """Log ratios of consecutive points whose recorded facts are all equal, each divided by the root of two."""
     return [
         math.log(b.value / a.value) / math.sqrt(2)
-        for one in series
-        for a, b in pairwise(usable(one))
+        for cell in series
+        for a, b in pairwise(usable(cell))
         if a.fingerprint == b.fingerprint
     ]
 
@@ -47,7 +47,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("file", type=Path)
-    parser.add_argument("--model", default="", help="print the changes of the servers whose name holds this")
+    parser.add_argument("--model", default="", help="print the changes of servers whose name contains this")
     parser.add_argument(
         "--draws", type=int, default=20, help="unchanged series for each real one (default: 20)"
     )
@@ -56,33 +56,32 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as runs:
         write_import(Path(runs), read_table(options.file, MAPS), source=f"csv {options.file.name}")
         history = read_history(Path(runs))
-    long = [one for one in history if len(one.points) >= SHORTEST]
-    found = {at: changes_of(one) for at, one in enumerate(long)}
-    for at, one in enumerate(long):
-        if options.model in one.server:
-            print(*change_lines(one, found[at]), sep="\n", end="\n" if found[at] else "")
-    every = [change for dated in found.values() for change in dated]
+    long = [series for series in history if len(series.points) >= SHORTEST]
+    dated = [changes_of(series) for series in long]
+    for series, series_changes in zip(long, dated, strict=True):
+        if options.model in series.server:
+            print(*change_lines(series, series_changes), sep="\n", end="\n" if series_changes else "")
+    every = [change for series_changes in dated for change in series_changes]
     print(f"{len(history)} series, {len(long)} of them with {SHORTEST} points or more")
     for kind in ("step", "night", "slide"):
-        mine = [one for one in every if one.change.kind == kind]
-        bare = sum(not one.suspects for one in mine)
-        print(
-            f"{kind}: {len(mine)} changes, {sum(one.worse for one in mine)} for the worse, {bare} with no suspect"
-        )
+        of_kind = [change for change in every if change.change.kind == kind]
+        worse = sum(change.worse for change in of_kind)
+        bare = sum(not change.suspects for change in of_kind)
+        print(f"{kind}: {len(of_kind)} changes, {worse} for the worse, {bare} without a suspect")
     noise = scatter(list(history))
     rng = np.random.default_rng(options.seed)
     false = [
         change
-        for one in long
+        for series in long
         for _ in range(options.draws)
-        for change in changes(np.exp(rng.choice(noise, len(one.points))).tolist())
+        for change in changes(np.exp(rng.choice(noise, len(series.points))).tolist())
     ]
     per_100 = {
-        kind: sum(one.kind == kind for one in false) / len(long) / options.draws * 100
+        kind: sum(change.kind == kind for change in false) / len(long) / options.draws * 100
         for kind in ("step", "night")
     }
     print(
-        f"false for each 100 unchanged series: {per_100} (scatter of {len(noise)} re-runs, median "
+        f"false changes per 100 unchanged series: {per_100} (scatter of {len(noise)} re-runs, median "
         f"{np.median(np.abs(noise)) * math.sqrt(2):.2%} between two, seed {options.seed})"
     )
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""What the nightly report of changes finds, and how often wrongly, over simulated years of nights.
+"""Simulate years of nights: which changes the nightly report finds, and how often it is wrong.
 
-Each night is judged by the package's own code on the nights up to it and none after, beside Apache Otava alone.
-A report is a slowdown that is open that night and was not reported before; steps move as nights come in, so
-one within a week of a reported one is the same. Noise is independent between nights, normal on the log scale.
+Each night is judged by the package's own code from the nights up to it, and compared with Apache Otava alone.
+A report is a slowdown that is open that night and was not reported before. Steps move as nights come in, so a step
+within a week of a reported one counts as the same. Noise is independent between nights, normal on the log scale.
 
 Usage: .venv/bin/python bench/slides.py [--years N] [--cells N] [--cv CV] [--seed N] [--json FILE]
 
-FILE gathers runs of several seeds, counts each; what is printed is all of them together, with 95 % intervals.
+FILE collects the counts of runs with several seeds; the output is all of them together, with 95 % intervals.
 """
 
 from __future__ import annotations
@@ -57,64 +57,65 @@ def nights(values: Sequence[float]) -> tuple[Point, ...]:
 
 
 def reports(series: NDArray[np.float64], first: int) -> dict[str, Reports]:
-    """By gate, night and change of each report, judging every night from `first` on."""
+    """Night and change of each report, by gate, judging every night from `first` on."""
     values: list[float] = series.tolist()
-    points, seen = nights(values), watch(values)  # of nights and slides, later nights change nothing
-    told: dict[str, Reports] = {gate: [] for gate in GATES}
+    points, watched = nights(values), watch(values)  # later nights never change a night or a slide
+    reported: dict[str, Reports] = {gate: [] for gate in GATES}
     for night in range(first, len(values)):
         known, lasting = points[: night + 1], steps(values[: night + 1])
-        changes = together(lasting, [one for one in seen if one.found is not None and one.found <= night])
-        still = {
-            "tokgate": [one for one in changes if dated("decode_tps", known, one).open],
-            "otava": [one for one in lasting if one.ratio < 1 and len(known) - one.index <= SLIDE],
+        recent = [change for change in watched if change.found is not None and change.found <= night]
+        changes = together(lasting, recent)
+        still_open = {
+            "tokgate": [change for change in changes if dated("decode_tps", known, change).open],
+            "otava": [step for step in lasting if step.ratio < 1 and len(known) - step.index <= SLIDE],
         }
         for gate in GATES:
-            for change in still[gate]:
-                if not any(_same(one, change) for _, one in told[gate]):
-                    told[gate].append((night, change))
-    return told
+            for change in still_open[gate]:
+                if not any(_is_same(earlier, change) for _, earlier in reported[gate]):
+                    reported[gate].append((night, change))
+    return reported
 
 
-def _same(one: Change, other: Change) -> bool:
-    near = one.kind == other.kind and abs(one.index - other.index) <= SAME
-    return near or one.index == other.index
+def _is_same(earlier: Change, change: Change) -> bool:
+    is_near = earlier.kind == change.kind and abs(earlier.index - change.index) <= SAME
+    return is_near or earlier.index == change.index
 
 
 def simulate(*, years: int, cells: int, cv: float, seed: int) -> dict[str, Counter[str]]:
-    """By gate, how often what was reported. Each scenario draws from a seed of its own."""
+    """How often each kind of change was reported, by gate. Each scenario has its own seed."""
     noise = [np.random.default_rng([seed, scenario]) for scenario in range(3)]
     count = {gate: Counter(years=years, cells=cells) for gate in GATES}
     for _ in range(years * CELLS):
-        for gate, found in reports(np.exp(noise[0].normal(0, cv, 365)), 3).items():
-            count[gate].update(f"false {one.kind}" for _, one in found)
+        for gate, reported in reports(np.exp(noise[0].normal(0, cv, 365)), 3).items():
+            count[gate].update(f"false {change.kind}" for _, change in reported)
     for _ in range(cells):
         values = np.exp(noise[1].normal(0, cv, BEFORE + 14))
         values[BEFORE:] *= 0.9
-        for gate, found in reports(values[: BEFORE + 2], BEFORE - 1).items():
-            night = min((night - BEFORE for night, _ in found if night >= BEFORE), default=None)
+        for gate, reported in reports(values[: BEFORE + 2], BEFORE - 1).items():
+            night = min((night - BEFORE for night, _ in reported if night >= BEFORE), default=None)
             count[gate].update({"drop, same night": night == 0, "drop, by the second": night is not None})
-        off = [abs(one.index - BEFORE) for one in steps(values.tolist())]
+        off = [abs(step.index - BEFORE) for step in steps(values.tolist())]
         for gate in GATES:
             count[gate].update({"drop, dated to the night": 0 in off})
     for _ in range(cells):
         values = np.exp(noise[2].normal(0, cv, BEFORE + SLIDE))
         values[BEFORE:] *= 1 - 0.03 * np.arange(1, SLIDE + 1) / SLIDE
-        for gate, found in reports(values, BEFORE - 1).items():
-            hits = [night for night, one in found if (one.found or one.index) >= BEFORE - SAME]
+        for gate, reported in reports(values, BEFORE - 1).items():
+            hits = [night for night, change in reported if (change.found or change.index) >= BEFORE - SAME]
             night = min((night - BEFORE + 1 for night in hits if night >= BEFORE), default=None)
             count[gate].update({"slide": night is not None, f"slide on night {night or 0:02}": 1})
     return count
 
 
-def pooled(count: Counter[str]) -> str:
-    """Rates with their exact 95 % intervals: Poisson for a month's false reports, Clopper-Pearson for shares."""
+def format_rates(count: Counter[str]) -> str:
+    """Rates with their exact 95 % intervals: Poisson for false reports per month, Clopper-Pearson for shares."""
     lines = []
     if months := 12 * count["years"]:
         kinds = {name: count[name] for name in sorted(count) if name.startswith("false ")}
         total = sum(kinds.values())
         low, high = chi2.ppf(0.025, 2 * total) / 2 / months, chi2.ppf(0.975, 2 * total + 2) / 2 / months
         lines.append(
-            f"false a month: {total / months:.2f} ({low:.2f} to {high:.2f}), {total} in {months}: {kinds}"
+            f"false per month: {total / months:.2f} ({low:.2f} to {high:.2f}), {total} in {months}: {kinds}"
         )
     if cells := count["cells"]:
         for name in ("drop, same night", "drop, by the second", "drop, dated to the night", "slide"):
@@ -122,8 +123,10 @@ def pooled(count: Counter[str]) -> str:
             low = beta.ppf(0.025, hits, cells - hits + 1) if hits else 0
             high = beta.ppf(0.975, hits + 1, cells - hits) if hits < cells else 1
             lines.append(f"{name}: {hits} of {cells}, {hits / cells:.1%} ({low:.1%} to {high:.1%})")
-        told = [int(name[-2:]) for name in count.elements() if name.startswith("slide on night")]
-        lines.append(f"slide, median night: {np.median([night for night in told if night] or [np.nan]):.0f}")
+        slides = [int(name[-2:]) for name in count.elements() if name.startswith("slide on night")]
+        lines.append(
+            f"slide, median night: {np.median([night for night in slides if night] or [np.nan]):.0f}"
+        )
     return "\n".join(f"  {line}" for line in lines)
 
 
@@ -132,21 +135,23 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--years", type=int, default=2, help="quiet years of 20 cells (default: 2)")
-    parser.add_argument("--cells", type=int, default=200, help="drops, and as many slides (default: 200)")
+    parser.add_argument(
+        "--cells", type=int, default=200, help="number of drops, and of slides (default: 200)"
+    )
     parser.add_argument("--cv", type=float, default=0.02, help="scatter between nights (default: 0.02)")
     parser.add_argument("--seed", type=int, default=20261125)
     parser.add_argument("--json", type=Path, metavar="FILE", help="add to the runs in FILE")
     options = parser.parse_args()
     began = time.perf_counter()
-    found = simulate(years=options.years, cells=options.cells, cv=options.cv, seed=options.seed)
+    counts = simulate(years=options.years, cells=options.cells, cv=options.cv, seed=options.seed)
     runs = json.loads(options.json.read_text()) if options.json and options.json.exists() else []
-    runs.append({"seed": options.seed, "cv": options.cv, "gates": found})
+    runs.append({"seed": options.seed, "cv": options.cv, "gates": counts})
     if options.json:
         options.json.write_text(json.dumps(runs, indent=1) + "\n")
-    alike = [run["gates"] for run in runs if run["cv"] == options.cv]
+    comparable = [run["gates"] for run in runs if run["cv"] == options.cv]
     for gate in GATES:
-        print(f"{gate}:\n{pooled(sum((Counter(one[gate]) for one in alike), Counter()))}")
-    print(f"{len(alike)} runs; this one took {time.perf_counter() - began:.0f} s")
+        print(f"{gate}:\n{format_rates(sum((Counter(gates[gate]) for gates in comparable), Counter()))}")
+    print(f"{len(comparable)} runs; this one took {time.perf_counter() - began:.0f} s")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""How long a person waits before anything happens: medians over fresh processes, side by side with a bare pytest.
+"""Measure start-up times: medians over new processes, next to those of plain pytest.
 
 Usage: .venv/bin/python bench/startup.py [--runs N] [--json FILE]
 """
@@ -39,17 +39,17 @@ def main() -> None:
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write rows of command, median_s, min_s, max_s"
     )
-    asked = parser.parse_args()
+    options = parser.parse_args()
     rows = []
     for name, command in COMMANDS.items():
         seconds(command)  # warm the file cache
-        times = [seconds(command) for _ in range(asked.runs)]
+        times = [seconds(command) for _ in range(options.runs)]
         rows.append(
             {"command": name, "median_s": statistics.median(times), "min_s": min(times), "max_s": max(times)}
         )
         print(f"{name:32} {rows[-1]['median_s']:6.2f} s  ({min(times):.2f}–{max(times):.2f})")
-    if asked.json:
-        asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 if __name__ == "__main__":

