@@ -10,7 +10,7 @@ import numpy as np
 from nights import Night
 from pytest_benchmark.utils import PercentageRegressionCheck
 
-from tokgate.judge.cell import Cell, Reference
+from tokgate.judge.cell import CaseKey, Cell, Reference
 from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.looks import Looks
 from tokgate.judge.plan import Expected
@@ -76,7 +76,7 @@ def budgeted(seconds: float) -> Gate:
         now = [0.0]
         values = np.column_stack([night.tonight, night.fresh])
         cells = {
-            (f"server {index // 4}", str(index)): msgspec.structs.replace(
+            CaseKey(f"server {index // 4}", str(index)): msgspec.structs.replace(
                 cell, server=f"server {index // 4}", workload=str(index), current=()
             )
             for index, cell in enumerate(_cells(night))

@@ -69,7 +69,7 @@ def verdict_of(cell: Case, folder: Path, claim: Claim) -> tuple[Verdict, RunReco
     )
     writer = RunWriter(folder, record)
     around = lambda _: nullcontext(lambda *_: None)  # noqa: E731
-    experiment = Experiment(hypothesis=hypothesis, a=cell)
+    experiment = Experiment(hypothesis=hypothesis, arms={"a": cell})
     verdict = run_experiment(experiment, writer, blocks=1, goes_on=lambda _: True, around=around)
     return verdict, writer.record
 

@@ -11,7 +11,7 @@ import msgspec
 from tokgate._exceptions import SpecError
 from tokgate.config.engine_options import rejected
 from tokgate.config.hardware import Hardware
-from tokgate.config.hypothesis import Hypothesis
+from tokgate.config.hypothesis import MOST_ARMS, Hypothesis
 from tokgate.config.load import Document, KeyPath, nearest
 from tokgate.config.metric import find_metric
 from tokgate.config.profile import Profile
@@ -69,12 +69,13 @@ class Catalogue:
         """One hypothesis; its arms, with what they override, and its workload are right. Raises SpecError."""
         document = self._document("hypotheses", name)
         hypothesis = self._named(document, Hypothesis, name)
-        if wrong := _claim_error(hypothesis):
-            raise document.error(wrong, ("claim",))
-        for key, arm in (("a", hypothesis.a), ("b", hypothesis.b)):
-            if arm is not None:
-                self._refer(document, (key, "server"), "servers", arm.server)
-                self.server(arm.server, arm.override)
+        for key, error in (("arms", _arms_error(hypothesis)), ("claim", _claim_error(hypothesis))):
+            if error:
+                raise document.error(error, (key,))
+        for name_of_arm, arm in hypothesis.named_arms.items():
+            path = ("arms", name_of_arm, "server") if hypothesis.arms else (name_of_arm, "server")
+            self._refer(document, path, "servers", arm.server)
+            self.server(arm.server, arm.override)
         self._refer(document, ("workload",), "workloads", hypothesis.workload)
         return hypothesis
 
@@ -147,6 +148,17 @@ class Catalogue:
             raise document.error(f"no such entry in {kind}/: `{name}`; {nearest(name, self.names(kind))}", at)
 
 
+def _arms_error(hypothesis: Hypothesis) -> str | None:
+    """Why the arms cannot be tested; None when they can."""
+    if hypothesis.arms and (hypothesis.a is not None or hypothesis.b is not None):
+        return "replaces `a` and `b`; remove them"
+    if hypothesis.arms and not 2 <= len(hypothesis.arms) <= MOST_ARMS:
+        return f"expected 2 to {MOST_ARMS} arms, got {len(hypothesis.arms)}"
+    if not hypothesis.arms and hypothesis.a is None:
+        return "missing; give `a` and `b`, or `arms`"
+    return None
+
+
 def _claim_error(hypothesis: Hypothesis) -> str | None:
     """Why a claim cannot be tested, in words; None when it can."""
     claim = hypothesis.claim
@@ -164,8 +176,14 @@ def _claim_error(hypothesis: Hypothesis) -> str | None:
         return "`of` says what the bounds above/below are shares of, and there are none"
     if (bounded or claim.reach is not None) and claim.metric is None:
         return "does not say which `metric` it is about"
-    if claim.alone and hypothesis.b is not None:
+    arms = hypothesis.named_arms
+    if claim.alone and len(arms) > 1:
         return "is about arm A alone (`of`, `reach`); remove `b`"
-    if not claim.alone and hypothesis.b is None:
+    if not claim.alone and len(arms) == 1:
         return "compares two arms, and the key `b` is missing"
+    for key, name in (("arm", claim.arm), ("fails", claim.fails)):
+        if name is not None and name not in arms:
+            return f"`{key}: {name}`: no such arm; {nearest(name, arms)}"
+    if bounded and hypothesis.arms and claim.arm is None:
+        return f"must name the arm that its bounds are about, for example `arm: {list(arms)[-1]}`"
     return None

@@ -1,4 +1,4 @@
-"""Hypothesis: a claim about two arms, or about one beside its roofline, that an experiment can confirm or refute."""
+"""Hypothesis: a claim about two or more arms, or about one and its roofline, that an experiment can confirm or refute."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from typing import Literal
 
 from tokgate.config.base import Spec
 from tokgate.config.metric import MetricName
+
+MOST_ARMS = 6
+"""A block launches each arm twice; with more arms a single block would take most of a night."""
 
 
 class Arm(Spec, frozen=True, kw_only=True):
@@ -24,8 +27,9 @@ class Claim(Spec, frozen=True, kw_only=True):
     """What is claimed: exactly one of bounds (above, below), reach, fails or untreated.
 
     metric: metric that the bounds or `reach` are about.
-    above: the whole interval of the ratio B / A lies above this.
-    below: the whole interval of the ratio B / A lies below this.
+    arm: the arm that the bounds are about (default: b). They must hold for its ratio to each of the other arms.
+    above: the whole interval of the ratio (B / A) lies above this.
+    below: the whole interval of the ratio (B / A) lies below this.
     of: with arm A alone, the bounds are for its share of what the chip allows, on paper or as measured on such chips.
     reach: with arm A alone, the chip on paper allows this value of the metric at all; nothing is launched.
     fails: this arm does not start.
@@ -34,11 +38,12 @@ class Claim(Spec, frozen=True, kw_only=True):
     """
 
     metric: MetricName | None = None
+    arm: str | None = None
     above: float | None = None
     below: float | None = None
     of: Literal["paper", "measured"] | None = None
     reach: float | None = None
-    fails: Literal["a", "b"] | None = None
+    fails: str | None = None
     cause: str | None = None
     untreated: bool = False
 
@@ -77,8 +82,9 @@ class Hypothesis(Spec, frozen=True, kw_only=True):
     source: who claims it, and where.
     a: the first arm.
     b: the second arm; absent where the claim is about arm A alone.
-    workload: name in fixtures/workloads that both arms run.
-    claim: what is claimed of B over A, or of A alone.
+    arms: instead of a and b, two to six arms by name.
+    workload: name in fixtures/workloads that all arms run.
+    claim: what is claimed of B over A, of one arm over each of the others, or of A alone.
     rival: what a refutation supports instead.
     status: what is known so far.
     evidence: the experiments that settled it.
@@ -87,10 +93,16 @@ class Hypothesis(Spec, frozen=True, kw_only=True):
     name: str = ""
     title: str
     source: str
-    a: Arm
+    a: Arm | None = None
     b: Arm | None = None
+    arms: dict[str, Arm] = {}
     workload: str
     claim: Claim
     rival: str
     status: Literal["open", "confirmed", "refuted"] = "open"
     evidence: tuple[Evidence, ...] = ()
+
+    @property
+    def named_arms(self) -> dict[str, Arm]:
+        """The arms by name, in the order of the file."""
+        return self.arms or {name: arm for name, arm in (("a", self.a), ("b", self.b)) if arm is not None}

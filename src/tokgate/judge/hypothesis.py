@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 from tokgate.config.hypothesis import Claim, Hypothesis
 from tokgate.judge import wording
@@ -99,7 +98,7 @@ def treated(hypothesis: Hypothesis, *, seen: str) -> Verdict:
     return _verdict(hypothesis, Outcome.REFUTED, reason)
 
 
-def arm_failed(hypothesis: Hypothesis, arm: Literal["a", "b"], *, root_cause: str) -> Verdict:
+def arm_failed(hypothesis: Hypothesis, arm: str, *, root_cause: str) -> Verdict:
     """An arm that does not start: a finding of its own, or what the claim said, for the cause it said.
 
     root_cause: the log line that explains it.
@@ -177,7 +176,7 @@ def _verdict(
     settled = outcome in {Outcome.CONFIRMED, Outcome.REFUTED}
     return Verdict(
         kind="hypothesis",
-        server=" | ".join(arm.server for arm in (hypothesis.a, hypothesis.b) if arm is not None),
+        server=" | ".join(arm.server for arm in hypothesis.named_arms.values()),
         workload=hypothesis.workload,
         metric=hypothesis.claim.metric or "start",
         outcome=outcome,

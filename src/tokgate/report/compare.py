@@ -7,11 +7,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from tokgate.judge.cell import CaseKey
 from tokgate.judge.compare import Comparison, Finding, compare
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.metrics import geometric_mean
 from tokgate.report.terminal import as_text, figure, visible
-from tokgate.store.beside import Beside, Driven, beside
+from tokgate.store.beside import Beside, beside
 from tokgate.store.runs import RunRecord
 
 _STYLE: dict[Finding, str] = {"slower": "bold red", "faster": "cyan", "alike": "", "unknown": "yellow"}
@@ -39,13 +40,13 @@ def _table(found: Iterable[Comparison]) -> Table:
     for name in ("B/A", "interval", "n"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("B is", overflow="fold", min_width=8)
-    above: Driven = ("", "")
+    above = CaseKey("", "")
     for one in found:
         pair = one.pair
-        if pair.server != above[0]:
+        if pair.server != above.server:
             table.add_row(Text(visible(pair.server), style="bold"))
         same = (pair.server, pair.workload) == above
-        above = (pair.server, pair.workload)
+        above = CaseKey(pair.server, pair.workload)
         table.add_row(
             Text("" if same else f"  {visible(pair.workload)}"),
             Text(visible(pair.metric)),

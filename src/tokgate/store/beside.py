@@ -6,15 +6,13 @@ from statistics import median
 
 import msgspec
 
+from tokgate.judge.cell import CaseKey
 from tokgate.judge.compare import Pair
 from tokgate.machine.fingerprint import Difference, Fingerprint, differences
 from tokgate.measure.measurement import Measurement
 from tokgate.store.baselines import yardsticks
 from tokgate.store.runs import RunRecord, is_cell
 from tokgate.store.summary import server_facts
-
-Driven = tuple[str, str]
-"""server, workload."""
 
 
 class Beside(msgspec.Struct, frozen=True, kw_only=True):
@@ -28,10 +26,10 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     pairs: tuple[Pair, ...]
-    only_a: tuple[Driven, ...]
-    only_b: tuple[Driven, ...]
+    only_a: tuple[CaseKey, ...]
+    only_b: tuple[CaseKey, ...]
     unlike: dict[str, dict[str, tuple[str | None, str | None]]]
-    invalid: dict[Driven, tuple[int, int]]
+    invalid: dict[CaseKey, tuple[int, int]]
     machine: tuple[Difference, ...]
     servers: dict[str, tuple[Difference, ...]]
     pace: tuple[float, float] | None
@@ -41,25 +39,25 @@ def beside(a: RunRecord, b: RunRecord) -> Beside:
     """`a` and `b` side by side, in the order of `a`."""
     cells_a, cells_b = _cells(a), _cells(b)
     both = [key for key in cells_a if key in cells_b]
-    unlike = {workload: _unlike(a, b, workload) for workload in dict.fromkeys(key[1] for key in both)}
+    unlike = {workload: _unlike(a, b, workload) for workload in dict.fromkeys(key.workload for key in both)}
     lost = {key: (_lost(cells_a[key]), _lost(cells_b[key])) for key in both}
-    first: dict[str, Driven] = {}
+    first: dict[str, CaseKey] = {}
     for key in both:
-        first.setdefault(key[0], key)
+        first.setdefault(key.server, key)
     paces = [
         yardsticks(one for launches in cells.values() for one in launches) for cells in (cells_a, cells_b)
     ]
     return Beside(
         pairs=tuple(
             Pair(
-                server=key[0],
-                workload=key[1],
+                server=key.server,
+                workload=key.workload,
                 metric=metric,
                 a=_values(cells_a[key], metric),
                 b=_values(cells_b[key], metric),
             )
             for key in both
-            if not unlike[key[1]]
+            if not unlike[key.workload]
             for metric in dict.fromkeys(name for one in cells_a[key] + cells_b[key] for name in one.gated)
         ),
         only_a=tuple(key for key in cells_a if key not in cells_b),
@@ -76,11 +74,11 @@ def beside(a: RunRecord, b: RunRecord) -> Beside:
     )
 
 
-def _cells(record: RunRecord) -> dict[Driven, list[Measurement]]:
-    cells: dict[Driven, list[Measurement]] = {}
+def _cells(record: RunRecord) -> dict[CaseKey, list[Measurement]]:
+    cells: dict[CaseKey, list[Measurement]] = {}
     for one in record.measurements:
         if is_cell(one.server):
-            cells.setdefault((one.server, one.workload), []).append(one)
+            cells.setdefault(CaseKey(one.server, one.workload), []).append(one)
     return cells
 
 

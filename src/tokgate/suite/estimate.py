@@ -93,7 +93,7 @@ def _block_s(experiment: Experiment, past: Past) -> float | None:
     """Two launches of each arm, by what its server took under that workload in other runs."""
     if experiment.hypothesis.claim.reach is not None:
         return 0.0
-    arms = [(arm.server.name, arm.workload.name) for arm in (experiment.a, experiment.b) if arm is not None]
+    arms = [(arm.server.name, arm.workload.name) for arm in experiment.arms.values()]
     if not all(_known(past.costs.get(arm)) for arm in arms):
         return None
     return 2 * sum(sum(_times(past.costs.get(arm))) for arm in arms)

@@ -84,7 +84,7 @@ def run_experiment(
         run = _Run(experiment, writer, goes_on, around)
         if experiment.hypothesis.claim.reach is not None:
             return run.reach()
-        return run.alone(LAUNCHES_ALONE * blocks) if experiment.b is None else run.blocks(orders)
+        return run.alone(LAUNCHES_ALONE * blocks) if len(experiment.arms) == 1 else run.blocks(orders)
     except _Ended as ended:
         return ended.verdict
 
@@ -106,7 +106,7 @@ class _Run:
         self.experiment, self.writer = experiment, writer
         self.goes_on, self.around = goes_on, around
         self.hypothesis = experiment.hypothesis
-        self.metric = self.hypothesis.claim.metric or experiment.a.workload.gated[0]
+        self.metric = self.hypothesis.claim.metric or next(iter(experiment.arms.values())).workload.gated[0]
         self.other: Server | None = None
         self.launches: dict[Arm, int] = {"a": 0, "b": 0}
 
@@ -144,7 +144,7 @@ class _Run:
 
     def reach(self) -> Verdict:
         """What the chip allows arm A, without a launch."""
-        case = self.experiment.a
+        case = self.experiment.arms["a"]
         model = case.server.model
         roof = roofline(
             case.hardware,
@@ -186,9 +186,7 @@ class _Run:
         return found
 
     def _case(self, arm: Arm) -> Case:
-        case = self.experiment.a if arm == "a" else self.experiment.b
-        assert case is not None
-        return case
+        return self.experiment.arms[arm]
 
     @contextmanager
     def _launched(self, arm: Arm) -> Iterator[Server]:

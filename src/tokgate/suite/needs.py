@@ -38,7 +38,7 @@ def needs_of(catalogue: Catalogue, profile: str) -> tuple[str, Needs]:
 def weights_of_profile(catalogue: Catalogue, profile: str) -> list[Weights]:
     """What the servers of a profile, and of its hypotheses, load from this machine's disk, each once. Raises SpecError."""
     plan = plan_run(catalogue, profile=profile)
-    arms = [case for one in plan.experiments for case in (one.a, one.b) if case is not None]
+    arms = [case for one in plan.experiments for case in one.arms.values()]
     found = [weights_of(case.server) for case in (*plan.cases, *arms)]
     return list(dict.fromkeys(one for one in found if one is not None))
 

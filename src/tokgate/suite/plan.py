@@ -48,11 +48,10 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True):
-    """A hypothesis with its arms, each a case of its own; b is None when it is about one server alone."""
+    """A hypothesis with its arms by name, each a case; a claim about one server alone has one arm."""
 
     hypothesis: Hypothesis
-    a: Case
-    b: Case | None = None
+    arms: dict[str, Case]
 
 
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -215,8 +214,7 @@ def _experiments(catalogue: Catalogue, profile: Profile) -> tuple[Experiment, ..
     return tuple(
         Experiment(
             hypothesis=one,
-            a=case(one.a, one.workload),
-            b=None if one.b is None else case(one.b, one.workload),
+            arms={name: case(arm, one.workload) for name, arm in one.named_arms.items()},
         )
         for one in found
     )

@@ -135,7 +135,7 @@ class Session:
         self.stop_server()
         goes_on: Callable[[int], bool] = _always
         if self.budget is not None:
-            launches = 4 if experiment.b is not None else LAUNCHES_ALONE
+            launches = LAUNCHES_ALONE if len(experiment.arms) == 1 else 2 * len(experiment.arms)
             goes_on = self.budget.experiment(experiment.hypothesis.name, block=launches)
         try:
             verdict = run_experiment(

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tokgate._exceptions import SpecError
 from tokgate.config.catalogue import Catalogue
+from tokgate.config.hypothesis import Hypothesis
 from tokgate.config.load import Document
 from tokgate.config.server import DockerLaunch
 
@@ -228,3 +229,37 @@ def test_a_claim_about_one_server_has_one_arm(root: Path, claim: str) -> None:
     alone = Catalogue(root).hypothesis("alone")
     assert alone.claim.alone
     assert alone.b is None
+
+
+ARMS = "arms:\n  small: {server: box}\n  medium: {server: box}\n  large: {server: box, override: {description: x}}\n"
+
+
+def read_claim(root: Path, arms: str, claim: str) -> Hypothesis:
+    """A hypothesis with these arms and this claim."""
+    (root / "hypotheses").mkdir(exist_ok=True)
+    text = f"title: t\nsource: s\nworkload: chat\nrival: r\n{arms}\nclaim: {claim}\n"
+    (root / "hypotheses" / "arms.yaml").write_text(text)
+    return Catalogue(root).hypothesis("arms")
+
+
+def test_a_claim_may_have_three_arms(root: Path) -> None:
+    claimed = read_claim(root, ARMS, "{metric: decode_tps, arm: large, above: 1.1}")
+    assert list(claimed.named_arms) == ["small", "medium", "large"]
+    assert claimed.claim.arm == "large"
+
+
+@pytest.mark.parametrize(
+    ("arms", "claim", "message"),
+    [
+        (ARMS, "{metric: decode_tps, above: 1.1}", "must name the arm .* `arm: large`"),
+        (ARMS, "{metric: decode_tps, arm: larg, above: 1.1}", r"no such arm; did you mean `large`\?"),
+        (ARMS, "{fails: b}", "`fails: b`: no such arm"),
+        (ARMS + "a: {server: box}\n", "{fails: large}", "replaces `a` and `b`"),
+        ("arms: {a: {server: box}}\n", "{fails: a}", "expected 2 to 6 arms, got 1"),
+        ("b: {server: box}\n", "{fails: b}", "missing; give `a` and `b`, or `arms`"),
+        ("arms: {a: {server: box}, c: {server: bax}}\n", "{fails: a}", "no such entry in servers/"),
+    ],
+)
+def test_wrong_arms_are_rejected(root: Path, arms: str, claim: str, message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        read_claim(root, arms, claim)
