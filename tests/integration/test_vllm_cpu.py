@@ -87,7 +87,7 @@ def test_16_gb_over_256_mb_is_refuted_with_its_interval(project: Any) -> None:
     found = verdict_of(project, "vllm-cpu-shm-size", "--tokgate-blocks", "4")
     assert found["outcome"] == "refuted", found["output"]
     assert found["ci_low"] < found["ratio"] < found["ci_high"] < 1.2
-    assert f"95 % interval {found['ci_low']:.3f} to {found['ci_high']:.3f}" in found["reason"]
+    assert f"95 % interval {found['ci_low']:.3f}–{found['ci_high']:.3f}" in found["reason"]
 
 
 def test_batching_for_eight_users_is_confirmed(project: Any) -> None:

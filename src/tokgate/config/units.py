@@ -49,14 +49,3 @@ class Duration(float):
 
     def __str__(self) -> str:
         return f"{float(self):g}s"
-
-
-def time_text(seconds: float) -> str:
-    """Time as a person plans it: `40s`, `12m30s`, `2h05m`."""
-    whole = round(seconds)
-    hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
-    if hours:
-        return f"{hours}h{minutes:02d}m"
-    if minutes:
-        return f"{minutes}m{rest:02d}s" if rest else f"{minutes}m"
-    return f"{rest}s"

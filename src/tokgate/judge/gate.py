@@ -85,10 +85,12 @@ def confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
     nearer = _sign(cell) * math.log(fresh_ratio) < before.speed.estimate / 2
     stands = nearer and after.outcome is Outcome.REGRESSED
     outcome = Outcome.REGRESSED if stands else Outcome.INCONCLUSIVE
-    reason = wording.confirmed(after, cell, before.reference, tail=tail, fresh=fresh, stands=stands)
+    reason = wording.explain_confirmation(
+        after, cell, before.reference, tail=tail, fresh=fresh, stands=stands
+    )
     pace = _pace(case)
     if stands and not _regressed(case, case.speed.interval(tail)[1], pace=pace):
-        outcome, reason = Outcome.INVALID, f"{reason}; {wording.slower_machine(pace)}"
+        outcome, reason = Outcome.INVALID, f"{reason}; {wording.explain_slower_machine(pace)}"
     return msgspec.structs.replace(
         after,
         outcome=outcome,
@@ -131,7 +133,7 @@ def _read(cell: Cell) -> _Case | Verdict:
         outcome=Outcome.INVALID if current is None else Outcome.NO_BASELINE,
         current=current,
         launches=len(cell.current),
-        reason=problem or wording.no_baseline(cell.metric, current),
+        reason=problem or wording.explain_no_baseline(cell.metric, current),
     )
 
 
@@ -231,12 +233,12 @@ def _verdict(case: _Case, *, share: float, tail: float) -> Verdict:
         current=math.exp(case.current[0]),
         baseline=math.exp(case.baseline[0]),
         launches=len(cell.current),
-        notes=(wording.small_drop(speed.ratio, cell.tolerance),)
+        notes=(wording.describe_small_drop(speed.ratio, cell.tolerance),)
         if outcome is Outcome.PASS and high < 1
         else (),
     )
     decides = _launches_to_decide(case, tail) if outcome is Outcome.INCONCLUSIVE else None
-    reason = wording.gate(verdict, cell, case.reference, tail=tail, decides=decides)
+    reason = wording.explain_gate(verdict, cell, case.reference, tail=tail, decides=decides)
     return msgspec.structs.replace(verdict, reason=reason)
 
 

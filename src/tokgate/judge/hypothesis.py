@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 
 from tokgate.config.hypothesis import Claim, Hypothesis
+from tokgate.config.words import format_figure
 from tokgate.judge import wording
 from tokgate.judge.power import detectable_log, fewest
 from tokgate.judge.stats import Block, LogRatio, blocked, log_moments
@@ -29,11 +30,11 @@ def decide(hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.
     low, high = found.interval(tail)
     outcome = _side(claim, low, high)
     detectable = -math.expm1(-detectable_log(found.se, found.df, tail))
-    sentence = wording.experiment(
+    sentence = wording.explain_ratio(
         claim, found.ratio, (low, high), level=level, blocks=len(blocks), detectable=detectable
     )
     if outcome is Outcome.INCONCLUSIVE:
-        sentence += "; " + wording.more_blocks(_blocks_to_decide(claim, found, len(blocks), tail))
+        sentence += "; " + wording.suggest_blocks(_blocks_to_decide(claim, found, len(blocks), tail))
     elif outcome is Outcome.REFUTED:
         sentence += f"; {_supports(hypothesis)}"
     return _verdict(
@@ -57,7 +58,9 @@ def decide_share(hypothesis: Hypothesis, shares: Sequence[float], *, level: floa
     found = LogRatio(estimate=mean, se=math.sqrt(variance / len(shares)), df=len(shares) - 1)
     low, high = found.interval(level / 2)
     outcome = _side(hypothesis.claim, low, high)
-    reason = wording.share(hypothesis.claim, found.ratio, (low, high), level=level, launches=len(shares))
+    reason = wording.explain_share(
+        hypothesis.claim, found.ratio, (low, high), level=level, launches=len(shares)
+    )
     if outcome is Outcome.INCONCLUSIVE:
         reason += "; more launches would tell"
     elif outcome is Outcome.REFUTED:
@@ -70,7 +73,7 @@ def within_reach(hypothesis: Hypothesis, *, possible: float) -> Verdict:
     claimed = hypothesis.claim.reach
     assert claimed is not None
     metric = hypothesis.claim.metric or ""
-    figures = f"{wording.figure_text(metric, claimed)} is claimed, and the chip on paper allows {wording.figure_text(metric, possible)}"
+    figures = f"{format_figure(metric, claimed)} is claimed, and the chip on paper allows {format_figure(metric, possible)}"
     if possible >= claimed:
         return _verdict(hypothesis, Outcome.CONFIRMED, f"within reach: {figures}")
     return _verdict(hypothesis, Outcome.REFUTED, f"out of reach: {figures}; {_supports(hypothesis)}")

@@ -1,12 +1,20 @@
-"""The sentences of verdicts: figures with their units, and what they mean."""
+"""The sentences of verdicts: values with their units, and what they mean."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from tokgate.config.metric import find_metric
+from tokgate.config.words import (
+    format_count,
+    format_figure,
+    format_interval,
+    format_level,
+    format_number,
+    format_percent,
+    format_ratio,
+    is_bounded,
+)
 from tokgate.judge.verdict import Outcome, Verdict
 
 if TYPE_CHECKING:
@@ -14,109 +22,102 @@ if TYPE_CHECKING:
     from tokgate.judge.cell import Cell, Reference
 
 
-def figure_text(metric: str, value: float) -> str:
-    """A figure with its unit, to four digits: `24.51 tok/s`."""
-    return f"{f'{value:#.4g}'.rstrip('.')} {find_metric(metric).unit}".rstrip()
+def explain_no_baseline(metric: str, current: float | None) -> str:
+    figure = "" if current is None else f" {format_figure(metric, current)}"
+    return f"{metric}{figure}: there is no baseline to compare it with"
 
 
-def percent(fraction: float) -> str:
-    """Two significant digits from 1 % down, one decimal above: `0.85 %`, `5.7 %`, `12 %`."""
-    value = 100 * fraction
-    return f"{value:.1f} %".replace(".0 %", " %") if abs(value) >= 1 else f"{value:.2g} %"
+def describe_small_drop(ratio: float, tolerance: float) -> str:
+    return f"a drop of {format_percent(1 - ratio)} is real, but within the tolerance of {format_percent(tolerance)}"
 
 
-def times(count: int, what: str) -> str:
-    return f"{count} {what}" + ("" if count == 1 else "es" if what.endswith("ch") else "s")
-
-
-def no_baseline(metric: str, current: float | None) -> str:
-    figure = "" if current is None else f" {figure_text(metric, current)}"
-    return f"{metric}{figure} stands alone: there is no baseline to judge it by"
-
-
-def small_drop(ratio: float, tolerance: float) -> str:
-    return f"a drop of {percent(1 - ratio)} is real, but within the tolerance of {percent(tolerance)}"
-
-
-def _interval(verdict: Verdict, tail: float) -> str:
-    """The ratio with its interval and that interval's level."""
-    ratio = f"ratio {verdict.ratio:.3f}"
-    if verdict.ci_low is None or verdict.ci_high is None:
-        return f"{ratio}, without an interval"
-    missed = 200 * tail  # percent; one digit of it is enough to name the level
-    level = f"{100 - missed:.{max(0, -math.floor(math.log10(missed)))}f}"
-    return f"{ratio}, {level} % interval {verdict.ci_low:.3f} to {verdict.ci_high:.3f}"
-
-
-def gate(verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None) -> str:
-    """Why the gate said what it said."""
-    meaning = _meaning(verdict, cell, reference, tail=tail, decides=decides)
-    return f"{_facts(verdict, cell, reference)}: {_interval(verdict, tail)}; {meaning}{_stands_on(reference)}"
-
-
-def confirmed(
-    verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, fresh: float, stands: bool
+def explain_gate(
+    verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None
 ) -> str:
-    """What one fresh launch, counted in, says of a regression."""
-    figure = figure_text(cell.metric, fresh)
-    change = percent(abs(1 - (verdict.ratio or 1)))
-    if stands:
-        meaning = f"{change} worse, and a fresh launch at {figure} reproduces it{_stands_on(reference)}"
-    else:
-        meaning = (
-            f"{verdict.launches - 1} launches looked worse, but a fresh one at {figure} does not bear it out"
-        )
-    return f"{_facts(verdict, cell, reference)}: {_interval(verdict, tail)}; {meaning}"
-
-
-def slower_machine(pace: float) -> str:
-    lost = percent(1 - pace)
-    return f"but the machine itself was {lost} slower by its yardstick, which no server can be blamed for: measure again"
-
-
-def _facts(verdict: Verdict, cell: Cell, reference: Reference) -> str:
-    current = figure_text(cell.metric, verdict.current or 0)
-    baseline = figure_text(cell.metric, verdict.baseline or 0)
+    """Why the gate decided as it did. tail: of the interval, on each side; decides: launches that would decide."""
+    meaning = _explain_outcome(verdict, cell, reference, tail=tail, decides=decides)
     return (
-        f"{cell.metric} {current} over {times(verdict.launches, 'launch')}, {baseline} in {reference.label}"
+        f"{_state_figures(verdict, cell, reference)}: {_state_ratio(verdict, tail)}; "
+        f"{meaning}{_caution(reference)}"
     )
 
 
-def _stands_on(reference: Reference) -> str:
+def explain_confirmation(
+    verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, fresh: float, stands: bool
+) -> str:
+    """What one repeat launch, counted in, says about a regression. fresh: its value; stands: it confirms it."""
+    figure = format_figure(cell.metric, fresh)
+    change = format_percent(abs(1 - (verdict.ratio or 1)))
+    looked = f"the first {format_count(verdict.launches - 1, 'launch')} looked worse"
+    if stands:
+        meaning = f"{change} worse, and a repeat launch at {figure} confirms it{_caution(reference)}"
+    elif abs(fresh / (verdict.baseline or fresh) - 1) <= cell.tolerance:
+        meaning = f"{looked}, but a repeat launch at {figure} did not confirm it: cannot tell"
+    else:
+        meaning = f"{looked}, and a repeat launch at {figure} was in between: cannot tell"
+    return f"{_state_figures(verdict, cell, reference)}: {_state_ratio(verdict, tail)}; {meaning}"
+
+
+def explain_slower_machine(pace: float) -> str:
+    """pace: the machine's speed over what it was for the reference."""
+    lost = format_percent(1 - pace)
+    return f"but the machine itself was {lost} slower in its CPU benchmark, so the server is not at fault; run again"
+
+
+def _state_ratio(verdict: Verdict, tail: float) -> str:
+    """The ratio with its interval and that interval's level."""
+    ratio = f"ratio {format_ratio(verdict.ratio)}"
+    if verdict.ci_low is None or verdict.ci_high is None:
+        return f"{ratio}, without an interval"
+    return f"{ratio}, {format_level(2 * tail)} interval {format_interval(verdict.ci_low, verdict.ci_high)}"
+
+
+def _state_figures(verdict: Verdict, cell: Cell, reference: Reference) -> str:
+    current = format_figure(cell.metric, verdict.current or 0)
+    baseline = format_figure(cell.metric, verdict.baseline or 0)
+    launches = format_count(verdict.launches, "launch")
+    return f"{cell.metric} {current} over {launches}, {baseline} in {reference.label}"
+
+
+def _caution(reference: Reference) -> str:
     if reference.kind != "figure":
         return ""
-    return "; it stands on one published figure, whose spread is not known"
+    return "; it is based on one published figure, whose scatter is not known"
 
 
-def _meaning(verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None) -> str:
-    tolerance, promise = percent(cell.tolerance), percent(cell.promise)
-    change = abs(1 - (verdict.ratio or 1))
+def _explain_outcome(
+    verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None
+) -> str:
+    tolerance, promise = format_percent(cell.tolerance), format_percent(cell.promise)
+    change = format_percent(abs(1 - (verdict.ratio or 1)))
     match verdict.outcome:
         case Outcome.REGRESSED | Outcome.IMPROVED:
             worse = "worse" if verdict.outcome is Outcome.REGRESSED else "better"
-            return f"{percent(change)} {worse}, which is beyond the tolerance of {tolerance}"
+            return f"{change} {worse}, which is beyond the tolerance of {tolerance}"
         case Outcome.PASS:
             return f"a drop of {promise} is excluded"
-    undecided = f"neither a regression nor the absence of a {promise} drop is shown"
+    undecided = f"cannot tell: no regression is shown, and a drop of {promise} is not excluded"
     if not tail:
-        return f"{undecided}: too few of the {cell.planned} planned launches have run"
+        return (
+            f"{undecided}; {verdict.launches} of {format_count(cell.planned or 0, 'planned launch')} have run"
+        )
     if verdict.min_detectable_drop is None:
         alone = "this run" if verdict.launches == 1 else reference.label
-        return f"{undecided}: {alone} has one value and so no spread"
-    seen = f"this run would have seen a drop of {percent(verdict.min_detectable_drop)}"
+        return f"{undecided}; {alone} has only one value, so its scatter is unknown"
+    detectable = f"smallest detectable drop: {format_percent(verdict.min_detectable_drop)}"
     if decides is not None:
-        return f"{undecided}: {seen}; {decides} launches would decide"
+        return f"{undecided}; {detectable}; {format_count(decides, 'launch')} would decide"
     more = "more nights" if reference.kind == "nights" else "more launches of the baseline"
-    return f"{undecided}: {seen}; only {more} would decide"
+    return f"{undecided}; {detectable}; only {more} would decide"
 
 
-def bounds_text(claim: Claim, figure: Callable[[float], str] = "{:g}".format) -> str:
+def format_bounds(claim: Claim, format_bound: Callable[[float], str] = format_number) -> str:
     """`above 1.2`, `above 0.95 and below 1.05`."""
     sides = [("above", claim.above), ("below", claim.below)]
-    return " and ".join(f"{side} {figure(bound)}" for side, bound in sides if bound is not None)
+    return " and ".join(f"{side} {format_bound(bound)}" for side, bound in sides if bound is not None)
 
 
-def experiment(
+def explain_ratio(
     claim: Claim,
     ratio: float,
     ends: tuple[float, float],
@@ -125,26 +126,29 @@ def experiment(
     blocks: int,
     detectable: float,
 ) -> str:
-    """What was found of B / A, and where it lies beside the claim."""
-    claimed = bounds_text(claim)
+    """What was measured of B / A, and where it lies relative to the claim."""
     return (
-        f"B / A of {claim.metric} is {ratio:.3f}, {100 * (1 - level):g} % interval {ends[0]:.3f} to {ends[1]:.3f}, "
-        f"over {times(blocks, 'block')} ({4 * blocks} launches); claimed is {claimed}; "
-        f"a ratio {percent(detectable)} from a bound would have been told apart in 8 of 10 such experiments"
+        f"B / A of {claim.metric} is {format_ratio(ratio)}, {format_level(level)} interval {format_interval(*ends)}, "
+        f"over {format_count(blocks, 'block')} ({format_count(4 * blocks, 'launch')}); "
+        f"the claim is {format_bounds(claim)}; "
+        f"8 of 10 such experiments detect a ratio that is {format_percent(detectable)} from a bound"
     )
 
 
-def share(claim: Claim, found: float, ends: tuple[float, float], *, level: float, launches: int) -> str:
-    """What one server's figure is of what its chip allows, and where that lies beside the claim."""
-    claimed = bounds_text(claim, percent)
+def explain_share(
+    claim: Claim, share: float, ends: tuple[float, float], *, level: float, launches: int
+) -> str:
+    """Which share of what its chip allows one server reaches, and where that lies relative to the claim."""
     limit = "on paper" if claim.of == "paper" else "as measured on such chips"
+    interval = " to ".join(map(format_percent, ends)) if is_bounded(*ends) else format_interval(*ends)
     return (
-        f"{claim.metric} is {percent(found)} of what the chip allows {limit}, {100 * (1 - level):g} % interval "
-        f"{percent(ends[0])} to {percent(ends[1])}, over {times(launches, 'launch')}; claimed is {claimed}"
+        f"{claim.metric} is {format_percent(share)} of what the chip allows {limit}, {format_level(level)} interval "
+        f"{interval}, over {format_count(launches, 'launch')}; "
+        f"the claim is {format_bounds(claim, format_percent)}"
     )
 
 
-def more_blocks(needed: int | None) -> str:
+def suggest_blocks(needed: int | None) -> str:
     if needed is None:
         return "the ratio is too near the claim for any number of blocks to decide"
-    return f"{needed} blocks would decide"
+    return f"{format_count(needed, 'block')} would decide"

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tokgate.config.words import format_change, format_count, format_percent
 from tokgate.drive.sample import Sample
 from tokgate.drive.truth.process import Record
 from tokgate.measure.measurement import Bias, Problem
@@ -69,8 +70,8 @@ def bias_problems(
     return tuple(
         Problem(
             rule="client_bias",
-            detail=f"{metric}: this client is off by {shares[metric]:+.2%} at {bias.streams} streams, "
-            f"by {bias.requests} requests to a server whose every send is known (tolerance {limit:.0%})",
+            detail=f"{metric}: this client is off by {format_change(shares[metric])} at {format_count(bias.streams, 'stream')}, "
+            f"by {format_count(bias.requests, 'request')} to a server whose every send is known (tolerance {format_percent(limit)})",
         )
         for metric, limit in tolerance.items()
         if metric in shares and not abs(shares[metric]) <= limit

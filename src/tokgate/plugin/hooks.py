@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tokgate._exceptions import NotChecked, RecordError, TokgateError
-from tokgate.config.units import time_text
+from tokgate.config.words import format_duration
 from tokgate.plugin import run
 from tokgate.plugin.hosts import as_box, over_hosts
 from tokgate.plugin.items import params_of
@@ -74,7 +74,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return []
     budget = config.option.tokgate_budget
     launches = (
-        f"{plan.launches} launches of each server" if budget is None else f"a budget of {time_text(budget)}"
+        f"{plan.launches} launches of each server"
+        if budget is None
+        else f"a budget of {format_duration(budget)}"
     )
     chosen = f"tokgate: profile {plan.profile.name} ({plan.why}), {launches}"
     return [chosen, *(f"tokgate: NOT CHECKED: {what}" for what in plan.not_checked)]

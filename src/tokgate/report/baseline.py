@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from tokgate.report.terminal import figure
+from tokgate.config.words import format_count, format_figure, format_ratio
 from tokgate.store.baselines import Baseline
 
 
@@ -20,10 +20,12 @@ def difference(old: Baseline | None, new: Baseline) -> str:
         before = old.cells.get(workload) if old else None
         for metric, values in cell.metrics.items():
             now = _mean(values)
-            told = f"  {workload} {metric}: {figure(metric, now)} ({len(values)} launches)"
+            told = (
+                f"  {workload} {metric}: {format_figure(metric, now)} ({format_count(len(values), 'launch')})"
+            )
             if before and metric in before.metrics:
                 was = _mean(before.metrics[metric])
-                told += f", was {figure(metric, was)} (ratio {now / was:.3f})"
+                told += f", was {format_figure(metric, was)} (ratio {format_ratio(now / was)})"
             lines.append(told)
     if old and old.canary and new.canary:
         before_said = old.canary.texts

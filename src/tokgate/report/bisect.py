@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from tokgate.config.words import format_count, format_figure, format_interval, format_percent, format_ratio
 from tokgate.judge.bisect import Bisection, Step
 from tokgate.machine.fingerprint import Fingerprint, differences
-from tokgate.report.terminal import figure, visible
+from tokgate.report.terminal import visible
 from tokgate.store.runs import RunRecord
 from tokgate.store.summary import server_facts
 
@@ -24,7 +25,9 @@ def step_line(metric: str, step: Step) -> str:
     said = f"{step.image}: {_SAYS[step.finding]}"
     if step.finding == "failed":
         return visible(f"{said}: {step.why}")
-    return visible(f"{said}: {figure(metric, step.own)}, good {figure(metric, step.good)}, {_ratio(step)}")
+    return visible(
+        f"{said}: {format_figure(metric, step.own)}, good {format_figure(metric, step.good)}, {_ratio(step)}"
+    )
 
 
 def ending(found: Bisection, record: RunRecord, created: Mapping[str, str]) -> Iterator[str]:
@@ -44,12 +47,13 @@ def ending(found: Bisection, record: RunRecord, created: Mapping[str, str]) -> I
         if found.stopped:
             yield visible(f"stopped: {found.stopped}")
     yield (
-        f"{found.metric}: {figure(found.metric, step.own)} against {figure(found.metric, step.good)} of the "
+        f"{found.metric}: {format_figure(found.metric, step.own)} against {format_figure(found.metric, step.good)} of the "
         f"good image, {_ratio(step)}"
     )
     yield (
-        f"{len(record.measurements)} launches in {len(found.steps)} steps; the answer is wrong in at most "
-        f"{found.level:.0%} of searches"
+        f"{format_count(len(record.measurements), 'launch')} in {format_count(len(found.steps), 'step')}; "
+        f"the answer is wrong in at most "
+        f"{format_percent(found.level)} of searches"
     )
     facts = {one.facts.image: one.facts for one in reversed(record.measurements)}
     pair = [facts.get(image) for image in (found.last_fast, found.first_slow)]
@@ -69,7 +73,7 @@ def _not_reproduced(found: Bisection, step: Step | None) -> str:
     sees = (
         ""
         if step.sees is None or math.isinf(step.sees)
-        else f"; a slowdown of {step.sees:.1%} would have shown"
+        else f"; a slowdown of {format_percent(step.sees)} would have shown"
     )
     return f"not reproduced: the bad image is not seen to be slower, {_ratio(step)}{sees} at 80 % power"
 
@@ -77,8 +81,8 @@ def _not_reproduced(found: Bisection, step: Step | None) -> str:
 def _ratio(step: Step) -> str:
     if step.ratio is None or step.low is None or step.high is None:
         return "no ratio"
-    high = "∞" if math.isinf(step.high) else f"{step.high:.3f}"
-    return f"ratio {step.ratio:.3f} ({step.low:.3f}–{high}, {step.launches} launches)"
+    interval = format_interval(step.low, step.high)
+    return f"ratio {format_ratio(step.ratio)} ({interval}, {format_count(step.launches, 'launch')})"
 
 
 def _named(image: str, record: RunRecord) -> str:

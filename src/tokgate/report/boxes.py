@@ -8,6 +8,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from tokgate.config.words import ABSENT
 from tokgate.judge.compare import Comparison, Finding, Pair, compare
 from tokgate.report.badge import Badge
 from tokgate.report.compare import LEVEL, middle, notes, rate, ratio_and_interval, words
@@ -128,7 +129,7 @@ def _shown(shown: Across) -> list[Table | Text]:
 
 def _words(one: Figure | None) -> str:
     if one is None:
-        return "–"
+        return ABSENT
     if one.badge is None:
         return one.value
     return "\n".join(filter(None, (one.value, one.ratio, one.badge.word)))

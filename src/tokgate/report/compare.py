@@ -7,11 +7,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from tokgate.config.words import (
+    ABSENT,
+    format_change,
+    format_count,
+    format_figure,
+    format_interval,
+    format_number,
+    format_percent,
+    format_ratio,
+    format_time,
+)
 from tokgate.judge.cell import CaseKey
 from tokgate.judge.compare import Comparison, Finding, compare
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.metrics import geometric_mean
-from tokgate.report.terminal import as_text, figure, visible
+from tokgate.report.terminal import as_text, visible
 from tokgate.store.beside import Beside, beside
 from tokgate.store.runs import RunRecord
 
@@ -24,7 +35,7 @@ def comparison(a: RunRecord, b: RunRecord, *, width: int, colour: bool) -> str:
     both = beside(a, b)
     found = compare(both.pairs, level=LEVEL)
     shown = [
-        Text(f"{name}  run {visible(run.run_id)} · {visible(run.profile)} · {run.started[:16]}")
+        Text(f"{name}  run {visible(run.run_id)} · {visible(run.profile)} · {format_time(run.started)} UTC")
         for name, run in (("A", a), ("B", b))
     ]
     table = [_table(found)] if found else []
@@ -62,21 +73,21 @@ def _table(found: Iterable[Comparison]) -> Table:
 def ratio_and_interval(one: Comparison) -> tuple[str, str]:
     """`1.043`, `1.012–1.075`; dashes where nothing can be said."""
     if one.ratio is None or one.low is None or one.high is None:
-        return "–", "–"
-    return f"{one.ratio:.3f}", f"{one.low:.3f}–{one.high:.3f}"
+        return ABSENT, ABSENT
+    return format_ratio(one.ratio), format_interval(one.low, one.high)
 
 
 def middle(metric: str, values: tuple[float, ...]) -> str:
     """The geometric mean over launches, which the ratio is of."""
     known = bool(values) and min(values) > 0
-    return figure(metric, geometric_mean(values) if known else None)
+    return format_figure(metric, geometric_mean(values) if known else None)
 
 
 def words(one: Comparison) -> str:
     """What B is."""
     match one.finding:
         case "alike":
-            return f"alike ±{one.within:.1%}"
+            return f"alike ±{format_percent(one.within or 0)}"
         case "unknown":
             return one.reason
         case _:
@@ -88,8 +99,8 @@ def rate(found: Sequence[Comparison]) -> Iterator[Text]:
     compared = [one for one in found if one.ratio is not None]
     if compared:
         yield Text(
-            f"Intervals and words hold for all {len(compared)} comparisons together: two runs with nothing "
-            f"changed show any difference in at most {LEVEL:.0%} of cases (Welch over launches, Holm). Alike: no "
+            f"Intervals and words hold for all {format_count(len(compared), 'comparison')} together: two runs with nothing "
+            f"changed show any difference in at most {format_percent(LEVEL)} of cases (Welch over launches, Holm). Alike: no "
             "difference is seen, and one beyond ± so much is excluded.",
             "dim",
         )
@@ -118,7 +129,9 @@ def notes(both: Beside, a: str, b: str) -> Iterator[Text]:
             yield Text(f"differs: {visible(name)}: {visible(str(one))}")
     if both.pace is not None:
         was, now = both.pace
-        yield Text(f"the CPU's yardstick: {was:.4g} → {now:.4g} GFLOPS ({now / was - 1:+.1%})")
+        yield Text(
+            f"the CPU's yardstick: {format_number(was)} → {format_number(now)} GFLOPS ({format_change(now / was - 1)})"
+        )
     if not both.machine and not both.servers:
         yield Text("nothing that was recorded of machine and servers differs")
 

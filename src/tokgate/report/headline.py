@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
 from tokgate.config.metric import find_metric
+from tokgate.config.words import (
+    ABSENT,
+    format_count,
+    format_figure,
+    format_interval,
+    format_percent,
+    format_ratio,
+)
 from tokgate.judge.hypothesis import contradicts
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.judge.wording import percent
 from tokgate.report.badge import State, badge
-from tokgate.report.terminal import figure, interval
 from tokgate.report.trend import Turn
 from tokgate.store.runs import RunRecord
 
@@ -48,7 +54,7 @@ def headline(record: RunRecord, slower: Sequence[Turn] = ()) -> Headline:
     better = [one for one in gates if one.outcome is Outcome.IMPROVED]
     title = "Nothing got slower" if gates else "Every claim holds"
     if better:
-        title += f", and {_count(better, 'figure')} got better"
+        title += f", and {format_count(len(better), 'figure')} got better"
     return Headline(state=State.PASSED, title=f"{title}.", findings=_told(better))
 
 
@@ -65,8 +71,8 @@ def contradictions(record: RunRecord) -> tuple[tuple[Verdict, str], ...]:
 def change(verdict: Verdict) -> str:
     """`12 % slower`, `3 % more`: the ratio in words, better or worse by the metric's direction."""
     if verdict.ratio is None:
-        return "–"
-    size = percent(abs(verdict.ratio - 1))
+        return ABSENT
+    size = format_percent(abs(verdict.ratio - 1))
     if find_metric(verdict.metric).direction == "lower":
         return f"{size} longer" if verdict.ratio > 1 else f"{size} shorter"
     return f"{size} slower" if verdict.ratio < 1 else f"{size} faster"
@@ -77,8 +83,8 @@ def _findings(record: RunRecord) -> Headline | None:
     against = [verdict for verdict, _ in contradictions(record)]
     if not slower and not against:
         return None
-    parts = [f"{len(slower)} of {_count(_gates(record), 'figure')} got worse"] if slower else []
-    parts += [f"{_count(against, 'claim')} contradicted"] if against else []
+    parts = [f"{len(slower)} of {format_count(len(_gates(record)), 'figure')} got worse"] if slower else []
+    parts += [f"{format_count(len(against), 'claim')} contradicted"] if against else []
     return Headline(
         state=State.REGRESSED if slower else State.CONTRADICTED,
         title=f"{' and '.join(parts)}.",
@@ -96,11 +102,13 @@ def _broken(record: RunRecord) -> Headline | None:
     if record.ended is not None and not invalid and not unjudged:
         return None
     if record.ended is None:
-        title = f"The run was cut off after {_count(record.measurements, 'measurement')}."
+        title = f"The run was cut off after {format_count(len(record.measurements), 'measurement')}."
     elif invalid:
-        title = f"{len(invalid)} of {_count(record.measurements, 'measurement')} cannot be trusted."
+        title = (
+            f"{len(invalid)} of {format_count(len(record.measurements), 'measurement')} cannot be trusted."
+        )
     else:
-        title = f"{_count(unjudged, 'verdict')} could not be given."
+        title = f"{format_count(len(unjudged), 'verdict')} could not be given."
     found = [
         f"{one.server} {one.workload}, launch {one.launch}: {problem.rule}: {problem.detail}"
         for one in invalid
@@ -132,7 +140,7 @@ def _slipped(slower: Sequence[Turn]) -> Headline:
     return Headline(
         state=State.SLIPPED,
         title="This run alone shows nothing slower, but its history does: "
-        f"{_count(figures, 'figure')}, since {since}.",
+        f"{format_count(len(figures), 'figure')}, since {since}.",
         advice="Look first at what else changed then: the suspects, beside each change under Trends.",
     )
 
@@ -151,7 +159,7 @@ def _undecided(record: RunRecord) -> Headline | None:
         return None
     return Headline(
         state=State.UNDECIDED,
-        title=f"Nothing is shown to be slower, but {len(open_)} of {_count(record.verdicts, 'verdict')} cannot tell.",
+        title=f"Nothing is shown to be slower, but {len(open_)} of {format_count(len(record.verdicts), 'verdict')} cannot tell.",
         findings=_told(open_),
         advice="More launches would decide: each reason below says how many.",
     )
@@ -165,7 +173,7 @@ def _of_boxes(record: RunRecord) -> Headline:
     state = min([*lost, *(said.state for _, said in told)], key=worst_first)
     worst = [said for _, said in told if said.state is state]
     title = (
-        f"On {len(worst)} of {_count(told, 'host')}: {worst[0].title}"
+        f"On {len(worst)} of {format_count(len(told), 'host')}: {worst[0].title}"
         if worst
         else "Not every host came to its end."
     )
@@ -192,9 +200,9 @@ def _line(verdict: Verdict) -> str:
     if verdict.ratio is None:
         return f"{_about(verdict)}: {badge(verdict.outcome).word}: {verdict.reason}"
     if verdict.kind == "hypothesis":
-        found = f"ratio of {verdict.metric} {verdict.ratio:.3f} ({interval(verdict)})"
+        found = f"ratio of {verdict.metric} {format_ratio(verdict.ratio)} ({format_interval(verdict.ci_low, verdict.ci_high)})"
         return f"{_about(verdict)}: {badge(verdict.outcome).word}: {found}"
-    now, before = (figure(verdict.metric, value) for value in (verdict.current, verdict.baseline))
+    now, before = (format_figure(verdict.metric, value) for value in (verdict.current, verdict.baseline))
     return f"{_about(verdict)}: {change(verdict)} ({before} → {now})"
 
 
@@ -205,7 +213,3 @@ def _about(verdict: Verdict) -> str:
 def _first(lines: list[str]) -> tuple[str, ...]:
     more = len(lines) - SHOWN
     return (*lines[:SHOWN], f"and {more} more") if more > 0 else tuple(lines)
-
-
-def _count(what: Collection[object], name: str) -> str:
-    return f"{len(what)} {name}" + ("" if len(what) == 1 else "s")

@@ -12,8 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from tokgate._exceptions import ExtraMissing
+from tokgate.config.words import format_change, format_figure, format_p, format_time
 from tokgate.report.changes import DatedChange, usable
-from tokgate.report.terminal import figure
 from tokgate.store.history import Series
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -53,10 +53,10 @@ def table(history: Iterable[Series]) -> Table:
             series.metric,
             str(len(points)),
             str(len(series.points) - len(points)),
-            figure(series.metric, median(values) if values else None),
-            figure(series.metric, values[-1] if values else None),
+            format_figure(series.metric, median(values) if values else None),
+            format_figure(series.metric, values[-1] if values else None),
             sparkline(values[-LAST:]),
-            newest.started[:16].replace("T", " "),
+            format_time(newest.started),
         )
     return shown
 
@@ -66,19 +66,17 @@ def change_lines(series: Series, found: Iterable[DatedChange]) -> Iterator[str]:
     for one in found:
         change = one.change
         state = "OPEN" if one.open else "slower" if one.worse else "faster"
-        levels = f"{figure(series.metric, change.before)} → {figure(series.metric, change.after)}"
+        levels = (
+            f"{format_figure(series.metric, change.before)} → {format_figure(series.metric, change.after)}"
+        )
         yield (
             f"{state}: {series.server} × {series.workload} {series.metric} {levels} "
-            f"({change.ratio - 1:+.1%}, {change.kind}, {_p(change.p)}) since {one.first.started[:16]} "
+            f"({format_change(change.ratio - 1)}, {change.kind}, {format_p(change.p)}) since {format_time(one.first.started)} "
             f"({one.first.source})"
         )
         yield from (f"    suspect: {difference}" for difference in one.suspects)
         if not one.suspects:
-            yield f"    nothing that was recorded changed since {one.last.started[:16]} ({one.last.source})"
-
-
-def _p(p: float) -> str:
-    return f"p {p:.1g}" if p >= 1e-9 else "p < 1e-9"
+            yield f"    nothing that was recorded changed since {format_time(one.last.started)} ({one.last.source})"
 
 
 def write_csv(file: TextIO, history: Iterable[Series]) -> None:

@@ -9,6 +9,7 @@ from statistics import fmean
 
 import msgspec
 
+from tokgate.config.words import format_number
 from tokgate.machine.host import Culprit
 from tokgate.measure.measurement import Measurement
 
@@ -115,9 +116,9 @@ def _track(name: str, ordered: Sequence[Measurement], borders_s: Sequence[float]
         at_s=tuple(at_s[at] for at in kept),
         values=tuple(values[at] for at in kept),
         told=tuple(told[at] for at in kept),
-        low=f"{min(known):.4g}",
-        mean=f"{fmean(known):.4g}",
-        high=f"{max(known):.4g}",
+        low=format_number(min(known)),
+        mean=format_number(fmean(known)),
+        high=format_number(max(known)),
     )
 
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 import msgspec
 import numpy as np
 
+from tokgate.config.words import format_count, format_figure, format_number
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.metrics import Pass, collect_values, tokens_per_chunk
-from tokgate.report.terminal import figure
 
 SHARES = (0.0, *(round(0.02 * step, 2) for step in range(1, 50)), 0.99, 0.995, 0.999, 1.0)
 """Shares at which a distribution is kept; finer at the tail that people wait for."""
@@ -64,7 +64,7 @@ def _spread(metric: str, seconds: np.ndarray) -> Spread | None:
     return Spread(
         count=int(seconds.size),
         seconds=tuple(round(float(value), 7) for value in np.quantile(seconds, SHARES)),
-        told=tuple(figure(metric, float(value)) for value in np.quantile(seconds, _TOLD)),
+        told=tuple(format_figure(metric, float(value)) for value in np.quantile(seconds, _TOLD)),
     )
 
 
@@ -73,7 +73,7 @@ def _note(launches: int, valid: int, per_chunk: float | None) -> str:
     if not valid:
         notes.append("no launch is valid: these are figures of an invalid measurement")
     elif valid < launches:
-        notes.append(f"without {launches - valid} of {launches} launches: invalid")
+        notes.append(f"without {launches - valid} of {format_count(launches, 'launch')}: invalid")
     if per_chunk is not None and not 0.99 < per_chunk < 1.01:
-        notes.append(f"{per_chunk:.2f} tokens a chunk: gaps are between chunks, not tokens")
+        notes.append(f"{format_number(per_chunk)} tokens per chunk: gaps are between chunks, not tokens")
     return "; ".join(notes)

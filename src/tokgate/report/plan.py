@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.table import Table
 from rich.text import Text
 
-from tokgate.config.units import time_text
+from tokgate.config.words import format_duration, format_percent
 from tokgate.judge.cell import CaseKey
 from tokgate.judge.plan import CellPlan, LaunchPlan
 from tokgate.report.terminal import as_text
@@ -38,7 +38,7 @@ def _table(plan: LaunchPlan, requests: Mapping[CaseKey, int]) -> Table:
     table.add_column("smallest drop it will see")
     for server in plan.servers:
         table.add_row(
-            Text(server.server, style="bold"), str(server.starts), "", time_text(server.seconds), ""
+            Text(server.server, style="bold"), str(server.starts), "", format_duration(server.seconds), ""
         )
         for workload, launches in server.launches.items():
             cells = [one for one in plan.cells if (one.server, one.workload) == (server.server, workload)]
@@ -49,7 +49,7 @@ def _table(plan: LaunchPlan, requests: Mapping[CaseKey, int]) -> Table:
 
 def _sees(cells: Sequence[CellPlan]) -> str:
     """`decode_tps 2.1%, ttft_s 6.0%; goodput_rps no spread`, or one reason for all of them."""
-    told = [f"{cell.metric} {cell.drop:.1%}" for cell in cells if cell.drop is not None]
+    told = [f"{cell.metric} {format_percent(cell.drop)}" for cell in cells if cell.drop is not None]
     why = {
         cell.unseen: [one.metric for one in cells if one.unseen == cell.unseen]
         for cell in cells

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from tokgate.config.words import format_quantity
 from tokgate.drive.load import Progress
 
 
@@ -34,7 +35,7 @@ def live(title: str, console: Console) -> Iterator[Callable[[str, Progress], Non
                 description=f"{title} · {stage}",
                 completed=progress.completed,
                 total=progress.total,
-                rate=f"{progress.arrivals / max(progress.elapsed_s, 1e-9):.1f} tok/s",
+                rate=format_quantity(progress.arrivals / max(progress.elapsed_s, 1e-9), "tok/s"),
             )
 
         yield moved

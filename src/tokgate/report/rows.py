@@ -8,12 +8,20 @@ from collections.abc import Iterable
 import msgspec
 
 from tokgate.config.hypothesis import Claim, Hypothesis
+from tokgate.config.words import (
+    ABSENT,
+    format_figure,
+    format_interval,
+    format_number,
+    format_percent,
+    format_ratio,
+)
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.judge.wording import bounds_text, percent
+from tokgate.judge.wording import format_bounds
 from tokgate.measure.roofline import use
 from tokgate.report.badge import Badge, badge
 from tokgate.report.headline import change, contradictions
-from tokgate.report.terminal import figure, interval, roofline_words, rooflines
+from tokgate.report.terminal import roofline_words, rooflines
 from tokgate.store.runs import RunRecord
 
 _LEAST_SPAN, _MOST_SPAN = math.log(1.1), math.log(5)
@@ -85,12 +93,12 @@ def rows(record: RunRecord) -> tuple[Row, ...]:
             workload=one.workload,
             metric=one.metric,
             badge=badge(one.outcome),
-            now=figure(one.metric, one.current),
-            baseline=figure(one.metric, one.baseline),
+            now=format_figure(one.metric, one.current),
+            baseline=format_figure(one.metric, one.baseline),
             change=change(one),
-            ratio="–" if one.ratio is None else f"{one.ratio:.3f}",
-            interval=interval(one),
-            sees="–" if one.min_detectable_drop is None else percent(one.min_detectable_drop),
+            ratio=format_ratio(one.ratio),
+            interval=format_interval(one.ci_low, one.ci_high),
+            sees=ABSENT if one.min_detectable_drop is None else format_percent(one.min_detectable_drop),
             roofline=roofline_words(
                 use(roofs.get((one.server, one.workload)), one.metric, one.current), one.metric
             ),
@@ -125,9 +133,9 @@ def _experiment(
         claim=_claim(claim) if claimed else "not on record",
         badge=Badge("✕", f"{shown.word}, against {_stands(claimed)}", "bad") if against else shown,
         status=claimed.status if claimed else "not on record",
-        ratio="–" if verdict is None or verdict.ratio is None else f"{verdict.ratio:.3f}",
-        interval=interval(verdict) if verdict else "–",
-        arms=_arms(verdict) if verdict else "–",
+        ratio=format_ratio(verdict.ratio if verdict else None),
+        interval=format_interval(verdict.ci_low, verdict.ci_high) if verdict else ABSENT,
+        arms=_arms(verdict) if verdict else ABSENT,
         bar=_bar(verdict, span, bounds) if verdict else None,
         reason="; ".join((verdict.reason, *verdict.notes)) if verdict else "not tested in this run",
         rival=claimed.rival if claimed else "",
@@ -146,15 +154,15 @@ def _claim(claim: Claim) -> str:
     if claim.untreated:
         return "the treatment does not reach the server"
     if claim.reach is not None:
-        return f"{figure(claim.metric or '', claim.reach)} are within reach of the chip"
+        return f"{format_figure(claim.metric or '', claim.reach)} are within reach of the chip"
     of = "B / A" if claim.of is None else f"share of the roofline ({claim.of})"
-    return f"{claim.metric} {of} {bounds_text(claim)}"
+    return f"{claim.metric} {of} {format_bounds(claim)}"
 
 
 def _arms(verdict: Verdict) -> str:
     if verdict.baseline is None or verdict.current is None:
-        return "–"
-    a, b = (figure(verdict.metric, value) for value in (verdict.baseline, verdict.current))
+        return ABSENT
+    a, b = (format_figure(verdict.metric, value) for value in (verdict.baseline, verdict.current))
     return f"{a} → {b}"
 
 
@@ -168,13 +176,13 @@ def _bar(verdict: Verdict, span: float, marks: tuple[float, ...]) -> Bar | None:
     if verdict.ratio is None or verdict.ratio <= 0:
         return None
     low, high = verdict.ci_low or verdict.ratio, verdict.ci_high or verdict.ratio
-    beside = " and ".join(f"{mark:g}" for mark in marks)
+    beside = " and ".join(format_number(mark) for mark in marks)
     return Bar(
         low=_position(low, span),
         high=_position(high, span),
         at=_position(verdict.ratio, span),
         marks=tuple(_position(mark, span) for mark in marks),
-        text=f"ratio {verdict.ratio:.3f}, interval {interval(verdict)}"
+        text=f"ratio {format_ratio(verdict.ratio)}, interval {format_interval(verdict.ci_low, verdict.ci_high)}"
         + (f", beside {beside}" if marks else ""),
     )
 

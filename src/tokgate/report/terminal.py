@@ -10,8 +10,16 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from tokgate.config.metric import find_metric
-from tokgate.config.units import time_text
+from tokgate.config.words import (
+    ABSENT,
+    format_duration,
+    format_figure,
+    format_interval,
+    format_number,
+    format_percent,
+    format_quantity,
+    format_ratio,
+)
 from tokgate.judge.conclusion import drawn
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Ceiling, Measurement, Roofline
@@ -65,18 +73,9 @@ def visible(text: str) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
-def figure(metric: str, value: float | None) -> str:
-    """A metric's value with its unit; seconds below one as milliseconds."""
-    if value is None:
-        return "–"
-    if find_metric(metric).unit == "s" and value < 1:
-        return f"{value * 1e3:.1f} ms"
-    return f"{value:.4g} {find_metric(metric).unit}"
-
-
 def measured(measurement: Measurement) -> str:
     """One measurement as lines `metric value`, and what makes it invalid."""
-    lines = [f"{name:18} {figure(name, value)}" for name, value in measurement.metrics.items()]
+    lines = [f"{name:18} {format_figure(name, value)}" for name, value in measurement.metrics.items()]
     used = {
         name: use(measurement.roofline, name, measurement.metrics.get(name)) for name in measurement.gated
     }
@@ -114,10 +113,10 @@ def _gates(record: RunRecord, roofs: Rooflines) -> Table:
         table.add_row(
             "" if same else f"  {verdict.workload}",
             verdict.metric,
-            figure(verdict.metric, verdict.current),
-            figure(verdict.metric, verdict.baseline),
-            "–" if verdict.ratio is None else f"{verdict.ratio:.3f}",
-            interval(verdict),
+            format_figure(verdict.metric, verdict.current),
+            format_figure(verdict.metric, verdict.baseline),
+            format_ratio(verdict.ratio),
+            format_interval(verdict.ci_low, verdict.ci_high),
             _drop(verdict),
             *_roofline(roofs, (verdict.server, verdict.workload), verdict.metric, verdict.current),
             Text(verdict.outcome, style=_STYLE[verdict.outcome]),
@@ -139,10 +138,10 @@ def _experiments(record: RunRecord, roofs: Rooflines) -> list[Table]:
     for one in tested:
         table.add_row(
             f"{one.hypothesis} {one.metric}",
-            figure(one.metric, one.baseline),
-            figure(one.metric, one.current),
-            "–" if one.ratio is None else f"{one.ratio:.3f}",
-            interval(one),
+            format_figure(one.metric, one.baseline),
+            format_figure(one.metric, one.current),
+            format_ratio(one.ratio),
+            format_interval(one.ci_low, one.ci_high),
             str(one.launches),
             *_roofline(roofs, (f"{one.hypothesis}/a", one.workload), one.metric, one.baseline)[1:3],
             *_roofline(roofs, (f"{one.hypothesis}/b", one.workload), one.metric, one.current)[1:3],
@@ -156,17 +155,19 @@ def _roofline(roofs: Rooflines, cell: tuple[str, str], metric: str, value: float
     if not roofs:
         return ()
     used = use(roofs.get(cell), metric, value)
-    return ("–",) * len(_ROOFLINE) if used is None else _used(used, metric)
+    return (ABSENT,) * len(_ROOFLINE) if used is None else _used(used, metric)
 
 
 def _used(used: Use, metric: str) -> tuple[str, str, str, str]:
-    seen = "–"
+    seen = ABSENT
     if used.effective_GBps is not None:
-        seen = f"{used.effective_GBps:.4g} GB/s"
+        seen = format_quantity(used.effective_GBps, "GB/s")
     elif used.effective_tflops is not None:
-        seen = f"{used.effective_tflops:.3g} TFLOPS"
-    paper, measured = ("–" if one is None else f"{one:.0%}" for one in (used.of_paper, used.of_measured))
-    return seen, paper, measured, figure(metric, used.possible)
+        seen = format_quantity(used.effective_tflops, "TFLOPS")
+    paper, measured = (
+        ABSENT if one is None else format_percent(one) for one in (used.of_paper, used.of_measured)
+    )
+    return seen, paper, measured, format_figure(metric, used.possible)
 
 
 def rooflines(record: RunRecord) -> Rooflines:
@@ -177,9 +178,9 @@ def rooflines(record: RunRecord) -> Rooflines:
 def roofline_words(used: Use | None, metric: str) -> str:
     """`179.1 GB/s, 70% on paper (9.149 tok/s possible), 84% as measured`; a dash where nothing is known."""
     if used is None:
-        return "–"
+        return ABSENT
     seen, paper, measured, possible = _used(used, metric)
-    of = "" if seen == "–" else f"{seen}, "
+    of = "" if seen == ABSENT else f"{seen}, "
     return f"{of}{paper} on paper ({possible} possible), {measured} as measured"
 
 
@@ -198,19 +199,12 @@ def _limits(roofs: Rooflines) -> list[Text]:
 
 def _pair(ceiling: Ceiling) -> str:
     known = ((ceiling.bandwidth_GBps, "GB/s"), (ceiling.fp16_tflops, "TFLOPS in FP16"))
-    return ", ".join(f"{value:.4g} {of}" for value, of in known if value is not None) or "unknown"
-
-
-def interval(verdict: Verdict) -> str:
-    """`0.912–1.043`, a dash where the verdict has none."""
-    if verdict.ci_low is None or verdict.ci_high is None:
-        return "–"
-    return f"{verdict.ci_low:.3f}–{verdict.ci_high:.3f}"
+    return ", ".join(f"{format_number(value)} {of}" for value, of in known if value is not None) or "unknown"
 
 
 def _drop(verdict: Verdict) -> str:
     drop = verdict.min_detectable_drop
-    return "–" if drop is None else f"{drop:.1%}"
+    return ABSENT if drop is None else format_percent(drop)
 
 
 def _about(verdict: Verdict) -> str:
@@ -242,7 +236,7 @@ def _spending(spending: Spending) -> str:
     """`budget: 31m of 45m spent on 61 passes of 85 planned; ended: 9 decided, 2 planned`."""
     stopped = Counter(str(one.stopped) for one in spending.launches if one.stopped is not None)
     return (
-        f"budget: {time_text(spending.spent_s)} of {time_text(spending.budget_s)} spent on "
+        f"budget: {format_duration(spending.spent_s)} of {format_duration(spending.budget_s)} spent on "
         f"{sum(one.used for one in spending.launches)} passes of "
         f"{sum(one.planned for one in spending.launches)} planned"
         + (f"; ended: {', '.join(f'{count} {why}' for why, count in stopped.items())}" if stopped else "")

@@ -10,11 +10,10 @@ import msgspec
 from msgspec.structs import replace
 
 from tokgate._exceptions import UsageError
-from tokgate.judge.wording import percent
+from tokgate.config.words import ABSENT, format_change, format_figure
 from tokgate.machine.fingerprint import differences
 from tokgate.report.badge import Badge
 from tokgate.report.changes import changes_of
-from tokgate.report.terminal import figure
 from tokgate.store.history import Point, Series
 from tokgate.store.runs import RunRecord
 
@@ -124,8 +123,8 @@ def _turns(series: Series) -> tuple[Turn, ...]:
             at=one.first.started,
             about=about,
             badge=Badge("▼", "worse", "bad") if one.worse else Badge("▲", "better", "good"),
-            text=f"{about}: {_signed(one.change.ratio - 1)}, "
-            f"{figure(series.metric, one.change.before)} → {figure(series.metric, one.change.after)} "
+            text=f"{about}: {format_change(one.change.ratio - 1)}, "
+            f"{format_figure(series.metric, one.change.before)} → {format_figure(series.metric, one.change.after)} "
             f"({one.change.kind})",
             suspects=tuple(str(suspect) for suspect in one.suspects),
             open=one.open,
@@ -152,9 +151,9 @@ def _trend(series: Series, total: int, turns: tuple[Turn, ...]) -> Trend:
         ),
         turns=turns,
         total=total,
-        last=figure(series.metric, last),
-        before=figure(series.metric, median(earlier)) if earlier else "–",
-        change=_signed(last / median(earlier) - 1) if earlier and median(earlier) > 0 else "–",
+        last=format_figure(series.metric, last),
+        before=format_figure(series.metric, median(earlier)) if earlier else ABSENT,
+        change=format_change(last / median(earlier) - 1) if earlier and median(earlier) > 0 else ABSENT,
         spark=_spark([point.value for point in points[-_SPARK:]]),
     )
 
@@ -163,10 +162,6 @@ def _changed(was: Point, now: Point) -> tuple[str, ...]:
     if was.fingerprint is now.fingerprint:
         return ()
     return tuple(str(one) for one in differences(was.fingerprint, now.fingerprint) if one.weight != "told")
-
-
-def _signed(fraction: float) -> str:
-    return f"{'+' if fraction > 0 else '−'}{percent(abs(fraction))}"
 
 
 def _spark(values: Sequence[float]) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tokgate.config.words import ABSENT, format_change, format_percent
 from tokgate.measure.bias import bias_shares
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.reconcile import decode_difference
@@ -59,17 +60,17 @@ def _bias(launches: Sequence[Measurement], wrong: bool) -> str:
         for metric, share in bias_shares(one.bias, one.metrics).items():
             if metric in one.gated:
                 worst[metric] = max(worst.get(metric, 0.0), share, key=abs)
-    told = ", ".join(f"{metric} {share:+.2%}" for metric, share in worst.items()) or "–"
+    told = ", ".join(f"{metric} {format_change(share)}" for metric, share in worst.items()) or ABSENT
     return f"! {told}: beyond the tolerance" if wrong else told
 
 
 def _answers(launches: Sequence[Measurement], wrong: bool) -> str:
     seen = [one.canary for one in launches if one.canary is not None]
     if not seen:
-        return "–"
+        return ABSENT
     again = [one.agreement for one in seen if one.agreement is not None]
     told = (
-        f"{min(again):.0%} of the stored ones came again"
+        f"{format_percent(min(again))} of the stored ones came again"
         if again
         else f"{min(one.right for one in seen)} of {seen[0].known} known ones right, none stored"
     )
@@ -78,5 +79,5 @@ def _answers(launches: Sequence[Measurement], wrong: bool) -> str:
 
 def _agrees(launches: Sequence[Measurement], wrong: bool) -> str:
     off = [found for one in launches if (found := decode_difference(one.samples)) is not None]
-    told = f"{max(off, key=abs):+.2%}" if off else "–"
+    told = format_change(max(off, key=abs)) if off else ABSENT
     return f"! {told}: they disagree" if wrong else told

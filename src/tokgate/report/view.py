@@ -10,6 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from tokgate.config.words import ABSENT, format_duration, format_figure, format_time
 from tokgate.judge.conclusion import drawn
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Weight
@@ -20,7 +21,6 @@ from tokgate.report.headline import Headline, headline
 from tokgate.report.host import Host, host
 from tokgate.report.latency import Latency, latencies
 from tokgate.report.rows import Experiment, Row, experiments, rows
-from tokgate.report.terminal import figure
 from tokgate.report.trend import Mark, Trend, Turn, all_turns, marks, since_last, trends
 from tokgate.report.trust import Trust, trusted
 from tokgate.store.history import Series
@@ -116,7 +116,7 @@ def view(
     said = headline(record, [turn for turn in turns if turn.open])
     return Report(
         run_id=record.run_id,
-        started=record.started[:16].replace("T", " ") + " UTC",
+        started=format_time(record.started) + " UTC",
         took=_took(record),
         profile=record.profile,
         command=" ".join(record.command),
@@ -172,8 +172,7 @@ def _took(record: RunRecord) -> str:
     seconds = (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
     if seconds < 0:
         return "ended before it began, by a clock that was set back"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"took {minutes} min {rest} s" if minutes else f"took {rest} s"
+    return f"took {format_duration(seconds)}"
 
 
 def _within(folder: str | None, box: Box) -> str | None:
@@ -192,8 +191,8 @@ def _launch(one: Measurement, folder: str | None) -> Launch:
         launch=one.launch,
         valid=one.valid,
         problems=tuple(f"{problem.rule}: {problem.detail}" for problem in one.problems),
-        figures=", ".join(f"{name} {figure(name, value)}" for name, value in one.gated.items()),
-        startup="–" if facts.startup_s is None else f"{facts.startup_s:.1f} s",
+        figures=", ".join(f"{name} {format_figure(name, value)}" for name, value in one.gated.items()),
+        startup=ABSENT if facts.startup_s is None else format_duration(facts.startup_s),
         engine=" ".join(filter(None, (facts.engine, facts.engine_version))),
         log=link(folder, "logs", log) if log and folder is not None else "",
     )

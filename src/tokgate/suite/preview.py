@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tokgate.config.units import time_text
+from tokgate.config.words import format_duration
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.plan import LaunchPlan, fixed
 from tokgate.suite.budget import Budget
@@ -65,9 +65,9 @@ def _notes(
 ) -> Iterator[str]:
     if launches is not None:
         yield (
-            f"launches take about {time_text(launches.total_s)}"
+            f"launches take about {format_duration(launches.total_s)}"
             if budget is None
-            else f"launches take about {time_text(launches.total_s)} of {time_text(budget.seconds)}; what is decided "
+            else f"launches take about {format_duration(launches.total_s)} of {format_duration(budget.seconds)}; what is decided "
             "early leaves its time to what starts later, and one launch is kept back to confirm a regression"
         )
     if budget is not None:
@@ -81,10 +81,10 @@ def _notes(
                 if len(blocks_s) > 1
                 else "what is left"
             )
-            takes = "not known yet" if block_s is None else f"about {time_text(block_s)}"
+            takes = "not known yet" if block_s is None else f"about {format_duration(block_s)}"
             yield f"hypothesis {name}: as many blocks as fit in {share}; a block takes {takes}"
         else:
-            takes = "an unknown time" if block_s is None else f"about {time_text(blocks * block_s)}"
+            takes = "an unknown time" if block_s is None else f"about {format_duration(blocks * block_s)}"
             yield f"hypothesis {name}: {blocks} blocks, {takes}"
     unseen = [
         name for name in dict.fromkeys(cell.server for cell in estimates.cells) if name not in estimates.timed

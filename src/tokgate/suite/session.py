@@ -8,10 +8,10 @@ from contextlib import AbstractContextManager, suppress
 from itertools import product
 
 from tokgate._exceptions import LaunchError, NotChecked, UsageError
+from tokgate.config.words import format_count
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.plan import MOST_LAUNCHES
 from tokgate.judge.verdict import Verdict
-from tokgate.judge.wording import times
 from tokgate.launch.server import Server
 from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunWriter
@@ -107,7 +107,7 @@ class Session:
         if self.budget is None or self._verdicts.measured(case, launch):
             return None
         if self._verdicts.is_decided(case):
-            used = times(self._verdicts.used[case], "launch")
+            used = format_count(self._verdicts.used[case], "launch")
             return f"{case.server} × {case.workload} was decided after {used}"
         live = self._live.launch == (case.server, launch)
         return self.budget.why_not(case, launch, live=live, fresh=case in self._verdicts.awaiting)

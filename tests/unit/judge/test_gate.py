@@ -97,7 +97,7 @@ def test_what_scatters_too_much_is_inconclusive_and_says_what_it_would_take() ->
     assert said.outcome is Outcome.INCONCLUSIVE
     assert said.min_detectable_drop is not None
     assert said.min_detectable_drop > 0.05
-    assert "neither a regression nor the absence of a 5 % drop is shown" in said.reason
+    assert "cannot tell: no regression is shown, and a drop of 5 % is not excluded" in said.reason
     assert "launches would decide" in said.reason
 
 
@@ -113,7 +113,7 @@ def test_one_launch_has_no_interval_and_never_passes(kind: Any) -> None:
         said = verdict(cell((current,), reference=Reference(kind=kind, values=values, label="the baseline")))
         assert said.outcome is Outcome.INCONCLUSIVE
         assert (said.ci_low, said.ci_high, said.min_detectable_drop) == (None, None, None)
-        assert "this run has one value and so no spread" in said.reason
+        assert "this run has only one value, so its scatter is unknown" in said.reason
 
 
 def test_a_baseline_of_one_launch_has_no_spread() -> None:
@@ -121,7 +121,7 @@ def test_a_baseline_of_one_launch_has_no_spread() -> None:
         cell(launches(12.0), reference=Reference(kind="launches", values=(24.0,), label="one launch"))
     )
     assert said.outcome is Outcome.INCONCLUSIVE
-    assert "one launch has one value and so no spread" in said.reason
+    assert "one launch has only one value, so its scatter is unknown" in said.reason
 
 
 @pytest.mark.parametrize("bad", [(), (24.0, math.nan), (24.0, 0.0), (24.0, -1.0), (24.0, math.inf)])
@@ -144,7 +144,7 @@ def test_without_a_baseline_the_figure_stands_alone() -> None:
     said = verdict(cell(launches(24.0), reference=None))
     assert said.outcome is Outcome.NO_BASELINE
     assert said.current == pytest.approx(24.0, rel=1e-2)
-    assert "decode_tps 23.99 tok/s stands alone" in said.reason
+    assert "decode_tps 23.99 tok/s: there is no baseline" in said.reason
 
 
 def test_for_times_more_is_worse() -> None:
@@ -203,7 +203,7 @@ def test_a_published_figure_is_regressed_only_by_its_whole_tolerance_and_says_so
     said = verdict(cell(launches(22.0), reference=FIGURE))
     assert said.outcome is Outcome.REGRESSED
     assert numbers(said)[2] < 0.97
-    assert said.reason.endswith("it stands on one published figure, whose spread is not known")
+    assert said.reason.endswith("it is based on one published figure, whose scatter is not known")
     near = verdict(cell(launches(23.2), reference=FIGURE))
     assert 0.97 < numbers(near)[2] < 1
     assert near.outcome is not Outcome.REGRESSED
@@ -269,7 +269,7 @@ def test_looking_early_asks_for_more_and_before_the_third_launch_for_all() -> No
     assert levels == sorted(levels, reverse=True)
     said = verdict(cell(slower[:2], planned=5))
     assert said.outcome is Outcome.INCONCLUSIVE
-    assert "too few of the 5 planned launches have run" in said.reason
+    assert "2 of 5 planned launches have run" in said.reason
 
 
 def test_against_nights_only_the_last_look_decides() -> None:
@@ -285,14 +285,20 @@ def test_a_fresh_launch_as_slow_confirms_and_is_counted_in() -> None:
     assert not needs_confirmation(said)
     assert said.launches == 6
     assert said.reproduced == pytest.approx(22.1 / 24.0, rel=1e-2)
-    assert "and a fresh launch at 22.10 tok/s reproduces it" in said.reason
+    assert "and a repeat launch at 22.10 tok/s confirms it" in said.reason
 
 
 def test_a_fresh_launch_as_fast_as_before_leaves_it_inconclusive() -> None:
     one = cell(launches(22.0))
     said = confirm(verdict(one), one, 24.0)
     assert said.outcome is Outcome.INCONCLUSIVE
-    assert "5 launches looked worse, but a fresh one at 24.00 tok/s does not bear it out" in said.reason
+    assert (
+        "the first 5 launches looked worse, but a repeat launch at 24.00 tok/s did not confirm it"
+        in said.reason
+    )
+    between = confirm(verdict(one), one, 23.0)
+    assert between.outcome is Outcome.INCONCLUSIVE
+    assert between.reason.endswith("and a repeat launch at 23.00 tok/s was in between: cannot tell")
 
 
 def test_the_fresh_launch_must_meet_the_level_of_the_run_with_the_others() -> None:
@@ -321,7 +327,7 @@ def test_what_the_machine_itself_lost_is_no_regression(gflops: tuple[float, ...]
     one = cell(launches(22.0), reference=told, cpu_gflops=gflops)
     said = confirm(verdict(one), one, 22.1)
     assert said.outcome is outcome
-    assert ("slower by its yardstick" in said.reason) == (outcome is Outcome.INVALID)
+    assert ("slower in its CPU benchmark" in said.reason) == (outcome is Outcome.INVALID)
 
 
 def test_only_a_regression_can_be_confirmed_and_only_once() -> None:

@@ -85,10 +85,10 @@ def test_the_whole_interval_must_lie_on_one_side(claim: Claim, ratio: float, out
 def test_the_sentence_holds_ratio_interval_launches_power_and_the_rival() -> None:
     said = decide(hypothesis(ABOVE), blocks(1.0))
     assert said.reason.startswith(
-        f"B / A of decode_tps is {said.ratio:.3f}, 95 % interval {said.ci_low:.3f} to "
+        f"B / A of decode_tps is {said.ratio:.3f}, 95 % interval {said.ci_low:.3f}–"
     )
-    assert "over 3 blocks (12 launches); claimed is above 1.2" in said.reason
-    assert "would have been told apart in 8 of 10 such experiments" in said.reason
+    assert "over 3 blocks (12 launches); the claim is above 1.2" in said.reason
+    assert "8 of 10 such experiments detect a ratio that is" in said.reason
     assert said.reason.endswith("this supports instead: decode is bound by bandwidth")
 
 
@@ -220,7 +220,7 @@ def test_one_arm_is_judged_by_its_share_of_what_the_chip_allows(share: float, ou
     assert said.ratio == pytest.approx(share, rel=0.02)
     assert (said.server, said.launches) == ("one", 4)
     assert f"decode_tps is {100 * (said.ratio or 0):.1f} % of what the chip allows as measured" in said.reason
-    assert "over 4 launches; claimed is below 70 %" in said.reason
+    assert "over 4 launches; the claim is below 70 %" in said.reason
 
 
 def test_one_launch_of_one_arm_decides_nothing() -> None:

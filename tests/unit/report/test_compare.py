@@ -50,7 +50,7 @@ def test_the_slower_server_is_told_with_what_else_changed(runs: Path, slow_night
     assert "0.8" in slow
     same = row(done.output, "vllm-fp16", "depth-c1", "decode_tps")
     assert "alike ±" in same
-    assert f"B  run {slow_night.run_id} · gfx1151 · 2026-03-12T01:00" in done.output
+    assert f"B  run {slow_night.run_id} · gfx1151 · 2026-03-12 01:00 UTC" in done.output
     assert "differs: kernel: 6.17 → 6.18" in done.output
     assert "for all 12 comparisons together" in done.output
 
@@ -96,7 +96,7 @@ def test_servers_that_differ_say_in_what(box: object, tmp_path: Path, put: Put) 
     done = call(str(put(tmp_path, a)), str(put(tmp_path, b)), width=240)
     assert r"differs: vllm-fp16: engine_version: 1.0 → 1.1\x1b[2J\nPASS" in done.output
     assert "differs: llamacpp-q4: args: unknown → serve --port -fa" in done.output
-    assert "yardstick: 40 → 32 GFLOPS (-20.0%)" in done.output
+    assert "yardstick: 40 → 32 GFLOPS (−20 %)" in done.output
     assert "\x1b" not in done.output
 
 

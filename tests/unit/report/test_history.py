@@ -61,8 +61,8 @@ def test_an_open_slowdown_is_dated_to_the_run_and_names_what_changed_there(runs:
         assert [str(suspect) for suspect in one.suspects] == ["kernel: 6.17 → 6.18"]
     told = call("changes", "--runs", str(runs), "--metric", "decode_tps")
     assert told.exit_code == 1
-    assert "OPEN: llama × chat decode_tps 24.12 tok/s → 21.72 tok/s (-9.9%, step" in told.output
-    assert "since 2026-02-23T02:00 (csv nights.csv)\n    suspect: kernel: 6.17 → 6.18\n" in told.output
+    assert "OPEN: llama × chat decode_tps 24.12 tok/s → 21.72 tok/s (−9.9 %, step" in told.output
+    assert "since 2026-02-23 02:00 (csv nights.csv)\n    suspect: kernel: 6.17 → 6.18\n" in told.output
     assert told.output.endswith("1 series, 1 changes, 1 open\n")
 
 

@@ -28,7 +28,7 @@ def test_each_workload_has_its_launches_and_what_it_will_see() -> None:
     )
     rows = [line.split() for line in text.splitlines()]
     assert ["s", "7", "12m34s"] in rows
-    assert ["chat", "3", "3", "×", "6", "decode_tps", "1.2%;", "ttft_s", "unknown"] in rows
+    assert ["chat", "3", "3", "×", "6", "decode_tps", "1.2", "%;", "ttft_s", "unknown"] in rows
     assert ["code", "7", "7", "×", "4", "no", "baseline"] in rows
     assert text.endswith("a note")
     assert "\x1b[" not in text

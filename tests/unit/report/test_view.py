@@ -197,8 +197,8 @@ def test_why_figures_may_be_trusted_is_told_by_cell(slow_night: RunRecord) -> No
     assert len(told) == 4
     cell = told["vllm-fp16", "chat-c1"]
     assert (cell.badge.word, cell.launches, cell.agrees) == ("yes", "3 of 3", "–")
-    assert cell.bias.startswith("decode_tps -0.02%, ttft_s +0.5")
-    assert cell.answers == "90% of the stored ones came again"
+    assert cell.bias.startswith("decode_tps −0.02 %, ttft_s +0.5")
+    assert cell.answers == "90 % of the stored ones came again"
 
     timed = replace(
         first.samples[0],
@@ -216,7 +216,7 @@ def test_why_figures_may_be_trusted_is_told_by_cell(slow_night: RunRecord) -> No
     )
     (cell,) = view(replace(slow_night, measurements=(wild,))).trust
     assert (cell.badge.word, cell.launches) == ("no", "0 of 1")
-    assert cell.bias.startswith("! decode_tps +5.00%")
+    assert cell.bias.startswith("! decode_tps +5 %")
     assert cell.answers == "! 0 of 1 known ones right, none stored: not those of a sound model"
     assert cell.agrees.startswith("! +")
 
@@ -226,7 +226,7 @@ def test_why_figures_may_be_trusted_is_told_by_cell(slow_night: RunRecord) -> No
 
 def test_a_clock_that_was_set_back_gives_no_time_at_all(slow_night: RunRecord) -> None:
     back = replace(slow_night, ended="2026-03-11T23:00:00.000+00:00")
-    assert view(slow_night).took == "took 42 min 0 s"
+    assert view(slow_night).took == "took 42m"
     assert view(back).took == "ended before it began, by a clock that was set back"
 
 

@@ -111,8 +111,8 @@ def test_the_border_is_told_with_what_differs_across_it(bare_measurement: Measur
     assert said.splitlines() == [
         "first slow image: r:3 (sha256:2)",
         "last fast image:  r:2 (sha256:1)",
-        "decode_tps: 7.9 tok/s against 10 tok/s of the good image, ratio 0.790 (0.770–0.810, 8 launches)",
-        "4 launches in 3 steps; the answer is wrong in at most 5% of searches",
+        "decode_tps: 7.900 tok/s against 10.00 tok/s of the good image, ratio 0.790 (0.770–0.810, 8 launches)",
+        "4 launches in 3 steps; the answer is wrong in at most 5 % of searches",
         r"differs: engine_version: v1\x1b[2J → v2\x1b[2J",
         "differs: image: r:2 → r:3",
         "differs: image_digest: sha256:1 → sha256:2",
@@ -136,7 +136,7 @@ def test_a_range_names_all_that_it_may_be(bare_measurement: Measurement) -> None
         (
             [step("r:4", "undecided", 0.99, sees=0.04)],
             "",
-            "a slowdown of 4.0% would have shown at 80 % power",
+            "a slowdown of 4 % would have shown at 80 % power",
         ),
         ([step("r:4", "fast", 1.2)], "", "not reproduced: the bad image is the faster one"),
         ([], "the budget was spent", "cannot tell: the budget was spent before good and bad"),
