@@ -43,7 +43,8 @@ from goals import Row, is_needed, markdown  # noqa: E402
 from inputs import prepare, serve_book  # noqa: E402
 from tools import TOOLS, Claim, Job, Tool, install  # noqa: E402
 
-from tokgate.drive.truth.process import Record, Reference, Scenario, reference_server  # noqa: E402
+from tokgate.drive.truth.process import TruthServer, start_truth_server  # noqa: E402
+from tokgate.drive.truth.scenario import Record, Scenario  # noqa: E402
 
 STREAMS = (1, 16, 100, 500, 1000)
 TIMEOUT_S = 600
@@ -86,10 +87,10 @@ def peak_memory(process: subprocess.Popen[str]) -> Iterator[list[float]]:
         watcher.join()
 
 
-def run(tool: Tool, job: Job, reference: Reference, scenario: Scenario) -> Run:
+def run(tool: Tool, job: Job, truth_server: TruthServer, scenario: Scenario) -> Run:
     """Run the job with the tool. Raises RuntimeError with the end of its output when it fails."""
-    reference.serve(scenario)
-    reference.truth()
+    truth_server.serve(scenario)
+    truth_server.truth()
     environment = os.environ | {"OPENAI_API_KEY": "none"}
     before = os.times()
     process = subprocess.Popen(
@@ -112,7 +113,7 @@ def run(tool: Tool, job: Job, reference: Reference, scenario: Scenario) -> Run:
     if process.returncode != 0:
         raise RuntimeError(f"exit code {process.returncode}: {output[-2000:]}")
     cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
-    records = [record for record in reference.truth() if record.sends]
+    records = [record for record in truth_server.truth() if record.sends]
     records = records[-job.requests :]  # some tools send one request first, to check that the server answers
     if len(records) < job.requests:
         raise RuntimeError(f"sent {len(records)} of {job.requests} requests: {output[-2000:]}")
@@ -122,8 +123,8 @@ def run(tool: Tool, job: Job, reference: Reference, scenario: Scenario) -> Run:
 class Bench:
     """Measures one tool at one number of streams, one phase at a time."""
 
-    def __init__(self, reference: Reference, book_url: str) -> None:
-        self._reference, self._book_url = reference, book_url
+    def __init__(self, truth_server: TruthServer, book_url: str) -> None:
+        self._truth_server, self._book_url = truth_server, book_url
         self._idle: dict[tuple[str, int], Run] = {}
 
     def fast(self, name: str, streams: int) -> dict[str, float]:
@@ -133,9 +134,9 @@ class Bench:
         tokens = max(50, tool.throughput_tokens // (streams * rounds))
         with self._job(streams, streams * rounds, tokens) as job:
             if (name, streams) not in self._idle:
-                idle = run(tool, job._replace(tokens=2), self._reference, Scenario(tokens=2))
+                idle = run(tool, job._replace(tokens=2), self._truth_server, Scenario(tokens=2))
                 self._idle[name, streams] = idle
-            fast = run(tool, job, self._reference, Scenario(tokens=tokens))
+            fast = run(tool, job, self._truth_server, Scenario(tokens=tokens))
         idle = self._idle[name, streams]
         first_s = min(record.received_s for record in fast.records)
         last_s = max(record.sends[-1][0] for record in fast.records)
@@ -155,7 +156,7 @@ class Bench:
             role=False,
         )
         with self._job(streams, max(streams, LEAST_REQUESTS), PACED_TOKENS) as job:
-            paced = run(tool, job, self._reference, pace)
+            paced = run(tool, job, self._truth_server, pace)
             claim: Claim = tool.claim(job, paced.output)
         return {
             "ttft_error_ms": claim.ttft_ms - median(record.ttft_s for record in paced.records) * 1e3,
@@ -165,7 +166,7 @@ class Bench:
     @contextmanager
     def _job(self, streams: int, requests: int, tokens: int) -> Iterator[Job]:
         with tempfile.TemporaryDirectory() as folder:
-            job = Job(self._reference.url, streams, requests, tokens, Path(folder), self._book_url)
+            job = Job(self._truth_server.url, streams, requests, tokens, Path(folder), self._book_url)
             prepare(job)
             yield job
 
@@ -226,8 +227,8 @@ def main() -> None:
     repeated = [phase for phase in phases if is_needed(*phase)]
     rest = [phase for phase in phases if not is_needed(*phase)]
     turn = Turn(options.lock)
-    with reference_server() as reference, serve_book() as book_url, suppress(KeyboardInterrupt):
-        bench = Bench(reference, book_url)
+    with start_truth_server() as truth_server, serve_book() as book_url, suppress(KeyboardInterrupt):
+        bench = Bench(truth_server, book_url)
         for name, number, phase in repeated * options.repeats + rest:
             turn.wait()
             started = time.perf_counter()

@@ -10,7 +10,8 @@ from tokgate.config.workload import Closed, Load
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import DriveResult, drive
 from tokgate.drive.sample import Sample
-from tokgate.drive.truth.process import Record, Reference, Scenario, reference_server
+from tokgate.drive.truth.process import TruthServer, start_truth_server
+from tokgate.drive.truth.scenario import Record, Scenario
 
 ONE_BY_ONE = Closed(concurrency=1)
 
@@ -18,15 +19,15 @@ Run = Callable[..., tuple[DriveResult, list[Record]]]
 
 
 @pytest.fixture(scope="session")
-def reference() -> Iterator[Reference]:
-    """One reference server for all calibration tests of this worker."""
-    with reference_server() as running:
+def truth_server() -> Iterator[TruthServer]:
+    """One ground-truth server for all calibration tests of this worker."""
+    with start_truth_server() as running:
         yield running
 
 
 @pytest.fixture
-def run(reference: Reference) -> Run:
-    """Drives requests at the reference server; gives the result, and the truth in the same order."""
+def run(truth_server: TruthServer) -> Run:
+    """Drives requests at the ground-truth server; returns the result, and the truth in the same order."""
 
     def run(
         scenario: Scenario,
@@ -38,8 +39,8 @@ def run(reference: Reference) -> Run:
         stall_timeout_s: float = 30,
         **more: object,
     ) -> tuple[DriveResult, list[Record]]:
-        reference.serve(scenario)
-        reference.truth()
+        truth_server.serve(scenario)
+        truth_server.truth()
         asked = [
             Request(
                 prompt_id=str(index),
@@ -49,7 +50,7 @@ def run(reference: Reference) -> Run:
             for index in range(requests)
         ]
         result = drive(
-            Target(base_url=reference.url, model="reference", engine="openai"),
+            Target(base_url=truth_server.url, model="reference", engine="openai"),
             asked,
             load,
             request_timeout_s=request_timeout_s,
@@ -57,7 +58,7 @@ def run(reference: Reference) -> Run:
             seed=1,
             **more,
         )
-        by_prompt = {record.prompt: record for record in reference.truth()}
+        by_prompt = {record.prompt: record for record in truth_server.truth()}
         return result, [by_prompt[request.messages[0]["content"]] for request in asked]
 
     return run
@@ -65,7 +66,7 @@ def run(reference: Reference) -> Run:
 
 @pytest.fixture
 def one(run: Run) -> Callable[..., tuple[Sample, Record]]:
-    """Drives a single request; gives its sample and the truth of it."""
+    """Drives a single request; returns its sample and the truth about it."""
 
     def one(scenario: Scenario, **more: object) -> tuple[Sample, Record]:
         result, [record] = run(scenario, **more)

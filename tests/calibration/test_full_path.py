@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from tokgate.config.workload import Prompt, PromptSet, Workload
-from tokgate.drive.truth.process import Reference, Scenario
+from tokgate.drive.truth.process import TruthServer
+from tokgate.drive.truth.scenario import Scenario
 from tokgate.judge.cell import Case as JudgedCell
 from tokgate.judge.cell import Reference as Baseline
 from tokgate.judge.gate import confirm, judge, needs_confirmation
@@ -28,9 +29,9 @@ Launches = Callable[[float, int], tuple[float, ...]]
 
 
 @pytest.fixture
-def launches(reference: Reference, tmp_path: Path) -> Launches:
+def launches(truth_server: TruthServer, tmp_path: Path) -> Launches:
     """Decode tok/s of so many launches of a server that lost a fraction of its speed; seeded launch noise."""
-    spec, noise = attached(reference.url, "reference"), random.Random(20261125)
+    spec, noise = attached(truth_server.url, "reference"), random.Random(20261125)
     prompts = PromptSet(
         name="p", sha256="", prompts=(Prompt(id="p", messages=({"role": "user", "content": "go"},)),)
     )
@@ -41,7 +42,7 @@ def launches(reference: Reference, tmp_path: Path) -> Launches:
         values = []
         for launch in range(1, count + 1):
             slowdown = noise.lognormvariate(0, CV) / (1 - drop)
-            reference.serve(Scenario(ttft_s=0.02, itl_s=0.003, jitter=0.1, slowdown=slowdown))
+            truth_server.serve(Scenario(ttft_s=0.02, itl_s=0.003, jitter=0.1, slowdown=slowdown))
             with start(spec, log_dir=tmp_path) as server:
                 found = measure_case(server, cell, launch=launch, watch=lambda *_: None)
             values.append(found.gated["decode_tps"])

@@ -18,7 +18,7 @@ import pytest
 from tokgate.config.workload import Closed, Constant, Poisson
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import DriveResult, Interrupted, Progress, drive
-from tokgate.drive.truth.process import Record, Scenario
+from tokgate.drive.truth.scenario import Record, Scenario
 
 Run = Callable[..., tuple[DriveResult, list[Record]]]
 

@@ -12,7 +12,7 @@ import pytest
 from tokgate.config.workload import Closed, Constant
 from tokgate.drive.load import DriveResult
 from tokgate.drive.sample import Sample
-from tokgate.drive.truth.process import Record, Scenario
+from tokgate.drive.truth.scenario import Record, Scenario
 from tokgate.measure.metrics import decode_tps
 from tokgate.measure.validity import sample_problems
 
@@ -158,7 +158,7 @@ def test_cached_prompt_is_invalid(one: One) -> None:
 def test_http_error_is_told_and_never_tried_again(one: One, status: int) -> None:
     sample, record = one(Scenario(status=status))
     assert sample.status == status
-    assert sample.error == f"HTTP {status}: told to answer {status}"
+    assert sample.error == f"HTTP {status}: the scenario asks for status {status}"
     assert record.sends == []
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from tokgate.config.workload import Closed
 from tokgate.drive.load import DriveResult
-from tokgate.drive.truth.process import Record, Scenario
+from tokgate.drive.truth.scenario import Record, Scenario
 from tokgate.measure.metrics import decode_tps, ttft_s
 
 Run = Callable[..., tuple[DriveResult, list[Record]]]

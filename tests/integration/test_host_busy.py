@@ -15,7 +15,8 @@ import pytest
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.workload import Closed, Workload
 from tokgate.drive.load import Progress
-from tokgate.drive.truth.process import Scenario, reference_server
+from tokgate.drive.truth.process import start_truth_server
+from tokgate.drive.truth.scenario import Scenario
 from tokgate.launch.start import start
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.quiet import host_problems
@@ -83,9 +84,9 @@ def test_a_disturbed_pass_is_made_again_when_the_other_has_gone(catalogue: Catal
         max_tokens=50,
         load=Closed(concurrency=1),
     )
-    with reference_server() as reference:
-        reference.serve(Scenario(ttft_s=0.02, itl_s=0.02))
-        spec = attached(reference.url, "reference")
+    with start_truth_server() as truth_server:
+        truth_server.serve(Scenario(ttft_s=0.02, itl_s=0.02))
+        spec = attached(truth_server.url, "reference")
         cell = Case(server=spec, workload=workload, prompts=catalogue.prompts("short-chat"))
         with start(spec, log_dir=tmp_path) as server:
             measured = measure_case(server, cell, launch=1, watch=burn_beside_the_first)

@@ -8,7 +8,7 @@ import numpy as np
 
 from tokgate.config.words import format_change, format_count, format_percent
 from tokgate.drive.sample import Sample
-from tokgate.drive.truth.process import Record
+from tokgate.drive.truth.scenario import Record
 from tokgate.measure.measurement import Bias, Problem
 from tokgate.measure.metrics import Pass, decode_tps, output_tps, ttft_s
 

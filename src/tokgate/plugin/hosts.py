@@ -21,7 +21,7 @@ from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, WRITER
 from tokgate.plugin.screen import say
 
 if TYPE_CHECKING:
-    from tokgate.config.host import Host
+    from tokgate.config.box_address import BoxAddress
     from tokgate.plugin.boxes import Returned
 
 _KEY = "tokgate"
@@ -36,7 +36,7 @@ def over_hosts(config: pytest.Config) -> bool:
 
     Raises HostUnusable, RecordError and pytest's UsageError.
     """
-    hosts: tuple[Host, ...] | None = config.option.tokgate_hosts
+    hosts: tuple[BoxAddress, ...] | None = config.option.tokgate_hosts
     if hosts is None or hasattr(config, "workerinput"):
         return False
     if config.option.tokgate_plan or config.option.tokgate_url:
@@ -118,7 +118,7 @@ class _Box:
 class _Controller:
     """The session that leads: xdist's hooks, then one record of all."""
 
-    def __init__(self, config: pytest.Config, hosts: Sequence[Host]) -> None:
+    def __init__(self, config: pytest.Config, hosts: Sequence[BoxAddress]) -> None:
         from tokgate.store.runs import now
 
         self._config, self._hosts, self._started = config, hosts, now()
@@ -189,12 +189,12 @@ class _Controller:
             say(self._config, str(error))
             session.exitstatus = EXIT_BROKEN
 
-    def _name(self, host: Host) -> str:
+    def _name(self, host: BoxAddress) -> str:
         """Of its run's folder below --tokgate-out: an engine of this machine has it within this run's."""
         run = self._config.stash[FOLDER].name
         return f"{run}/{run}-{host.name}" if host.is_here else f"{run}-{host.name}"
 
-    def _returned(self, host: Host) -> Returned:
+    def _returned(self, host: BoxAddress) -> Returned:
         import msgspec
 
         from tokgate.plugin.boxes import Returned

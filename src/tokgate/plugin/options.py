@@ -9,7 +9,7 @@ import pytest
 from tokgate.config.units import Duration
 
 if TYPE_CHECKING:
-    from tokgate.config.host import Host
+    from tokgate.config.box_address import BoxAddress
     from tokgate.suite.plan import RunPlan
 
 
@@ -130,11 +130,11 @@ def asked_for(config: pytest.Config) -> RunPlan:
     )
 
 
-def _hosts(text: str) -> tuple[Host, ...]:
-    from tokgate.config.host import parse_hosts
+def _hosts(text: str) -> tuple[BoxAddress, ...]:
+    from tokgate.config.box_address import parse_box_addresses
 
     try:
-        return parse_hosts(text)
+        return parse_box_addresses(text)
     except ValueError as error:
         raise pytest.UsageError(f"--tokgate-hosts: {error}") from error
 

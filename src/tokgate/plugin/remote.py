@@ -15,7 +15,7 @@ import msgspec
 
 from tokgate import __version__
 from tokgate._exceptions import HostUnusable
-from tokgate.config.host import Host
+from tokgate.config.box_address import BoxAddress
 
 _TIMEOUT_S = 60
 _NO_CHECKOUT, _NO_PYTHON = 40, 41
@@ -42,7 +42,7 @@ def checkout(root: Path) -> Checkout:
     )
 
 
-def check_hosts(hosts: Sequence[Host], root: Path) -> None:
+def check_hosts(hosts: Sequence[BoxAddress], root: Path) -> None:
     """Ask all at once whether each can be measured on, as this checkout at `root` does it.
 
     Raises HostUnusable of the first that cannot.
@@ -55,13 +55,13 @@ def check_hosts(hosts: Sequence[Host], root: Path) -> None:
             pass
 
 
-def ssh_arguments(host: Host) -> list[str]:
+def ssh_arguments(host: BoxAddress) -> list[str]:
     """What follows `ssh` to reach a host, up to the command."""
     port = [] if host.port is None else ["-p", str(host.port)]
     return [*(word for option in _OPTIONS for word in ("-o", option)), *port, host.login]
 
 
-def _check_engine(host: Host) -> None:
+def _check_engine(host: BoxAddress) -> None:
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_TIMEOUT_S)
@@ -74,7 +74,7 @@ def _check_engine(host: Host) -> None:
         ) from error
 
 
-def _check_remote(host: Host, mine: Checkout) -> None:
+def _check_remote(host: BoxAddress, mine: Checkout) -> None:
     theirs = _ask(host)
     other = [
         f"{name} {getattr(theirs, name)}, here {getattr(mine, name)}"
@@ -87,7 +87,7 @@ def _check_remote(host: Host, mine: Checkout) -> None:
         )
 
 
-def _ask(host: Host) -> Checkout:
+def _ask(host: BoxAddress) -> Checkout:
     """What the checkout there would measure. Raises HostUnusable: not reached, not there, or too old to say."""
     folder = shlex.quote(str(host.checkout))
     asked = (
@@ -120,7 +120,7 @@ def _ask(host: Host) -> Checkout:
     raise HostUnusable(why.get(done.returncode, unknown), host=host.url)
 
 
-def _update(host: Host) -> str:
+def _update(host: BoxAddress) -> str:
     return f"bring {host.checkout} on {host.login} to the state of this checkout, and run ./ci/perf.sh in it once"
 
 

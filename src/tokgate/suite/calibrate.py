@@ -7,7 +7,8 @@ from functools import cache
 from tokgate.config.workload import Closed
 from tokgate.drive.client import Request, Target
 from tokgate.drive.load import drive
-from tokgate.drive.truth.process import Reference, Scenario, reference_server
+from tokgate.drive.truth.process import TruthServer, start_truth_server
+from tokgate.drive.truth.scenario import Scenario
 from tokgate.measure.bias import bias_of, least
 from tokgate.measure.measurement import Bias
 
@@ -38,25 +39,25 @@ def client_bias(streams: int) -> Bias | None:
     slices = SLICES if itl_s < 0.1 else SLICES // 2
     tokens = max(5, round((SECONDS / slices - TTFT_S) / itl_s))
     try:
-        with reference_server() as reference:
-            reference.serve(Scenario(ttft_s=TTFT_S, itl_s=itl_s, tokens=tokens, role=False))
-            return least([_slice(reference, streams, tokens) for _ in range(slices)])
+        with start_truth_server() as truth_server:
+            truth_server.serve(Scenario(ttft_s=TTFT_S, itl_s=itl_s, tokens=tokens, role=False))
+            return least([_slice(truth_server, streams, tokens) for _ in range(slices)])
     except (ValueError, OSError):
         return None
 
 
-def _slice(reference: Reference, streams: int, tokens: int) -> Bias:
+def _slice(truth_server: TruthServer, streams: int, tokens: int) -> Bias:
     asked = [
         Request(prompt_id=str(one), messages=({"role": "user", "content": str(one)},), max_tokens=tokens)
         for one in range(streams)
     ]
     result = drive(
-        Target(base_url=reference.url, model="reference", engine="openai"),
+        Target(base_url=truth_server.url, model="reference", engine="openai"),
         asked,
         Closed(concurrency=streams),
         request_timeout_s=30,
         stall_timeout_s=30,
         seed=0,
     )
-    truth = {record.prompt: record for record in reference.truth()}
+    truth = {record.prompt: record for record in truth_server.truth()}
     return bias_of(result.samples, [truth[request.prompt_id] for request in asked], streams=streams)

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tokgate.drive.sample import Sample
-from tokgate.drive.truth.process import Record
+from tokgate.drive.truth.scenario import Record
 from tokgate.measure.bias import bias_of, bias_problems, least
 from tokgate.measure.measurement import Bias
 

@@ -2,11 +2,11 @@
 
     python -m tokgate.drive.truth.server        prints its base URL; ends when its stdin closes
 
-A request is served by the `scenario` in its body, or else by the one last given to `POST /scenario`.
-`GET /truth` tells what was really sent, and when, since it was last asked.
+A request gets the `scenario` in its body, or else the last one sent to `POST /scenario`.
+`GET /truth` returns what was really sent, and when, since the last call.
 
-One thread, epoll and plain sockets: what it notes is noted next to the system call, with no loop or
-buffer of a library between. Its schedule is kept to a millisecond, its record to microseconds.
+One thread, epoll and plain sockets: each time is taken next to its system call, with no event loop or
+buffer of a library in between. The schedule is kept to a millisecond, the record to microseconds.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from time import perf_counter
 
 import msgspec
 
-from tokgate.drive.truth.process import Record, Scenario
+from tokgate.drive.truth.scenario import Record, Scenario
 from tokgate.drive.truth.stream import Send, stream
 
 _HEAD_END = b"\r\n\r\n"
 _RECEIVE_BYTES = 65536
-_TURN_SENDS = 8  # then another stream has its turn
+_TURN_SENDS = 8  # sends of one stream before the next stream is served
 _MODELS = {"object": "list", "data": [{"id": "reference", "object": "model", "owned_by": "tokgate"}]}
 
 
@@ -37,7 +37,7 @@ class StreamOptions(msgspec.Struct, frozen=True):
 
 
 class Body(msgspec.Struct):
-    """The part of a chat request that matters here."""
+    """The fields of a chat request that the server reads."""
 
     messages: list[dict[str, object]]
     stream: bool = False
@@ -48,7 +48,7 @@ class Body(msgspec.Struct):
 
 
 class Connection:
-    """One client's socket: bytes not yet understood, bytes not yet sent, and the stream being sent."""
+    """One client's socket: bytes not yet parsed, bytes not yet sent, and the stream being sent."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -57,10 +57,10 @@ class Connection:
         self.plan: Iterator[Send] | None = None
         self.next: Send | None = None
         self.record: Record | None = None
-        self.stamped = False  # what is unsent is the last of the record's sends
+        self.stamped = False  # `unsent` is the last entry of the record's sends
 
 
-class ReferenceServer:
+class StreamServer:
     """Serves until stdin closes."""
 
     def __init__(self, port: int = 0) -> None:
@@ -153,7 +153,7 @@ class ReferenceServer:
                 self._reply(connection, 200, self._truth)
                 self._truth = []
             case _:
-                self._reply(connection, 404, {"error": {"message": f"no such thing: {method} {path}"}})
+                self._reply(connection, 404, {"error": {"message": f"not found: {method} {path}"}})
 
     def _chat(self, connection: Connection, body: Body, now: float) -> None:
         scenario = body.scenario or self._scenario
@@ -162,7 +162,9 @@ class ReferenceServer:
         tokens = scenario.tokens or body.max_completion_tokens or body.max_tokens or 16
         if scenario.status is not None:
             self._reply(
-                connection, scenario.status, {"error": {"message": f"told to answer {scenario.status}"}}
+                connection,
+                scenario.status,
+                {"error": {"message": f"the scenario asks for status {scenario.status}"}},
             )
         elif not body.stream:
             choice = {
@@ -185,7 +187,7 @@ class ReferenceServer:
             self._go_on(connection)
 
     def _go_on(self, connection: Connection) -> None:
-        """Send what is due of the stream, and come back when more is."""
+        """Send what is due of the stream, and schedule the rest."""
         assert connection.record is not None
         try:
             for turn in count():
@@ -214,7 +216,7 @@ class ReferenceServer:
             self._close(connection)
 
     def _break_off(self, connection: Connection, how: str) -> None:
-        """End a stream the wrong way: silence for good, or the connection gone."""
+        """End a stream abnormally: no more bytes, or a closed or reset connection."""
         connection.plan = None
         if how == "reset":
             connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -249,10 +251,10 @@ class ReferenceServer:
     def _close(self, connection: Connection) -> None:
         if connection.sock.fileno() >= 0:
             del self._connections[connection.sock.fileno()]
-            connection.sock.close()  # epoll forgets it by itself
+            connection.sock.close()  # which also removes it from epoll
 
 
 if __name__ == "__main__":
-    server = ReferenceServer(*(int(port) for port in sys.argv[1:]))
+    server = StreamServer(*(int(port) for port in sys.argv[1:]))
     print(server.url, flush=True)
     server.serve()

@@ -1,4 +1,4 @@
-"""A scenario as the sends it comes to: bytes, the tokens in them, and when they are due."""
+"""A scenario as a series of sends: bytes, the tokens in them, and when they are due."""
 
 from __future__ import annotations
 
@@ -8,14 +8,21 @@ from collections.abc import Callable, Iterator
 
 import msgspec
 
-from tokgate.drive.truth.process import Scenario
+from tokgate.drive.truth.scenario import Scenario
 
-_BLOCK_TOKENS = 256
+_BLOCK_TOKENS = (
+    256  # tokens in one send when there is no schedule: one system call for each would limit the rate
+)
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
 
 
 class Send(msgspec.Struct, frozen=True):
-    """after_s: seconds after the request came; end: instead of bytes, how the stream breaks off."""
+    """One send.
+
+    after_s: seconds after the request arrived.
+    tokens: number of tokens in `data`.
+    end: instead of bytes, the fault that ends the stream.
+    """
 
     after_s: float
     data: bytes = b""
@@ -24,7 +31,7 @@ class Send(msgspec.Struct, frozen=True):
 
 
 def stream(scenario: Scenario, tokens: int, usage: str, prompt_tokens: int) -> Iterator[Send]:
-    """Every send of one response, the head of the answer first."""
+    """Yield the sends of one response, its HTTP header first."""
     if scenario.fault == "silent":
         yield Send(0.0, end="silent")
         return
@@ -47,8 +54,8 @@ def stream(scenario: Scenario, tokens: int, usage: str, prompt_tokens: int) -> I
         first = scenario.first_chunk_tokens or scenario.tokens_per_chunk
         size = min(first if sent == 0 else scenario.tokens_per_chunk, tokens - sent)
         if plain and sent > 0 and tokens - sent >= _BLOCK_TOKENS * size:
-            [one] = framed(after_s, event.tokens(size, sent + size), size)
-            yield Send(after_s, one.data * _BLOCK_TOKENS, size * _BLOCK_TOKENS)
+            [send] = framed(after_s, event.tokens(size, sent + size), size)
+            yield Send(after_s, send.data * _BLOCK_TOKENS, size * _BLOCK_TOKENS)
             sent += size * _BLOCK_TOKENS
             continue
         sent += size
@@ -69,7 +76,7 @@ def _factor(scenario: Scenario, clock: random.Random) -> float:
 
 
 class _Events:
-    """Chat chunks as server-sent events in the scenario's spelling."""
+    """Chat chunks as server-sent events, with the newlines and fields that the scenario asks for."""
 
     def __init__(self, scenario: Scenario, usage: str, prompt_tokens: int) -> None:
         self._scenario, self._every, self._prompt_tokens = scenario, usage == "every", prompt_tokens
@@ -115,7 +122,7 @@ _Framed = Callable[..., Iterator[Send]]
 
 
 def _framing(scenario: Scenario) -> _Framed:
-    """Puts body bytes into HTTP chunks: compressed, and cut small, where the scenario wants it."""
+    """Return a function that puts body bytes into HTTP chunks, compressed and split as the scenario asks."""
     gzip = zlib.compressobj(wbits=31) if scenario.gzip else None
 
     def framed(after_s: float, body: bytes, tokens: int, last: bool = False) -> Iterator[Send]:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokgate.config.host import parse_hosts
+from tokgate.config.box_address import parse_box_addresses
 
 WORDS = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,8}", fullmatch=True)
 URLS = st.one_of(
@@ -20,14 +20,14 @@ URLS = st.one_of(
 
 
 def test_a_box_by_ssh_is_its_login_and_its_checkout() -> None:
-    near, far = parse_hosts("ssh://a, ssh://me@b.lan:2222/srv/tokgate/")
+    near, far = parse_box_addresses("ssh://a, ssh://me@b.lan:2222/srv/tokgate/")
     assert (near.login, near.port, near.checkout) == ("a", None, PurePosixPath("tokgate"))
     assert (far.login, far.port, far.checkout) == ("me@b.lan", 2222, PurePosixPath("/srv/tokgate"))
     assert not near.is_here
 
 
 def test_an_engine_of_this_machine_is_its_socket() -> None:
-    (host,) = parse_hosts("unix:///run/x.sock")
+    (host,) = parse_box_addresses("unix:///run/x.sock")
     assert (host.socket, host.name, host.is_here) == ("/run/x.sock", "run-x.sock", True)
 
 
@@ -51,12 +51,12 @@ def test_an_engine_of_this_machine_is_its_socket() -> None:
 )
 def test_what_is_no_box_is_refused(text: str, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        parse_hosts(text)
+        parse_box_addresses(text)
 
 
 @given(st.lists(URLS, min_size=1, max_size=5, unique=True))
 def test_names_tell_boxes_apart_and_may_stand_in_a_path(urls: list[str]) -> None:
-    hosts = parse_hosts(",".join(urls))
+    hosts = parse_box_addresses(",".join(urls))
     assert [host.url for host in hosts] == urls
     assert len({host.name for host in hosts}) == len(urls)
     assert all(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", host.name) for host in hosts)
@@ -65,7 +65,7 @@ def test_names_tell_boxes_apart_and_may_stand_in_a_path(urls: list[str]) -> None
 @given(st.text(max_size=30))
 def test_no_text_is_taken_that_ssh_could_read_as_an_option(text: str) -> None:
     try:
-        hosts = parse_hosts(text)
+        hosts = parse_box_addresses(text)
     except ValueError:
         return
     assert all(host.is_here or re.fullmatch(r"[\w.-]+(@[\w.-]+)?", host.login) for host in hosts)

@@ -1,4 +1,4 @@
-"""Host: where a box of a run over many is, as `--tokgate-hosts` names it."""
+"""BoxAddress: where a box of a run over many is, as `--tokgate-hosts` names it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _WORD = re.compile(
 _CHECKOUT = "tokgate"
 
 
-class Host(msgspec.Struct, frozen=True, kw_only=True):
+class BoxAddress(msgspec.Struct, frozen=True, kw_only=True):
     """One box. url: as it was named; name: short, of letters that may stand in a file's name, unlike all others.
 
     Of `ssh://`: login, `[USER@]HOST`; port, None for what ssh takes; checkout, the folder of this project there,
@@ -36,7 +36,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
         return bool(self.socket)
 
 
-def parse_hosts(text: str) -> tuple[Host, ...]:
+def parse_box_addresses(text: str) -> tuple[BoxAddress, ...]:
     """The hosts of a comma-separated list, at least one. Raises ValueError that names the accepted form."""
     urls = [url.strip() for url in text.split(",")]
     hosts = [_parse(url) for url in urls]
@@ -50,7 +50,7 @@ def parse_hosts(text: str) -> tuple[Host, ...]:
     return tuple(hosts)
 
 
-def _parse(url: str) -> Host:
+def _parse(url: str) -> BoxAddress:
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -61,11 +61,11 @@ def _parse(url: str) -> Host:
     if parts.query or parts.fragment or not name:
         raise ValueError(f"{url or 'nothing'}: expected {FORMS}")
     if parts.scheme == "unix" and not parts.netloc and path.name:
-        return Host(url=url, name=name, socket=str(path))
+        return BoxAddress(url=url, name=name, socket=str(path))
     login = parts.netloc.removesuffix(f":{port}")
     if parts.scheme == "ssh" and all(_WORD.fullmatch(word) for word in login.split("@", 1)):
         checkout = path if path.name else PurePosixPath(_CHECKOUT)
-        return Host(url=url, name=name, login=login, port=port, checkout=checkout)
+        return BoxAddress(url=url, name=name, login=login, port=port, checkout=checkout)
     hint = ""
     if parts.scheme in ("tcp", "http", "https"):
         hint = ". An engine elsewhere is measured from its own machine: ssh:// to that"
