@@ -17,13 +17,13 @@ PROMPT = "count to one thousand"
 def tokgate(url: str, streams: int, requests: int, tokens: int) -> tuple[float, float]:
     """Median TTFT and time per token after the first, in seconds, as tokgate measures them."""
     from tokgate.config.workload import Closed
-    from tokgate.drive.client import Request, Target
+    from tokgate.drive.client import Endpoint, Request
     from tokgate.drive.load import drive
     from tokgate.measure.metrics import tpot_s, ttft_s
 
     request = Request(prompt_id="p", messages=({"role": "user", "content": PROMPT},), max_tokens=tokens)
     result = drive(
-        Target(base_url=url, model="reference", engine="openai"),
+        Endpoint(base_url=url, model="reference"),
         [request] * requests,
         Closed(concurrency=streams),
         request_timeout_s=600,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tokgate.config.workload import Closed, Load
-from tokgate.drive.client import Request, Target
+from tokgate.drive.client import Endpoint, Request
 from tokgate.drive.load import DriveResult, drive
 from tokgate.drive.sample import Sample
 from tokgate.drive.truth.process import TruthServer, start_truth_server
@@ -50,7 +50,7 @@ def run(truth_server: TruthServer) -> Run:
             for index in range(requests)
         ]
         result = drive(
-            Target(base_url=truth_server.url, model="reference", engine="openai"),
+            Endpoint(base_url=truth_server.url, model="reference"),
             asked,
             load,
             request_timeout_s=request_timeout_s,

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tokgate.config.workload import Closed, Constant, Poisson
-from tokgate.drive.client import Request, Target
+from tokgate.drive.client import Endpoint, Request
 from tokgate.drive.load import DriveResult, Interrupted, Progress, drive
 from tokgate.drive.truth.scenario import Record, Scenario
 
@@ -116,9 +116,9 @@ def test_progress_callback_that_fails_is_not_swallowed(run: Run) -> None:
 def test_no_server_is_an_error_of_each_request() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    target = Target(base_url=f"http://127.0.0.1:{port}", model="m", engine="openai")
+    endpoint = Endpoint(base_url=f"http://127.0.0.1:{port}", model="m")
     request = Request(prompt_id="p", messages=({"role": "user", "content": "hi"},), max_tokens=4)
-    result = drive(target, [request] * 3, Closed(), request_timeout_s=5, stall_timeout_s=5, seed=1)
+    result = drive(endpoint, [request] * 3, Closed(), request_timeout_s=5, stall_timeout_s=5, seed=1)
     assert len(result.samples) == 3
     for sample in result.samples:
         assert sample.error is not None
@@ -126,6 +126,6 @@ def test_no_server_is_an_error_of_each_request() -> None:
 
 
 def test_nothing_to_drive_is_an_error() -> None:
-    target = Target(base_url="http://127.0.0.1:1", model="m", engine="openai")
+    endpoint = Endpoint(base_url="http://127.0.0.1:1", model="m")
     with pytest.raises(ValueError, match="no requests to drive"):
-        drive(target, [], Closed(), request_timeout_s=5, stall_timeout_s=5, seed=1)
+        drive(endpoint, [], Closed(), request_timeout_s=5, stall_timeout_s=5, seed=1)

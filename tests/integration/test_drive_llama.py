@@ -10,10 +10,11 @@ import pytest
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.workload import Closed, Prompt, PromptSet
-from tokgate.drive.client import Request, Target
+from tokgate.drive.client import Endpoint, Request
 from tokgate.drive.load import DriveResult, Progress, drive
 from tokgate.drive.prompts import requests_for
-from tokgate.drive.scrape import deltas, scrape
+from tokgate.drive.scrape import scrape, subtract
+from tokgate.engines.llamacpp import ENGINE as LLAMA_CPP
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
 
@@ -32,7 +33,12 @@ def run(
     on_progress: Callable[[Progress], None] | None = None,
 ) -> DriveResult:
     return drive(
-        Target(base_url=server.facts.base_url, model=server.facts.model, engine="llama.cpp"),
+        Endpoint(
+            base_url=server.facts.base_url,
+            model=server.facts.model,
+            engine=LLAMA_CPP,
+            body=LLAMA_CPP.timed_body({}),
+        ),
         requests,
         Closed(concurrency=concurrency),
         request_timeout_s=120,
@@ -72,12 +78,12 @@ def test_context_overflow_is_an_error_with_the_servers_words(llama: Server) -> N
 
 
 def test_its_counters_grow_by_what_was_asked(llama: Server, catalogue: Catalogue) -> None:
-    before = scrape(llama.facts.base_url)
+    before = scrape(f"{llama.facts.base_url}/metrics")
     run(llama, requests_for(catalogue.prompts("short-chat"), 4, seed=3, max_tokens=8))
-    after = scrape(llama.facts.base_url)
+    after = scrape(f"{llama.facts.base_url}/metrics")
     assert before is not None
     assert after is not None
-    assert deltas(before, after)["llamacpp:tokens_predicted_total"] == 4 * 8
+    assert subtract(before, after)["llamacpp:tokens_predicted_total"] == 4 * 8
 
 
 def test_server_killed_in_the_middle_of_a_stream(catalogue: Catalogue, tmp_path: Path) -> None:

@@ -12,14 +12,14 @@ import pytest
 
 from tokgate._exceptions import LaunchError, ServerNotReady, ServerUnreachable
 from tokgate.config.catalogue import Catalogue
-from tokgate.config.server import AttachLaunch, Engine, Model, ServerSpec
+from tokgate.config.server import AttachLaunch, Model, ServerSpec
 from tokgate.config.units import Duration
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
 
 
 def attach(
-    url: str, *, engine: Engine = "llama.cpp", model: str = "smollm2-135m-instruct", timeout_s: float = 10
+    url: str, *, engine: str = "llama.cpp", model: str = "smollm2-135m-instruct", timeout_s: float = 10
 ) -> ServerSpec:
     return ServerSpec(
         name="theirs",

@@ -25,8 +25,8 @@ BASELINES = Path("baselines")
 
 def catalogue(fixtures: Path) -> Catalogue:
     """What is declared below `fixtures`. Raises UsageError when there is no such folder."""
-    from tokgate.config.catalogue import Catalogue
+    from tokgate.engines.specs import open_catalogue
 
     if not fixtures.is_dir():
         raise UsageError(f"no folder {fixtures}; run this where fixtures/ is, or give --fixtures DIR")
-    return Catalogue(fixtures)
+    return open_catalogue(fixtures)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
 from tokgate._exceptions import SpecError
-from tokgate.config.engine_options import rejected
 from tokgate.config.hardware import Hardware
 from tokgate.config.hypothesis import MOST_ARMS, Hypothesis
 from tokgate.config.load import Document, KeyPath, nearest
@@ -21,6 +20,9 @@ from tokgate.config.workload import PromptSet, Workload
 
 T = TypeVar("T", ServerSpec, Workload, Hardware, Profile, Hypothesis)
 
+CheckServer = Callable[[ServerSpec], Iterable[tuple[KeyPath, str]]]
+"""(place in the spec, what is wrong) of each error that only layers above this one can see."""
+
 
 class Catalogue:
     """The declared servers, workloads, prompt sets, hardware, hypotheses and profiles of one folder.
@@ -28,8 +30,8 @@ class Catalogue:
     Files are read when asked for, so a broken one spoils only what refers to it; `check` reads all.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, check_server: CheckServer = lambda spec: ()) -> None:
+        self.root, self._check_server = root, check_server
 
     def names(self, kind: str) -> list[str]:
         """What is declared of `kind`: servers, workloads, prompts, hardware, hypotheses, profiles."""
@@ -37,14 +39,14 @@ class Catalogue:
         return sorted(path.stem for path in (self.root / kind).glob(f"*.{suffix}"))
 
     def server(self, name: str, override: Mapping[str, object] | None = None) -> ServerSpec:
-        """One server, with `override` merged over its YAML. Raises SpecError, also for an option its image rejects."""
+        """One server, with `override` merged over its YAML. Raises SpecError."""
         document = self._document("servers", name)
         if override:
             path = self._path("servers", name)
             document = document.merged(Document(override, {(): (path, 1)}))
         spec = self._named(document, ServerSpec, name)
-        for place, wrong in rejected(spec):
-            raise document.error(wrong, ("launch", "args", place))
+        for place, wrong in self._check_server(spec):
+            raise document.error(wrong, place)
         return spec
 
     def workload(self, name: str) -> Workload:

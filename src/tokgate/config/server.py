@@ -9,8 +9,6 @@ from msgspec import Meta
 from tokgate.config.base import Spec
 from tokgate.config.units import Duration, Size
 
-Engine = Literal["vllm", "llama.cpp", "openai"]
-
 
 class Model(Spec, frozen=True, kw_only=True):
     """The model a server holds, with the facts the roofline needs.
@@ -124,7 +122,7 @@ class ServerSpec(Spec, frozen=True, kw_only=True):
 
     name: set by the loader, from the file's name.
     description: one line for lists and reports.
-    engine: the LLM engine; it decides which extra body fields, counters and options apply.
+    engine: name of the LLM engine (one of `tokgate.engines`), which decides body fields, counters and options.
     launch: how the server is started.
     model: the model it serves.
     start_timeout: time it may take until it is ready.
@@ -133,7 +131,7 @@ class ServerSpec(Spec, frozen=True, kw_only=True):
 
     name: str = ""
     description: str
-    engine: Engine
+    engine: str
     launch: Launch
     model: Model
     start_timeout: Duration = Duration(120)

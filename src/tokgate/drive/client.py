@@ -1,10 +1,9 @@
-"""The OpenAI client, asked one chat completion at a time: what is sent, and what came of it as a Sample."""
+"""The OpenAI client, for one chat completion at a time: what is sent, and the Sample that results."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
 from time import perf_counter
 from typing import Any
 
@@ -12,21 +11,26 @@ import aiohttp
 import msgspec
 import openai
 
-from tokgate.config.server import Engine
 from tokgate.drive.decode import decode_stream
 from tokgate.drive.sample import Sample
 from tokgate.drive.wire import CURRENT, Exchange, WireTransport
+from tokgate.engines import FALLBACK
+from tokgate.engines.engine import Engine
 
 _SHOWN_CHARACTERS = 300
 
 
-class Target(msgspec.Struct, frozen=True, kw_only=True):
-    """Where requests go. base_url: without `/v1`; extra: body fields beside, and over, tokgate's own."""
+class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
+    """Where requests go.
+
+    base_url: without `/v1`.
+    engine: what answers there. body: fields of every request beyond OpenAI's own (`Engine.timed_body`).
+    """
 
     base_url: str
     model: str
-    engine: Engine
-    extra: dict[str, object] = {}
+    engine: Engine = FALLBACK
+    body: dict[str, object] = {}
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
@@ -87,12 +91,10 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
 class Client:
     """`AsyncOpenAI` on a tapped wire. Use within a TappedLoop, as an async context manager."""
 
-    def __init__(self, target: Target, *, seed: int, request_timeout_s: float) -> None:
-        self._target, self._seed, self._request_timeout_s = target, seed, request_timeout_s
-        self._extra = engine_fields(target.engine) | target.extra
-        self._headers: dict[str, str] = {}
+    def __init__(self, endpoint: Endpoint, *, seed: int, request_timeout_s: float) -> None:
+        self._endpoint, self._seed, self._request_timeout_s = endpoint, seed, request_timeout_s
         self._openai = openai.AsyncOpenAI(
-            base_url=f"{target.base_url.rstrip('/')}/v1",
+            base_url=f"{endpoint.base_url.rstrip('/')}/v1",
             api_key=os.environ.get("OPENAI_API_KEY") or "none",
             max_retries=0,
             timeout=None,
@@ -109,11 +111,9 @@ class Client:
         await self._openai.close()
 
     async def open(self, connections: int) -> None:
-        """Open so many pooled connections, so that no timed request waits for a handshake.
+        """Open this many pooled connections, so that no timed request waits for a handshake.
 
-        Each asks for the list of models. A server that refuses is found out by the first request.
-        llama.cpp's server ends a connection after each stream without announcing it, so there later
-        requests open their own, before they count as sent.
+        Each asks for the list of models. A server that refuses shows with the first request.
         """
         await asyncio.gather(*(self._open_one() for _ in range(connections)))
 
@@ -121,9 +121,7 @@ class Client:
         CURRENT.set(Exchange())
         try:
             async with asyncio.timeout(self._request_timeout_s):
-                response = await self._openai.with_raw_response.models.list()
-            if response.headers.get("Server") == "llama.cpp":
-                self._headers = {"Connection": "close"}
+                await self._openai.with_raw_response.models.list()
         except (openai.OpenAIError, aiohttp.ClientError, TimeoutError):
             pass
 
@@ -138,15 +136,15 @@ class Client:
             async with (
                 asyncio.timeout(self._request_timeout_s) as call.deadline,
                 self._create(  # type: ignore[call-overload]  # plain dicts for its TypedDicts
-                    model=self._target.model,
+                    model=self._endpoint.model,
                     messages=request.messages,
                     max_tokens=request.max_tokens,
                     stream=True,
-                    stream_options=_STREAM_OPTIONS.get(self._target.engine, _USAGE_LAST),
+                    stream_options=self._endpoint.engine.stream_options,
                     temperature=0,
                     seed=self._seed,
-                    extra_body=self._extra,
-                    extra_headers=self._headers,
+                    extra_body=self._endpoint.body,
+                    extra_headers=self._endpoint.engine.headers,
                 ) as response,
             ):
                 await response.read()
@@ -164,24 +162,6 @@ class Client:
         if call.stalled_s is not None:
             return f"the stream stalled: nothing for {call.stalled_s:.2f} s after {seen.removesuffix(' had come')}"
         return f"no complete answer within {self._request_timeout_s:g} s (request_timeout); {seen}"
-
-
-_USAGE_LAST: Mapping[str, bool] = {"include_usage": True}
-# With usage in every chunk it is known how many tokens the first one held.
-_STREAM_OPTIONS: Mapping[str, Mapping[str, bool]] = {
-    "vllm": {"include_usage": True, "continuous_usage_stats": True}
-}
-
-
-def engine_fields(engine: Engine) -> dict[str, object]:
-    """Body fields beyond OpenAI's own that fix the length of the output and keep prompt caches out."""
-    match engine:
-        case "llama.cpp":
-            return {"ignore_eos": True, "cache_prompt": False}
-        case "vllm":
-            return {"ignore_eos": True}
-        case "openai":
-            return {}
 
 
 def _message(error: openai.APIStatusError) -> str:

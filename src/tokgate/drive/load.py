@@ -14,7 +14,7 @@ from time import perf_counter
 import msgspec
 
 from tokgate.config.workload import Closed, Constant, Load, Poisson
-from tokgate.drive.client import Call, Client, Request, Target
+from tokgate.drive.client import Call, Client, Endpoint, Request
 from tokgate.drive.sample import Sample
 from tokgate.drive.wire import Exchange, TappedLoop
 
@@ -58,7 +58,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 def drive(
-    target: Target,
+    endpoint: Endpoint,
     requests: Sequence[Request],
     load: Load,
     *,
@@ -79,7 +79,7 @@ def drive(
     run = _Drive(len(requests), stall_timeout_s, on_progress)
     try:
         with asyncio.Runner(loop_factory=TappedLoop) as runner:
-            runner.run(run.go(target, requests, load, seed, request_timeout_s))
+            runner.run(run.go(endpoint, requests, load, seed, request_timeout_s))
     except KeyboardInterrupt as interrupt:
         raise Interrupted(run.result()) from interrupt
     return run.result()
@@ -101,9 +101,9 @@ class _Drive:
         self._max_lag_s = 0.0
 
     async def go(
-        self, target: Target, requests: Sequence[Request], load: Load, seed: int, request_timeout_s: float
+        self, endpoint: Endpoint, requests: Sequence[Request], load: Load, seed: int, request_timeout_s: float
     ) -> None:
-        async with Client(target, seed=seed, request_timeout_s=request_timeout_s) as client:
+        async with Client(endpoint, seed=seed, request_timeout_s=request_timeout_s) as client:
             await client.open(_connections(load, len(requests)))
             self._client = client
             with _quiet_gc():

@@ -9,9 +9,10 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tokgate import engines
 from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.config.server import AttachLaunch, ServerSpec
-from tokgate.launch.probe import engine_facts, engine_of, get, health_url, not_ready, served_model
+from tokgate.launch.probe import find_engine, get, not_ready, read_info, served_model
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.processes import listening_pids
@@ -25,11 +26,12 @@ class AttachedServer(msgspec.Struct, frozen=True, kw_only=True):
 
     def check_alive(self) -> None:
         """Raise ServerUnreachable if it no longer answers that it is well."""
-        if seen := not_ready(self.spec.engine, self.facts.base_url):
+        engine = engines.find(self.spec.engine)
+        if seen := not_ready(engine, self.facts.base_url):
             raise ServerUnreachable(
                 f"server {self.spec.name}: it answered before, and now: {seen}. "
-                "Next: look at it where it was started.",
-                url=health_url(self.spec.engine, self.facts.base_url),
+                "Next: check it where it was started.",
+                url=f"{self.facts.base_url}{engine.health}",
             )
 
 
@@ -41,10 +43,10 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
     """
     assert isinstance(spec.launch, AttachLaunch)
     base_url = spec.launch.url.rstrip("/").removesuffix("/v1")
-    url = health_url(spec.engine, base_url)
+    engine = engines.find(spec.engine)
 
     def check_answers() -> None:
-        answer = get(url)
+        answer = get(f"{base_url}{engine.health}")
         if answer.status is None:
             raise LaunchError(
                 f"nothing to attach to: {answer.words}. Next: start that server, or correct `launch.url`.",
@@ -53,18 +55,18 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
 
     wait_until_ready(
         server=spec.name,
-        not_ready=lambda: not_ready(spec.engine, base_url),
+        not_ready=lambda: not_ready(engine, base_url),
         check_alive=check_answers,
         timeout_s=spec.start_timeout,
         log_path=None,
     )
-    model = served_model(spec, base_url)
     # Declared only as OpenAI-compatible, it may still be an engine whose caches and lengths can be fixed.
-    engine = engine_of(base_url) if spec.engine == "openai" else spec.engine
-    version, settings = engine_facts(engine, base_url)
+    seen = find_engine(base_url) if engine.is_fallback else engine
+    model = served_model(spec, seen, base_url)
+    version, settings = read_info(seen, base_url)
     facts = ServerFacts(
         name=spec.name,
-        engine=engine,
+        engine=seen.name,
         engine_version=version,
         base_url=base_url,
         model=model,

@@ -16,13 +16,14 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from tokgate import engines
 from tokgate._exceptions import LaunchError
 from tokgate.config.server import EmbeddedLaunch, ServerSpec
 from tokgate.launch.cores import usable_cores
 from tokgate.launch.llama_server import LlamaConfig
 from tokgate.launch.logs import exited, new_log
 from tokgate.launch.models.paths import gguf_file
-from tokgate.launch.probe import engine_facts, not_ready, served_model
+from tokgate.launch.probe import not_ready, read_info, served_model
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
 
@@ -41,7 +42,7 @@ class EmbeddedServer(msgspec.Struct, frozen=True, kw_only=True):
 
     def check_alive(self) -> None:
         """Raise ServerExited if the process has ended."""
-        _check(self.spec.name, self.process, self.log_path, doing="while it was in use")
+        _check(self.spec, self.process, self.log_path, doing="while it was in use")
 
 
 @contextmanager
@@ -84,17 +85,17 @@ def _config(spec: ServerSpec, how: EmbeddedLaunch) -> LlamaConfig:
 
 def _wait(spec: ServerSpec, process: subprocess.Popen[bytes], log_path: Path) -> str:
     """The base URL of the server, once it is ready."""
-    base_url = ""
+    base_url, engine = "", engines.find(spec.engine)
 
     def seen() -> str | None:
         nonlocal base_url
         base_url = base_url or _address(process)
-        return not_ready(spec.engine, base_url) if base_url else "loading: it has told no address yet"
+        return not_ready(engine, base_url) if base_url else "loading: it has told no address yet"
 
     wait_until_ready(
         server=spec.name,
         not_ready=seen,
-        check_alive=lambda: _check(spec.name, process, log_path, doing="while it started"),
+        check_alive=lambda: _check(spec, process, log_path, doing="while it started"),
         timeout_s=spec.start_timeout,
         log_path=log_path,
     )
@@ -112,14 +113,15 @@ def _facts(
     spec: ServerSpec, base_url: str, process: subprocess.Popen[bytes], log_path: Path, *, startup_s: float
 ) -> ServerFacts:
     child = psutil.Process(process.pid)
-    _, settings = engine_facts(spec.engine, base_url)
+    engine = engines.find(spec.engine)
+    _, settings = read_info(engine, base_url)
     shm = os.statvfs("/dev/shm")
     return ServerFacts(
         name=spec.name,
-        engine=spec.engine,
+        engine=engine.name,
         engine_version=f"xllamacpp {importlib.metadata.version('xllamacpp')}",
         base_url=base_url,
-        model=served_model(spec, base_url),
+        model=served_model(spec, engine, base_url),
         startup_s=startup_s,
         shm_bytes=shm.f_blocks * shm.f_frsize,
         args=tuple(child.cmdline()),
@@ -130,9 +132,9 @@ def _facts(
     )
 
 
-def _check(server: str, process: subprocess.Popen[bytes], log_path: Path, *, doing: str) -> None:
+def _check(spec: ServerSpec, process: subprocess.Popen[bytes], log_path: Path, *, doing: str) -> None:
     if (code := process.poll()) is not None:
-        raise exited(server=server, doing=doing, exit_code=code, log_path=log_path)
+        raise exited(spec, doing=doing, exit_code=code, log_path=log_path)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from tokgate import engines
 from tokgate._exceptions import ServerExited
+from tokgate.config.server import ServerSpec
 from tokgate.launch.rootcause import exit_words, root_cause
 
 
@@ -24,10 +26,10 @@ def new_log(log_dir: Path, name: str) -> Path:
 
 
 def exited(
-    *, server: str, doing: str, exit_code: int | None, log_path: Path, out_of_memory: bool = False
+    spec: ServerSpec, *, doing: str, exit_code: int | None, log_path: Path, out_of_memory: bool = False
 ) -> ServerExited:
     """The error for a server that ended. doing: what it was doing, such as "while it started"."""
-    cause = root_cause(log_path.read_text(errors="replace").splitlines())
+    cause = root_cause(log_path.read_text(errors="replace").splitlines(), engines.find(spec.engine))
     says = "Its log says" if cause.explains else "Its log names no error, and ends with"
     said = f"{says}: {cause.line}" if cause.line else "Its log is empty."
     ended = "killed by the kernel: over its memory limit" if out_of_memory else exit_words(exit_code)
@@ -35,7 +37,7 @@ def exited(
         f"ended {doing} ({ended}). {said}\n"
         + (f"Hint: {cause.hint}\n" if cause.hint else "")
         + f"Next: read {log_path}",
-        server=server,
+        server=spec.name,
         exit_code=exit_code,
         root_cause=cause.line,
         log_path=log_path,

@@ -1,4 +1,4 @@
-"""Plain HTTP questions to a server, outside any measured time: is it ready, what does it serve, what is it."""
+"""Plain HTTP requests to a server, outside any measured time: is it ready, which engine and models has it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,19 @@ from urllib.request import ProxyHandler, build_opener
 
 import msgspec
 
+from tokgate import engines
 from tokgate._exceptions import LaunchError, ServerUnreachable
-from tokgate.config.server import Engine, ServerSpec
+from tokgate.config.server import ServerSpec
+from tokgate.engines.engine import Engine
 
 # A proxy from the environment would stand between us and loopback.
 _OPENER = build_opener(ProxyHandler({}))
-_SHOWN_BYTES = 200
+_SHOWN_BYTES = 200  # of an answer in a message: enough for an error's text, too little for a page of HTML
+_PAGE_TIMEOUT_S = 10  # a busy server may take longer to list its models than to say that it is well
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What one GET brought: status and body, or `error` in words when nothing answered (status None)."""
+    """The answer to one GET: status and body, or `error` as text when nothing answered (status None)."""
 
     url: str
     status: int | None = None
@@ -28,20 +31,25 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def words(self) -> str:
-        """The answer as one line for a person."""
+        """The answer as one line of a message."""
         if self.status is None:
             return f"GET {self.url}: {self.error}"
         body = " ".join(self.body[:_SHOWN_BYTES].decode(errors="replace").split())
         return f"GET {self.url} answered {self.status}{f' {body}' if body else ''}"
 
-    def json(self) -> dict[str, object]:
-        """The body as an object; empty when it is none, or the answer was not 200."""
+    def content(self) -> object:
+        """The body as decoded JSON, as text when it is none; None when the answer was not 200."""
         if self.status != 200:
-            return {}
+            return None
         try:
-            return msgspec.json.decode(self.body, type=dict[str, object])
+            return msgspec.json.decode(self.body)
         except msgspec.DecodeError:
-            return {}
+            return self.body.decode(errors="replace")
+
+    def json(self) -> dict[str, object]:
+        """The body as a JSON object; empty when it is none, or the answer was not 200."""
+        content = self.content()
+        return content if isinstance(content, dict) else {}
 
 
 def get(url: str, *, timeout_s: float = 2.0) -> Answer:
@@ -66,43 +74,30 @@ def _reason(error: object, timeout_s: float) -> str:
     return str(error) or type(error).__name__
 
 
-def health_url(engine: Engine, base_url: str) -> str:
-    """What is asked to learn whether a server is ready: /health, or /v1/models where an engine has none."""
-    return f"{base_url}/v1/models" if engine == "openai" else f"{base_url}/health"
-
-
 def not_ready(engine: Engine, base_url: str) -> str | None:
-    """None when the server answers 200, else what was seen, in words."""
-    answer = get(health_url(engine, base_url))
+    """None when the server answers 200 on its health page, else what it answered."""
+    answer = get(f"{base_url}{engine.health}")
     return None if answer.status == 200 else answer.words
 
 
-def engine_of(base_url: str) -> Engine:
-    """Which engine answers there, by the owner it states of its models; `openai` when it is none we know."""
-    models = get(f"{base_url}/v1/models", timeout_s=10).json().get("data")
-    first = models[0] if isinstance(models, list) and models else None
-    owner = first.get("owned_by") if isinstance(first, dict) else None
-    match owner:
-        case "llamacpp":
-            return "llama.cpp"
-        case "vllm":
-            return "vllm"
-    return "openai"
+def find_engine(base_url: str) -> Engine:
+    """Which engine answers there, by how each one identifies itself."""
+    return engines.identify(lambda path: get(f"{base_url}{path}", timeout_s=_PAGE_TIMEOUT_S).content())
 
 
-def served_model(spec: ServerSpec, base_url: str) -> str:
-    """`spec.model.id`, after seeing that the server lists it.
+def served_model(spec: ServerSpec, engine: Engine, base_url: str) -> str:
+    """`spec.model.id`, after checking that the server lists it.
 
-    Raises LaunchError that names what is served, ServerUnreachable when /v1/models does not answer.
+    Raises LaunchError that names the models it lists, ServerUnreachable when /v1/models does not answer.
     """
-    answer = get(f"{base_url}/v1/models", timeout_s=10)
+    answer = get(f"{base_url}/v1/models", timeout_s=_PAGE_TIMEOUT_S)
     if answer.status != 200:
         raise ServerUnreachable(
-            f"server {spec.name}: asked which models it serves; {answer.words} (expected 200)", url=answer.url
+            f"server {spec.name}: could not list its models: {answer.words} (expected 200)", url=answer.url
         )
     served = _ids(answer.json())
     if spec.model.id not in served:
-        raise LaunchError(_not_served(spec.model.id, served, base_url), server=spec.name)
+        raise LaunchError(_not_served(spec.model.id, served, engine, base_url), server=spec.name)
     return spec.model.id
 
 
@@ -117,13 +112,13 @@ def _ids(listing: dict[str, object]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
 
 
-def _not_served(wanted: str, served: tuple[str, ...], base_url: str) -> str:
+def _not_served(wanted: str, served: tuple[str, ...], engine: Engine, base_url: str) -> str:
     nearest = _nearest(wanted, served)
+    rename = f" ({engine.name}: {engine.rename})" if engine.rename else ""
     return (
         f"model `{wanted}` is not served; {base_url}/v1/models lists {', '.join(served) or 'nothing'}. "
         + (f"Did you mean `{nearest}`? " if nearest else "")
-        + "Next: set `model.id` in the server's YAML to a listed name, or start the server with that name "
-        "(vLLM: --served-model-name, llama.cpp: --alias)."
+        + f"Next: set `model.id` in the server's YAML to a listed name, or start the server with that name{rename}."
     )
 
 
@@ -133,30 +128,9 @@ def _nearest(wanted: str, served: Iterable[str]) -> str | None:
     return by_key[close[0]] if close else None
 
 
-def engine_facts(engine: Engine, base_url: str) -> tuple[str | None, dict[str, str]]:
-    """(version, settings) as the engine states them over HTTP: llama.cpp's /props, vLLM's /version."""
-    match engine:
-        case "llama.cpp":
-            props = get(f"{base_url}/props").json()
-            return _build(props), _llama_settings(props)
-        case "vllm":
-            return _text(get(f"{base_url}/version").json().get("version")), {}
-        case "openai":
-            return None, {}
-
-
-def _build(props: dict[str, object]) -> str | None:
-    """llama.cpp's build, such as b6000-1a2b3c4; a build made outside its repository knows none."""
-    build = _text(props.get("build_info"))
-    return None if build is None or build.endswith("unknown") else build
-
-
-def _llama_settings(props: dict[str, object]) -> dict[str, str]:
-    generation = props.get("default_generation_settings")
-    known = {**generation, **props} if isinstance(generation, dict) else props
-    wanted = ("n_ctx", "total_slots", "model_alias", "model_ftype", "model_path", "build_info")
-    return {key: str(known[key]) for key in wanted if key in known}
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
+def read_info(engine: Engine, base_url: str) -> tuple[str | None, dict[str, str]]:
+    """(version, settings) as the engine states them over HTTP."""
+    page: dict[str, object] = {}
+    for path in engine.info:
+        page |= get(f"{base_url}{path}").json()
+    return engine.read_version(page), engine.read_settings(page)

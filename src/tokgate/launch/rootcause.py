@@ -1,7 +1,7 @@
 """The line of a log that explains why a server ended, and what to do about it. Pure.
 
 The last line seldom explains: engines end with a summary such as "Engine core initialization failed", and
-the cause stands dozens of lines higher. So known causes are looked for first, then the first exception.
+the cause is dozens of lines above it. So known causes are searched for first, then the first exception.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import signal
 from collections.abc import Iterable
 
 import msgspec
+
+from tokgate.engines import ENGINES
+from tokgate.engines.engine import Engine, KnownFailure
 
 
 class Cause(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,109 +27,106 @@ class Cause(msgspec.Struct, frozen=True, kw_only=True):
     explains: bool = True
 
 
-# Most specific first: a log often holds the consequences of its cause as well.
-_KNOWN: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.IGNORECASE), hint)
-    for pattern, hint in (
-        (
-            r"insufficient space in /dev/shm|/dev/shm.*(no space|too small)|no space left on device.*shm"
-            r"|insufficient shared memory|unable to (open|write to|allocate) shared memory",
-            "the container's /dev/shm is too small: raise `launch.shm_size`, or set `launch.ipc: host`",
-        ),
-        (
-            r"unrecognized arguments|invalid choice|error: (argument|the following arguments)|invalid argument: -"
-            r"|unknown argument|error while handling argument",
-            "this version of the engine does not take that argument: compare `launch.args` with its --help",
-        ),
-        (
-            r"address already in use|errno 98|couldn't bind|failed to bind|cannot assign requested address",
-            "something else listens on that port: end it, or change `launch.port`",
-        ),
-        (
-            r"out of memory|outofmemory|ErrorOut(Of)?(Device|Host)Memory|hipErrorOutOfMemory|MemoryError"
-            r"|cannot allocate memory|failed to allocate|unable to allocate|no available memory for the cache"
-            r"|is less than desired GPU memory utilization|larger than the available KV cache memory"
-            r"|larger than the maximum number of tokens that can be stored in KV cache",
-            "not enough memory: a shorter context, fewer sequences, a smaller model, or more GTT for the GPU "
-            "(ttm.pages_limit); see what else holds memory",
-        ),
-        (
-            r"NoBinaryForGpu|invalid device function|no kernel image is available|INVALID_ISA|TensileLibrary"
-            r"|unsupported (gpu )?arch|no such gfx",
-            "the image has no kernels for this GPU: use an image built for its gfx version",
-        ),
-        (
-            r"unable to open /dev/(kfd|dri)|/dev/(kfd|dri)\S*.*(permission denied|no such file)"
-            r"|no (HIP|CUDA) GPUs are available|no ROCm-capable device|hipErrorNoDevice"
-            r"|failed to infer device type|ErrorIncompatibleDriver|no vulkan devices",
-            "the engine sees no GPU: give it `launch.devices` (/dev/kfd, /dev/dri) and `launch.device_groups: true`",
-        ),
-        (
-            r"error while loading shared libraries|cannot open shared object file",
-            "a system library is missing where the engine runs: install its package (libgomp.so.1: libgomp1)",
-        ),
-        (
-            r"failed to open GGUF|no such file or directory|FileNotFoundError",
-            "a file is not where the server looks: compare `launch.args` with `launch.volumes`",
-        ),
-        (
-            r"invalid magic|failed to read key-value pairs|unknown model architecture|tensor .* out of bounds"
-            r"|data is not within the file bounds|corrupted or incomplete",
-            "the model file is damaged, cut short, or newer than this engine: check its sha256, or update the image",
-        ),
-        (
-            r"Repository ?Not ?Found|GatedRepo|401 Client Error|403 Client Error|LocalEntryNotFound"
-            r"|outgoing traffic has been disabled|couldn't connect to .*huggingface|not a valid model identifier",
-            "the model is not on this machine and could not be fetched: download it once, and mount its folder",
-        ),
-        (
-            r"hip ?error|hipError\w+|rocBLAS error|HSA_STATUS_ERROR|memory access fault by GPU|vk::\w*Error"
-            r"|ErrorDeviceLost|ROCm error|CUDA error",
-            "the GPU's driver or runtime failed: see `dmesg`, and whether driver, ROCm or Mesa changed",
-        ),
-        (r"exec format error", "the image is built for another processor architecture"),
-        (
-            r"illegal instruction|GGML_ASSERT|segmentation fault|terminate called after|what\(\):",
-            "the engine itself crashed: this line and the version belong in a report to its project",
-        ),
-        (r"permission denied", "a file or device may not be read: see its owner and `launch.device_groups`"),
-    )
+# For every engine, most specific first: a log often holds the consequences of its cause as well.
+_GENERAL = (
+    KnownFailure(
+        r"insufficient space in /dev/shm|/dev/shm.*(no space|too small)|no space left on device.*shm"
+        r"|insufficient shared memory|unable to (open|write to|allocate) shared memory",
+        "the container's /dev/shm is too small: raise `launch.shm_size`, or set `launch.ipc: host`",
+    ),
+    KnownFailure(
+        r"unrecognized arguments|invalid choice|error: (argument|the following arguments)|invalid argument: -"
+        r"|unknown argument|error while handling argument",
+        "this version of the engine does not accept that argument: compare `launch.args` with its --help",
+    ),
+    KnownFailure(
+        r"address already in use|errno 98|couldn't bind|failed to bind|cannot assign requested address",
+        "another program listens on that port: stop it, or change `launch.port`",
+    ),
+    KnownFailure(
+        r"out of memory|outofmemory|ErrorOut(Of)?(Device|Host)Memory|hipErrorOutOfMemory|MemoryError"
+        r"|cannot allocate memory|failed to allocate|unable to allocate",
+        "not enough memory: try a shorter context, fewer sequences, a smaller model, or more GTT for the GPU "
+        "(ttm.pages_limit); check which other programs hold memory",
+    ),
+    KnownFailure(
+        r"NoBinaryForGpu|invalid device function|no kernel image is available|INVALID_ISA|TensileLibrary"
+        r"|unsupported (gpu )?arch|no such gfx",
+        "the image has no kernels for this GPU: use an image built for its gfx version",
+    ),
+    KnownFailure(
+        r"unable to open /dev/(kfd|dri)|/dev/(kfd|dri)\S*.*(permission denied|no such file)"
+        r"|no (HIP|CUDA) GPUs are available|no ROCm-capable device|hipErrorNoDevice"
+        r"|ErrorIncompatibleDriver|no vulkan devices",
+        "the engine sees no GPU: give it `launch.devices` (/dev/kfd, /dev/dri) and `launch.device_groups: true`",
+    ),
+    KnownFailure(
+        r"error while loading shared libraries|cannot open shared object file",
+        "a system library is missing where the engine runs: install its package (libgomp.so.1: libgomp1)",
+    ),
+    KnownFailure(
+        r"no such file or directory|FileNotFoundError",
+        "a file is not where the server looks: compare `launch.args` with `launch.volumes`",
+    ),
+    KnownFailure(
+        r"Repository ?Not ?Found|GatedRepo|401 Client Error|403 Client Error|LocalEntryNotFound"
+        r"|outgoing traffic has been disabled|couldn't connect to .*huggingface|not a valid model identifier",
+        "the model is not on this machine and could not be fetched: download it once, and mount its folder",
+    ),
+    KnownFailure(
+        r"hip ?error|hipError\w+|rocBLAS error|HSA_STATUS_ERROR|memory access fault by GPU|vk::\w*Error"
+        r"|ErrorDeviceLost|ROCm error|CUDA error",
+        "the GPU's driver or runtime failed: see `dmesg`, and whether driver, ROCm or Mesa changed",
+    ),
+    KnownFailure(r"exec format error", "the image is built for another processor architecture"),
+    KnownFailure(
+        r"illegal instruction|segmentation fault|terminate called after|what\(\):",
+        "the engine itself crashed: report this line and the version to its project",
+    ),
+    KnownFailure(
+        r"permission denied",
+        "no permission to read a file or device: check its owner and `launch.device_groups`",
+    ),
 )
-_GENERIC = re.compile(
-    r"engine core initialization failed|enginecore failed to start|see root cause above|exiting due to"
-    r"|failed to (load|init)( the)? (model|server)\b|error loading model|WorkerProc initialization failed",
-    re.IGNORECASE,
-)
-_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception)\b(: .*)?$")
-_ERROR = re.compile(r"\b(error|fatal|critical)\b|^[\d.]+ E ", re.IGNORECASE)
 
+
+def _any_of(*patterns: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
+    return re.compile("|".join(f"(?:{pattern})" for pattern in patterns if pattern), flags)
+
+
+_LOGS = [engine.log for engine in ENGINES]
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
-_HARMLESS = re.compile(r"(INFO|DEBUG|WARNING|WARN)\b|[\d.]+ [IDW] ")
-_PREFIX = re.compile(
-    r"\([A-Z]\w* (?:\w+=\d+ ?)+\) ?"  # (EngineCore pid=7)
-    r"|(?:ERROR|CRITICAL|FATAL)\b:?\s*(?:\d\d-\d\d [\d:]+ )?(?:\[[^\]]*:\d+\] )?"  # ERROR 01-31 09:30:00 [core.py:7]
-    r"|[\d.]+ E (?:\w+ {2,})?"  # llama.cpp's time, level and short component
-)
+_PREFIX = _any_of(r"(?:ERROR|CRITICAL|FATAL)\b:?\s*", *(log.prefix for log in _LOGS))
+_HARMLESS = _any_of(r"(?:INFO|DEBUG|WARNING|WARN)\b", *(log.harmless for log in _LOGS))
+_ERROR = _any_of(r"\b(?:error|fatal|critical)\b", *(log.error for log in _LOGS), flags=re.IGNORECASE)
+_EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception)\b(: .*)?$")
+_CONSEQUENCE = _any_of(*(log.consequence for log in _LOGS), flags=re.IGNORECASE)
 
 
-def root_cause(lines: Iterable[str]) -> Cause:
-    """The explaining line among `lines` of a log, oldest first."""
-    said = [(line, text) for line in lines if (text := _clean(line))]
-    suspects = [(line, text) for line, text in said if not _HARMLESS.match(text)]
-    for pattern, hint in _KNOWN:
+def root_cause(lines: Iterable[str], engine: Engine) -> Cause:
+    """The explaining line among `lines` (oldest first) of a log.
+
+    Known causes of its own engine come first, then those of all engines, then those of the others: a server
+    may run another engine than the one its spec names.
+    """
+    written = [(line, text) for line in lines if (text := _clean(line))]
+    suspects = [(line, text) for line, text in written if not _HARMLESS.match(text)]
+    others = (failure for other in ENGINES if other is not engine for failure in other.failures)
+    for failure in (*engine.failures, *_GENERAL, *others):
+        pattern = re.compile(failure.pattern, re.IGNORECASE)
         for _, text in suspects:
             if pattern.search(text):
-                return Cause(line=text, hint=hint)
+                return Cause(line=text, hint=failure.hint)
     exceptions = [text for _, text in suspects if _EXCEPTION.match(text)]
     errors = [text for line, text in suspects if _ERROR.search(line)]
-    for found in (exceptions, errors):
-        for text in [text for text in found if not _GENERIC.search(text)] or found[:1]:
+    for candidates in (exceptions, errors):
+        for text in [text for text in candidates if not _CONSEQUENCE.search(text)] or candidates[:1]:
             return Cause(line=text)
-    return Cause(line=said[-1][1] if said else "", explains=False)
+    return Cause(line=written[-1][1] if written else "", explains=False)
 
 
 def exit_words(code: int | None) -> str:
-    """An exit code as a person reads it: signals by name, whether as -9 (process) or 137 (container)."""
+    """An exit code in plain text: signals by name, whether as -9 (process) or 137 (container)."""
     if code is None:
         return "exit code unknown"
     number = -code if code < 0 else code - 128

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import msgspec
 
-from tokgate.config.server import Engine, ServerSpec
+from tokgate.config.server import ServerSpec
 
 
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +22,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     name: str
-    engine: Engine
+    engine: str
     base_url: str
     model: str
     startup_s: float | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
 from tokgate.drive.sample import Sample
+from tokgate.engines.engine import Counters
 from tokgate.measure.measurement import Problem
 from tokgate.measure.metrics import decode_tps, geometric_mean, ttft_s
 
@@ -16,10 +17,6 @@ AGREEMENT = 0.02
 STAMP_S = 0.005
 """A stream's two ends are stamped when a thread gets its turn: on a loaded machine so much apart, and
 neither clock is wrong. On a second of decoding it is a quarter of AGREEMENT."""
-
-FRONT_END_S = 0.05
-"""vLLM's TTFT leaves out its front end, which reads and tokenizes a request and writes the answer: the client
-sees a first token later by that, 2 to 25 ms with 1 to 8 streams on two cores that the engine used as well."""
 
 
 def timing_problems(samples: Sequence[Sample]) -> tuple[Problem, ...]:
@@ -44,38 +41,54 @@ def decode_difference(samples: Sequence[Sample]) -> float | None:
     return None if rates is None else rates.client_tps / rates.server_tps - 1
 
 
-def counter_problems(samples: Sequence[Sample], grown: Mapping[str, float]) -> tuple[Problem, ...]:
-    """vLLM's own counters over a launch's timed region against what the client saw of the same requests.
+def counter_problems(
+    samples: Sequence[Sample], grown: Mapping[str, float], counters: Counters | None
+) -> tuple[Problem, ...]:
+    """The engine's own counters over a launch's timed region against what the client saw of the same requests.
 
-    grown: by name, how much each sample of `/metrics` grew; what is not in it is not compared. A request
-    that failed leaves the two sides different requests, and is a problem of its own.
+    grown: by name, how much each sample of its page of counters grew; a missing one is not compared.
+    counters: what the engine calls them, None when it has none.
+    A failed request is a problem of its own: the two sides then saw different requests.
     """
-    if not grown or not samples or any(sample.error is not None for sample in samples):
+    if counters is None or not samples or any(sample.error is not None for sample in samples):
         return ()
-    whom = f"{len(samples)} requests"
-    found = []
-    for name, ours in (
-        ("generation_tokens_total", sum(sample.completion_tokens or 0 for sample in samples)),
-        ("prompt_tokens_total", sum(sample.prompt_tokens or 0 for sample in samples)),
+    return (
+        *_token_problems(samples, grown, counters),
+        *_time_problems(samples, grown, counters.ttft, ttft_s, max(STAMP_S, counters.front_end_s)),
+        *_time_problems(samples, grown, counters.decode, _decode_s, STAMP_S),
+    )
+
+
+def _token_problems(
+    samples: Sequence[Sample], grown: Mapping[str, float], counters: Counters
+) -> Iterator[Problem]:
+    for kind, name, by_usage in (
+        ("generation", counters.generation_tokens, sum(sample.completion_tokens or 0 for sample in samples)),
+        ("prompt", counters.prompt_tokens, sum(sample.prompt_tokens or 0 for sample in samples)),
     ):
-        theirs = grown.get(f"vllm:{name}")
-        if theirs is not None and not abs(ours - theirs) <= AGREEMENT * theirs:
-            detail = f"{ours} {name.split('_')[0]} tokens by usage, vllm:{name} grew by {theirs:.0f}"
-            found.append(_problem(whom, detail, AGREEMENT))
-    for name, of, late_s in (
-        ("time_to_first_token", ttft_s, FRONT_END_S),
-        ("request_decode_time", _decode_s, STAMP_S),
-    ):
-        seconds = [value for sample in samples if (value := of(sample)) is not None]
-        count = grown.get(f"vllm:{name}_seconds_count")
-        if not seconds or not count:
-            continue
-        mean, theirs = sum(seconds) / len(seconds), grown[f"vllm:{name}_seconds_sum"] / count
-        allowed_s = max(AGREEMENT * theirs, late_s if mean > theirs else STAMP_S)
-        if not abs(mean - theirs) <= allowed_s:
-            detail = f"mean {mean * 1e3:.1f} ms by the client, {theirs * 1e3:.1f} ms by vllm:{name}_seconds"
-            found.append(_problem(whom, detail, allowed_s / theirs))
-    return tuple(found)
+        counted = grown.get(name) if name else None
+        if counted is not None and not abs(by_usage - counted) <= AGREEMENT * counted:
+            detail = f"{by_usage} {kind} tokens by usage, {name} grew by {counted:.0f}"
+            yield _problem(f"{len(samples)} requests", detail, AGREEMENT)
+
+
+def _time_problems(
+    samples: Sequence[Sample],
+    grown: Mapping[str, float],
+    histogram: str | None,
+    read_s: Callable[[Sample], float | None],
+    late_s: float,
+) -> Iterator[Problem]:
+    """late_s: how much later (seconds) than the engine the client may see it."""
+    seconds = [value for sample in samples if (value := read_s(sample)) is not None]
+    count = grown.get(f"{histogram}_count")
+    if not seconds or not count:
+        return
+    client_s, server_s = fmean(seconds), grown[f"{histogram}_sum"] / count
+    allowed_s = max(AGREEMENT * server_s, late_s if client_s > server_s else STAMP_S)
+    if not abs(client_s - server_s) <= allowed_s:
+        detail = f"mean {client_s * 1e3:.1f} ms by the client, {server_s * 1e3:.1f} ms by {histogram}"
+        yield _problem(f"{len(samples)} requests", detail, allowed_s / server_s)
 
 
 def _decode_s(sample: Sample) -> float | None:

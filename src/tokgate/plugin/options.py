@@ -99,7 +99,7 @@ def add_options(parser: pytest.Parser) -> None:
 
 def asked_for(config: pytest.Config) -> RunPlan:
     """What the options ask to run on this machine. Raises SpecError, UsageError (tokgate's and pytest's)."""
-    from tokgate.config.catalogue import Catalogue
+    from tokgate.engines.specs import open_catalogue
     from tokgate.suite.plan import AttachTarget, plan_run
 
     option, launches = config.option, config.option.tokgate_launches
@@ -120,7 +120,7 @@ def asked_for(config: pytest.Config) -> RunPlan:
             "conftest.py is; write --tokgate-out=DIR with an equals sign, or pytest takes DIR for a folder of tests"
         )
     return plan_run(
-        Catalogue(config.rootpath / "fixtures"),
+        open_catalogue(config.rootpath / "fixtures"),
         profile=option.tokgate_profile,
         servers=option.tokgate_server,
         attach=AttachTarget(url=option.tokgate_url, model=option.tokgate_model)

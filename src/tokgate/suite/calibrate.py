@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 from tokgate.config.workload import Closed
-from tokgate.drive.client import Request, Target
+from tokgate.drive.client import Endpoint, Request
 from tokgate.drive.load import drive
 from tokgate.drive.truth.process import TruthServer, start_truth_server
 from tokgate.drive.truth.scenario import Scenario
@@ -52,7 +52,7 @@ def _slice(truth_server: TruthServer, streams: int, tokens: int) -> Bias:
         for one in range(streams)
     ]
     result = drive(
-        Target(base_url=truth_server.url, model="reference", engine="openai"),
+        Endpoint(base_url=truth_server.url, model="reference"),
         asked,
         Closed(concurrency=streams),
         request_timeout_s=30,

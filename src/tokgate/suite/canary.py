@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tokgate.config.server import Engine
+from tokgate import engines
 from tokgate.config.workload import Closed, PromptSet
-from tokgate.drive.client import Request, Target
+from tokgate.drive.client import Endpoint, Request
 from tokgate.drive.load import drive
 from tokgate.launch.server import Server
 from tokgate.measure.canary import check
@@ -34,12 +34,13 @@ def check_output(
 def _ask(server: Server, prompts: PromptSet) -> Answers:
     """Greedy answers, one question after the other; the text of one that failed is its error."""
     facts = server.facts
+    engine = engines.find(facts.engine)
     result = drive(
-        Target(
+        Endpoint(
             base_url=facts.base_url,
             model=facts.model,
-            engine=facts.engine,
-            extra=server.spec.request | _to_the_end(facts.engine),
+            engine=engine,
+            body=engine.canary_body(server.spec.request),
         ),
         [Request(prompt_id=one.id, messages=one.messages, max_tokens=TOKENS) for one in prompts.prompts],
         Closed(),
@@ -49,8 +50,3 @@ def _ask(server: Server, prompts: PromptSet) -> Answers:
     )
     texts = {sample.prompt_id: sample.error or sample.text for sample in result.samples}
     return Answers(model=facts.model, engine=facts.engine, prompts_sha256=prompts.sha256, texts=texts)
-
-
-def _to_the_end(engine: Engine) -> dict[str, object]:
-    """An answer may end by itself; what fixes the length of timed ones would make it ramble."""
-    return {} if engine == "openai" else {"ignore_eos": False}

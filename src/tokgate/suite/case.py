@@ -8,12 +8,13 @@ from time import perf_counter, sleep
 
 import msgspec
 
+from tokgate import engines
 from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.config.server import AttachLaunch, DockerLaunch, EmbeddedLaunch
-from tokgate.drive.client import Target
+from tokgate.drive.client import Endpoint
 from tokgate.drive.load import DriveResult, Progress, drive
 from tokgate.drive.prompts import requests_for
-from tokgate.drive.scrape import deltas, scrape
+from tokgate.drive.scrape import scrape, subtract
 from tokgate.launch.server import Server
 from tokgate.machine.devices import Gpu, find_gpus
 from tokgate.machine.monitor import Monitor
@@ -106,7 +107,9 @@ def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) 
         *sample_problems(result.samples),
         *missing_metrics(statistics, case.workload, case.workload.gated),
         *timing_problems(result.samples),
-        *counter_problems(result.samples, deltas(before, after)),
+        *counter_problems(
+            result.samples, subtract(before, after), engines.find(server.facts.engine).counters
+        ),
         *client_problems(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
         *host_problems(monitor.report),
         *impossible(roof, found),
@@ -141,11 +144,12 @@ def _wait_for_quiet(server: Server) -> None:
 
 
 def _counters(server: Server) -> dict[str, float]:
-    """What vLLM has counted so far; empty where there is no such page, and for other engines."""
-    if server.facts.engine != "vllm":
+    """What the engine has counted so far; empty where it has no such page."""
+    counters = engines.find(server.facts.engine).counters
+    if counters is None:
         return {}
     try:
-        return scrape(server.facts.base_url) or {}
+        return scrape(f"{server.facts.base_url}{counters.path}") or {}
     except (ServerUnreachable, ValueError):
         return {}
 
@@ -179,8 +183,14 @@ def _warm_up(server: Server, case: Case, launch: int, watch: Watch) -> int:
 
 def _drive(server: Server, case: Case, *, seed: int, requests: int, watch: Watch) -> DriveResult:
     workload, facts = case.workload, server.facts
+    engine = engines.find(facts.engine)
     return drive(
-        Target(base_url=facts.base_url, model=facts.model, engine=facts.engine, extra=case.server.request),
+        Endpoint(
+            base_url=facts.base_url,
+            model=facts.model,
+            engine=engine,
+            body=engine.timed_body(case.server.request),
+        ),
         requests_for(case.prompts, requests, seed=seed, max_tokens=workload.max_tokens),
         workload.load,
         seed=seed,

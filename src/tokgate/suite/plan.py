@@ -16,6 +16,7 @@ from tokgate.config.metric import find_metric
 from tokgate.config.profile import Profile
 from tokgate.config.server import AttachLaunch, DockerLaunch, Model, ServerSpec
 from tokgate.config.workload import PromptSet, Workload
+from tokgate.engines import FALLBACK
 from tokgate.machine.daemon import ask_engine
 from tokgate.machine.devices import find_gpus
 
@@ -154,11 +155,11 @@ def _unable(catalogue: Catalogue, profile: Profile) -> str | None:
 
 
 def attached(url: str, model: str) -> ServerSpec:
-    """The spec of a server that is already up; what engine it is, is read from it."""
+    """The spec of a server that is already up; which engine it is, is read from it."""
     return ServerSpec(
         name=ATTACHED,
         description=f"the server at {url}",
-        engine="openai",
+        engine=FALLBACK.name,
         launch=AttachLaunch(url=url),
         model=Model(id=model),
     )

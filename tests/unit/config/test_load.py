@@ -65,7 +65,6 @@ def test_a_server_is_read_with_its_units(root: Path) -> None:
         (SERVER.replace("64MiB", "64"), 7, "launch.shm_size", "expected a size with its unit"),
         (SERVER.replace("64MiB", "64 gigs"), 7, "launch.shm_size", "'64 gigs'"),
         (SERVER.replace("docker", "dokcer"), 4, "launch.kind", "did you mean `docker`"),
-        (SERVER.replace("llama.cpp", "lama.cpp"), 2, "engine", "did you mean `llama.cpp`"),
         (SERVER.replace("8080", "eighty"), 6, "launch.port", "expected `int`, got `str`"),
         (SERVER.replace("8080", "0"), 6, "launch.port", ">= 1"),
         (SERVER.replace("  image: some/image:1\n", ""), 3, "launch", "the key `image` is missing"),

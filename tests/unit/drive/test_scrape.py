@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from tokgate._exceptions import ServerUnreachable
-from tokgate.drive.scrape import deltas, scrape, sums
+from tokgate.drive.scrape import scrape, subtract, sum_samples
 
 PAGE = """\
 # HELP vllm:generation_tokens_total Number of generation tokens processed.
@@ -30,7 +30,7 @@ llamacpp:predicted_tokens_seconds nan
 
 
 def test_sums_over_labels_without_buckets_and_without_what_is_no_number() -> None:
-    assert sums(PAGE) == {
+    assert sum_samples(PAGE) == {
         "vllm:generation_tokens_total": 150.0,
         "vllm:num_requests_running": 2.0,
         "vllm:time_to_first_token_seconds_sum": 0.75,
@@ -39,16 +39,16 @@ def test_sums_over_labels_without_buckets_and_without_what_is_no_number() -> Non
 
 
 def test_deltas_are_what_was_added() -> None:
-    assert deltas({"a": 1.0}, {"a": 4.0, "b": 2.0}) == {"a": 3.0, "b": 2.0}
+    assert subtract({"a": 1.0}, {"a": 4.0, "b": 2.0}) == {"a": 3.0, "b": 2.0}
 
 
 def test_a_page_of_something_else_is_an_error() -> None:
     with pytest.raises(ValueError, match="<html>"):
-        sums("<html> not a page of counters\n")
+        sum_samples("<html> not a page of counters\n")
 
 
 def test_no_server_is_an_error() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     with pytest.raises(ServerUnreachable, match=f"{port}/metrics: connection refused"):
-        scrape(f"http://127.0.0.1:{port}")
+        scrape(f"http://127.0.0.1:{port}/metrics")

@@ -27,7 +27,7 @@ def connect() -> DockerClient:
 
 
 @contextmanager
-def engine(server: str) -> Iterator[DockerClient]:
+def open_daemon(server: str) -> Iterator[DockerClient]:
     """A client, closed at the end. Raises DockerUnavailable when no engine answers."""
     with docker_errors(server):
         client = connect()

@@ -9,10 +9,10 @@ from typing import Any
 from docker.errors import APIError
 from docker.models.containers import Container
 
+from tokgate import engines
 from tokgate.config.server import ServerSpec
-from tokgate.launch.probe import engine_facts, served_model
+from tokgate.launch.probe import read_info, served_model
 from tokgate.launch.server import ServerFacts
-from tokgate.launch.vllm_log import vllm_settings
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 
@@ -21,17 +21,18 @@ def read_facts(
     spec: ServerSpec, container: Container, base_url: str, log_path: Path, *, startup_s: float
 ) -> ServerFacts:
     """Facts of a server that is ready. Raises LaunchError when it does not serve `spec.model.id`."""
-    model = served_model(spec, base_url)
-    version, settings = engine_facts(spec.engine, base_url)
-    if spec.engine == "vllm":
-        settings = vllm_settings(log_path.read_text(errors="replace"))
+    engine = engines.find(spec.engine)
+    model = served_model(spec, engine, base_url)
+    version, settings = read_info(engine, base_url)
+    if engine.read_log is not None:
+        settings |= engine.read_log(log_path.read_text(errors="replace"))
     container.reload()
     attrs = container.attrs
     image = container.client.images.get(attrs["Image"]) if container.client else None
     digests = image.attrs.get("RepoDigests") if image else None
     return ServerFacts(
         name=spec.name,
-        engine=spec.engine,
+        engine=engine.name,
         engine_version=version,
         base_url=base_url,
         model=model,

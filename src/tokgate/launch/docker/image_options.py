@@ -1,72 +1,77 @@
-"""The options that an image's engine takes, as its own --help says: for images whose tag states no version too."""
+"""The options that an image's engine accepts, by its own --help: also for images whose tag states no version."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
+from hashlib import sha256
+from pathlib import Path
 
 from docker import DockerClient
 from docker.errors import APIError, NotFound
 from requests.exceptions import RequestException
 
+from tokgate import engines
 from tokgate._exceptions import OptionRejected
-from tokgate.config.engine_options import REMOVED
-from tokgate.config.server import DockerLaunch, Engine, ServerSpec
+from tokgate.config.server import DockerLaunch, ServerSpec
+from tokgate.engines.engine import Engine
 
-# llama.cpp names a wrong option in its first tenth of a second; vLLM after all of its imports, and at the end of a usage
-# text of hundreds of lines.
-_HELP: dict[Engine, str] = {"vllm": "--help=all"}
-_KNOWN_TO_ALL = "--port"  # a help that does not list it is not the whole help
-_TIMEOUT_S = 120
+_ALWAYS_LISTED = "--port"  # a help text without it is not complete
+_TIMEOUT_S = 120  # vLLM imports everything before it prints its options
 _OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 
-_seen: dict[tuple[str, str | None], frozenset[str] | None] = {}
 
+def check_options(
+    client: DockerClient, spec: ServerSpec, *, labels: Mapping[str, str], log_dir: Path
+) -> None:
+    """Raise OptionRejected when the image's --help does not list an option of `launch.args`.
 
-def check_options(client: DockerClient, spec: ServerSpec, *, labels: Mapping[str, str]) -> None:
-    """Raise OptionRejected when an option in `launch.args` is none of those the image's --help lists.
-
-    Asked once for each image, in a container that ends by itself. An image that does not answer, or lists too
-    little to be the whole, is not judged.
+    Each image is asked once a run, in a container that ends by itself; its help is kept in log_dir. An image
+    that does not answer, or whose list is not complete, is not judged.
     """
-    how = spec.launch
+    how, engine = spec.launch, engines.find(spec.engine)
     assert isinstance(how, DockerLaunch)
-    if spec.engine not in _HELP:
+    if engine.help is None:
         return
-    key = (str(client.images.get(how.image).id), how.entrypoint)
-    if key not in _seen:
-        _seen[key] = _listed(_help(client, how, _HELP[spec.engine], labels))
-    accepted = _seen[key]
+    image = str(client.images.get(how.image).id)
+    file = log_dir / f"help-{sha256(f'{image} {how.entrypoint}'.encode()).hexdigest()[:12]}.txt"
+    if not file.exists():
+        log_dir.mkdir(parents=True, exist_ok=True)
+        file.write_text(_help(client, how, engine.help, labels) or "")
+    accepted = listed(file.read_text())
     for option in unknown(how.args, accepted) if accepted else ():
         raise OptionRejected(
-            f"image {how.image} takes no option {option}: its --help lists {len(accepted or ())} others"
-            f"{_instead(spec.engine, option, accepted or ())}. Next: correct `launch.args`.",
+            f"image {how.image} does not accept {option}: its --help lists {len(accepted)} other options"
+            f"{_instead(engine, option, accepted)}. Next: correct `launch.args`.",
             server=spec.name,
             option=option,
         )
 
 
+def listed(text: str) -> frozenset[str]:
+    """The long options that a help text lists; empty when it is not the complete help."""
+    options = frozenset(_OPTION.findall(text))
+    return options if _ALWAYS_LISTED in options else frozenset()
+
+
 def unknown(args: Iterable[str], accepted: frozenset[str]) -> list[str]:
-    """The long options among `args` that none of `accepted` is, or is the beginning of, as argparse allows."""
+    """The long options among `args` that are neither in `accepted` nor, as argparse allows, the beginning of one."""
     given = (
         arg.partition("=")[0].partition(".")[0].replace("_", "-") for arg in args if arg.startswith("--")
     )
     return [option for option in given if not any(known.startswith(option) for known in accepted)]
 
 
-def _listed(text: str | None) -> frozenset[str] | None:
-    options = frozenset(_OPTION.findall(text or ""))
-    return options if _KNOWN_TO_ALL in options else None
-
-
-def _help(client: DockerClient, how: DockerLaunch, ask: str, labels: Mapping[str, str]) -> str | None:
+def _help(
+    client: DockerClient, how: DockerLaunch, ask: Sequence[str], labels: Mapping[str, str]
+) -> str | None:
     container = None
     try:
         container = client.containers.create(
             image=how.image,
-            command=[ask],
+            command=list(ask),
             entrypoint=how.entrypoint,
             network_mode="none",
             environment={"COLUMNS": "400"},  # no option is broken over two lines
@@ -84,8 +89,8 @@ def _help(client: DockerClient, how: DockerLaunch, ask: str, labels: Mapping[str
 
 
 def _instead(engine: Engine, option: str, accepted: Iterable[str]) -> str:
-    for removed in REMOVED:
-        if (removed.engine, removed.option) == (engine, option):
+    for removed in engine.removed:
+        if removed.option == option:
             return f"; {removed.instead}"
     close = get_close_matches(option, list(accepted), n=1)
     return f"; did you mean {close[0]}?" if close else ""

@@ -18,9 +18,10 @@ from docker import DockerClient
 from docker.errors import ImageNotFound, NotFound
 from docker.models.containers import Container
 
+from tokgate import engines
 from tokgate._exceptions import ImageMissing
 from tokgate.config.server import DockerLaunch, ServerSpec
-from tokgate.launch.docker.daemon import LABEL, OWNER_LABEL, docker_errors, engine
+from tokgate.launch.docker.daemon import LABEL, OWNER_LABEL, docker_errors, open_daemon
 from tokgate.launch.docker.facts import read_facts
 from tokgate.launch.docker.image_options import check_options
 from tokgate.launch.docker.options import check_files, container_options
@@ -46,7 +47,7 @@ class DockerServer(msgspec.Struct, frozen=True, kw_only=True):
 
     def check_alive(self) -> None:
         """Raise ServerExited if the container has ended, DockerUnavailable if the engine has."""
-        _check(self.spec.name, self.container, self.log, doing="while it was in use")
+        _check(self.spec, self.container, self.log, doing="while it was in use")
 
 
 @contextmanager
@@ -66,10 +67,10 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
         "tokgate.server": spec.name,
         "tokgate.run": str(log_dir.absolute()),
     }
-    with engine(spec.name) as client, _sigterm_interrupts():
+    with open_daemon(spec.name) as client, _sigterm_interrupts():
         _check_image(client, spec.name, spec.launch.image)
         with docker_errors(spec.name, doing=f"ask {spec.launch.image} for its options"):
-            check_options(client, spec, labels=labels)
+            check_options(client, spec, labels=labels, log_dir=log_dir)
         check_free(spec.launch.port, server=spec.name)
         log = None
         try:
@@ -82,8 +83,8 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
             base_url = f"http://127.0.0.1:{spec.launch.port}"
             wait_until_ready(
                 server=spec.name,
-                not_ready=lambda: not_ready(spec.engine, base_url),
-                check_alive=lambda: _check(spec.name, container, log, doing="while it started"),
+                not_ready=lambda: not_ready(engines.find(spec.engine), base_url),
+                check_alive=lambda: _check(spec, container, log, doing="while it started"),
                 timeout_s=spec.start_timeout,
                 log_path=log.path,
             )
@@ -142,20 +143,20 @@ def _create(client: DockerClient, *, name: str, **options: Any) -> Container:
         raise
 
 
-def _check(server: str, container: Container, log: _Log, *, doing: str) -> None:
-    with docker_errors(server, doing="look whether its container runs"):
+def _check(spec: ServerSpec, container: Container, log: _Log, *, doing: str) -> None:
+    with docker_errors(spec.name, doing="look whether its container runs"):
         try:
             container.reload()
         except NotFound:
             log.join()
             raise exited(
-                server=server, doing=f"{doing}: its container was removed", exit_code=None, log_path=log.path
+                spec, doing=f"{doing}: its container was removed", exit_code=None, log_path=log.path
             ) from None
     state = container.attrs["State"]
     if not state["Running"]:
         log.join()
         raise exited(
-            server=server,
+            spec,
             doing=doing,
             exit_code=state["ExitCode"],
             log_path=log.path,

@@ -1,4 +1,4 @@
-"""A spec whose image rejects one of its options is an error before a container is started."""
+"""An unknown engine, and an option that the image rejects, are errors before a container is started."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import SpecError
-from tokgate.config.catalogue import Catalogue
-from tokgate.config.engine_options import image_version
+from tokgate.engines.specs import image_version, open_catalogue
 
 DECLARED = Path(__file__).parents[3] / "fixtures"
 
@@ -26,17 +25,17 @@ DECLARED = Path(__file__).parents[3] / "fixtures"
         ("rocm/vllm:rocm7.0", None),
     ],
 )
-def test_the_version_is_what_the_tag_begins_with(image: str, version: tuple[int, int, int] | None) -> None:
+def test_image_version(image: str, version: tuple[int, int, int] | None) -> None:
     assert image_version(image) == version
 
 
 def _on(tag: str, *args: str) -> None:
     override = {"launch": {"image": f"vllm/vllm-openai-rocm:{tag}", "args": list(args)}}
-    Catalogue(DECLARED).server("vllm-current", override)
+    open_catalogue(DECLARED).server("vllm-current", override)
 
 
 @pytest.mark.parametrize("arg", ["--swap-space", "--swap_space", "--swap-space=16"])
-def test_a_removed_option_is_told_with_its_replacement(arg: str) -> None:
+def test_removed_option_has_a_replacement(arg: str) -> None:
     with pytest.raises(
         SpecError, match=r"vllm 0\.32\.0 .*--swap-space, removed in 0\.18\.0; remove it"
     ) as caught:
@@ -44,22 +43,40 @@ def test_a_removed_option_is_told_with_its_replacement(arg: str) -> None:
     assert caught.value.key == "launch.args[2]"
 
 
-def test_the_place_is_that_of_the_file_that_has_the_option(tmp_path: Path) -> None:
+def test_error_points_at_the_inherited_line(tmp_path: Path) -> None:
+    """The file and line are those of the file that has the option, not of the one that extends it."""
     servers = tmp_path / "servers"
     servers.mkdir()
     (servers / "old.yaml").write_text((DECLARED / "servers" / "vllm-amd.yaml").read_text())
     (servers / "vllm-current.yaml").write_text((DECLARED / "servers" / "vllm-current.yaml").read_text())
     (servers / "new.yaml").write_text("extends: old\nlaunch:\n  image: vllm/vllm-openai-rocm:v0.17.0\n")
     with pytest.raises(SpecError, match=r"--disable-log-requests.*write --no-enable-log-requests") as caught:
-        Catalogue(tmp_path).server("new")
+        open_catalogue(tmp_path).server("new")
     lines = caught.value.file.read_text().splitlines()
     assert caught.value.file.name == "old.yaml"
     assert caught.value.line is not None
     assert "--disable-log-requests" in lines[caught.value.line - 1]
 
 
-def test_what_the_version_still_accepts_is_no_error() -> None:
+def test_accepted_options() -> None:
     _on("v0.17.0", "--swap-space", "16")
     _on("v0.16.9", "--disable-log-requests")
     _on("latest", "--swap-space", "16")
     _on("v0.32.0", "--no-enable-log-requests")
+
+
+def test_every_declared_server_is_valid() -> None:
+    errors = [result for *_, result in open_catalogue(DECLARED).check() if isinstance(result, SpecError)]
+    assert errors == []
+
+
+def test_unknown_engine(tmp_path: Path) -> None:
+    """The error names file, line and the nearest engine, or all of them."""
+    file = tmp_path / "servers" / "box.yaml"
+    file.parent.mkdir()
+    server = (DECLARED / "servers" / "embedded-smollm2.yaml").read_text()
+    for wrong, hint in (("lama.cpp", "did you mean `llama.cpp`"), ("xyzzy", "valid: .*sglang.*vllm")):
+        file.write_text(server.replace("engine: llama.cpp", f"engine: {wrong}"))
+        with pytest.raises(SpecError, match=f"unknown engine '{wrong}'; {hint}") as caught:
+            open_catalogue(tmp_path).server("box")
+        assert (caught.value.file, caught.value.line, caught.value.key) == (file, 2, "engine")

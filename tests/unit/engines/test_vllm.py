@@ -1,8 +1,8 @@
-"""What vLLM's log states of its configuration."""
+"""The settings that vLLM states in its log."""
 
 from __future__ import annotations
 
-from tokgate.launch.vllm_log import vllm_settings
+from tokgate.engines.vllm import read_log
 
 LOG = """\
 (APIServer pid=1) INFO 09-12 22:43:11 [api_utils.py:286] non-default args: {'model_tag': '/snap', 'seed': 7}
@@ -17,8 +17,9 @@ enable_prefix_caching=False, compilation_config={'mode': 3, 'sizes': [1, 2], 'gr
 """
 
 
-def test_the_engine_config_and_what_follows_from_memory_are_read() -> None:
-    settings = vllm_settings(LOG)
+def test_settings_from_log() -> None:
+    """The engine config, and what follows from the memory it found, are read."""
+    settings = read_log(LOG)
     assert settings["model"] == "/snap, new"
     assert settings["dtype"] == "torch.float16"
     assert settings["quantization"] == "awq"
@@ -31,10 +32,11 @@ def test_the_engine_config_and_what_follows_from_memory_are_read() -> None:
     assert settings["non_default_args"] == "{'model_tag': '/snap', 'seed': 7}"
 
 
-def test_what_stands_inside_a_nested_setting_is_not_taken_for_the_engine_s() -> None:
-    settings = vllm_settings(LOG)
+def test_nested_settings_are_left_out() -> None:
+    """A key inside a nested setting is not taken for one of the engine."""
+    settings = read_log(LOG)
     assert not {"backend", "disable_fallback", "mode", "y"} & set(settings)
 
 
-def test_a_log_that_states_nothing_gives_nothing() -> None:
-    assert vllm_settings("INFO starting\n") == {}
+def test_log_without_settings() -> None:
+    assert read_log("INFO starting\n") == {}
