@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from tokgate._exceptions import SpecError, UsageError
 from tokgate.cli import app
-from tokgate.config.catalogue import Catalogue
 from tokgate.config.server import DockerLaunch
+from tokgate.engines.specs import open_catalogue
 from tokgate.judge.bisect import Bisection, Step
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.measurement import Measurement
@@ -20,7 +20,7 @@ from tokgate.store.runs import RunRecord
 from tokgate.suite.bisect import row_of
 from tokgate.suite.plan import image_cases
 
-FIXTURES = Catalogue(Path(__file__).parents[3] / "fixtures")
+FIXTURES = open_catalogue(Path(__file__).parents[3] / "fixtures")
 IMAGES = ("r:1", "r:2", "r:3", "r:4")
 
 
@@ -68,7 +68,7 @@ def test_a_servers_images_differ_in_nothing_else() -> None:
     with pytest.raises(UsageError, match="embedded-smollm2 is not a container"):
         image_cases(FIXTURES, "embedded-smollm2", "chat-c1", ["r:1"])
     with pytest.raises(SpecError, match="no longer accepts --swap-space"):
-        Catalogue(FIXTURES.root).server(
+        open_catalogue(FIXTURES.root).server(
             "vllm-cpu", {"launch": {"image": "vllm:0.20.0", "args": ["--swap-space"]}}
         )
 
