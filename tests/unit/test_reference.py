@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -50,3 +51,15 @@ def test_metrics_page_has_the_table(generator: ModuleType) -> None:
     text = generator.METRICS_PAGE.read_text(encoding="utf-8")
     assert generator.metrics_page(text) == text, f"run {generator.COMMAND}"
     assert "| `itl_p99_s` | s |" in text
+
+
+def test_every_validity_rule_is_documented() -> None:
+    """The rules that make a measurement invalid are those of the table in `docs/metrics.md`."""
+    source = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "src").rglob("*.py"))
+    # A rule is named where a Problem is made, or as a key of the table of the host's rules.
+    in_code = re.findall(r'(?:\brule=|_problem\(\s*)"(\w+)"|"(\w+)": _\w+\(report\b', source)
+    text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    table = text.partition("| rule |")[2].partition("\n\n")[0]
+    assert set(re.findall(r"^\| `(\w+)` ", table, re.MULTILINE)) == {
+        name for pair in in_code for name in pair
+    } - {""}

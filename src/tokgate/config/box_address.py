@@ -20,7 +20,7 @@ class BoxAddress(msgspec.Struct, frozen=True, kw_only=True):
     """One box. url: as it was named; name: short, of letters that may stand in a file's name, unlike all others.
 
     Of `ssh://`: login, `[USER@]HOST`; port, None for what ssh takes; checkout, the folder of this project there,
-    relative to the home folder unless it starts with a slash. Of `unix://`: socket, of a Docker daemon here.
+    relative to the home folder unless it starts with a slash. Of `unix://`: socket, of a Docker engine here.
     """
 
     url: str

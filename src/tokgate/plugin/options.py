@@ -41,7 +41,7 @@ def add_options(parser: pytest.Parser) -> None:
         type=_hosts,
         metavar="HOST,…",
         help="run the suite on each of these boxes and compare them: ssh://[USER@]HOST[:PORT][/CHECKOUT] (default: "
-        "tokgate in the home folder there), or unix:///PATH of a Docker daemon of this machine",
+        "tokgate in the home folder there), or unix:///PATH of a Docker engine of this machine",
     )
     option(
         "--tokgate-launches",

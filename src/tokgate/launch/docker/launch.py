@@ -31,7 +31,6 @@ from tokgate.launch.port import check_free
 from tokgate.launch.probe import not_ready
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
-from tokgate.machine.daemon import image_command
 
 _GRACE_S = 5
 _LOG_END_S = 5.0
@@ -126,8 +125,9 @@ def _check_image(client: DockerClient, server: str, image: str) -> None:
         try:
             client.images.get(image)
         except ImageNotFound:
-            message = f"image {image} is not on this machine. Next: {image_command(image)}"
-            raise ImageMissing(message, server=server) from None
+            of_whom, _, name = image.partition(":")[0].partition("/")
+            how = f"./ci/images.sh {name} builds it" if of_whom == "tokgate" else f"docker pull {image}"
+            raise ImageMissing(f"image {image} is not on this machine. Next: {how}", server=server) from None
 
 
 def _create(client: DockerClient, *, name: str, **options: Any) -> Container:
