@@ -10,6 +10,7 @@ docstring has one line `key: meaning` for each key. Change them there, then run 
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from tokgate.config.server import ServerSpec
 from tokgate.config.units import Duration, Size
 from tokgate.config.workload import Prompt, Workload
 from tokgate.machine.fingerprint import Fingerprint
+from tokgate.plugin import hooks
 from tokgate.plugin.options import add_options
 from tokgate.store.baselines import Baseline
 
@@ -122,12 +124,30 @@ def _options_page() -> Iterator[str]:
             for name, settings in recorder.options
         ),
     )
+    yield from (
+        "",
+        "## Marker and fixtures",
+        "",
+        "For tests of your own. Everything else of the package is private.",
+        "",
+    )
+    yield from _table(("name", "meaning"), _marker_and_fixtures())
     root = typer.main.get_command(app)
     for path, command in _commands(root, "tokgate"):
         yield from ("", f"## {path}", "", *_help(command.help or ""))
         rows = [_parameter(parameter) for parameter in command.params if parameter.name != "help"]
         if rows:
             yield from ("", *_table(("argument or option", "default", "meaning"), rows))
+
+
+def _marker_and_fixtures() -> Iterator[tuple[str, str]]:
+    """The plugin's marker and its fixtures, from their source: pytest wraps a fixture's function."""
+    source = Path(hooks.__file__).read_text(encoding="utf-8")
+    for name, text in re.findall(r'"markers", "(\w+): (.+)"', source):
+        yield f"`@pytest.mark.{name}`", text
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and "fixture" in "".join(map(ast.unparse, node.decorator_list)):
+            yield f"fixture `{node.name}`", (ast.get_docstring(node) or "").split("\n\n")[0]
 
 
 def _value_name(name: str, settings: dict[str, Any]) -> str:
