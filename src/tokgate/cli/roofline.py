@@ -57,7 +57,7 @@ def roofline(
 
 
 def _facts(model: str, quant: str | None, fixtures: Path) -> ModelFacts:
-    from tokgate.config.load import nearest
+    from tokgate.config.explain import nearest
     from tokgate.config.model_facts import QUANTISATIONS, facts_of_config, facts_of_gguf
 
     if model.endswith(".gguf"):

@@ -1,4 +1,4 @@
-"""BoxAddress: where a box of a run over many is, as `--tokgate-hosts` names it."""
+"""BoxAddress: where a box of a run on several boxes is, as `--tokgate-hosts` lists it."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from urllib.parse import urlsplit
 import msgspec
 
 FORMS = "ssh://[USER@]HOST[:PORT][/CHECKOUT] or unix:///PATH/OF/DOCKER.sock"
-_WORD = re.compile(
-    r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-)  # nothing that ssh could take for an option, or a shell for more
+_WORD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")  # safe for ssh (no option) and for a shell
 _CHECKOUT = "tokgate"
 
 
 class BoxAddress(msgspec.Struct, frozen=True, kw_only=True):
-    """One box. url: as it was named; name: short, of letters that may stand in a file's name, unlike all others.
+    """The address of one box.
 
-    Of `ssh://`: login, `[USER@]HOST`; port, None for what ssh takes; checkout, the folder of this project there,
-    relative to the home folder unless it starts with a slash. Of `unix://`: socket, of a Docker engine here.
+    url: as the option lists it.
+    name: short, unique, and valid in a file name.
+    login: of `ssh://`: `[USER@]HOST`.
+    port: of `ssh://`: None for the default of ssh.
+    checkout: of `ssh://`: the folder of this project there, relative to the home folder unless it is absolute.
+    socket: of `unix://`: the socket of a Docker daemon on this machine.
     """
 
     url: str
@@ -32,22 +34,20 @@ class BoxAddress(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def is_here(self) -> bool:
-        """Whether it is an engine of this machine."""
+        """Whether it is a Docker daemon on this machine."""
         return bool(self.socket)
 
 
 def parse_box_addresses(text: str) -> tuple[BoxAddress, ...]:
-    """The hosts of a comma-separated list, at least one. Raises ValueError that names the accepted form."""
+    """Parse a comma-separated list of at least one address. Raises ValueError with the accepted form."""
     urls = [url.strip() for url in text.split(",")]
-    hosts = [_parse(url) for url in urls]
-    twice = [url for url, count in Counter(urls).items() if count > 1]
-    if twice:
-        raise ValueError(
-            f"{twice[0]} is named {urls.count(twice[0])} times; a box is measured once, name it once"
-        )
-    if len({host.name for host in hosts}) < len(hosts):  # ssh://a/b and ssh://a/c
-        hosts = [msgspec.structs.replace(host, name=f"{host.name}-{at}") for at, host in enumerate(hosts, 1)]
-    return tuple(hosts)
+    boxes = [_parse(url) for url in urls]
+    for url, count in Counter(urls).items():
+        if count > 1:
+            raise ValueError(f"{url} is listed {count} times; list each box once")
+    if len({box.name for box in boxes}) < len(boxes):  # ssh://a/b and ssh://a/c
+        boxes = [msgspec.structs.replace(box, name=f"{box.name}-{at}") for at, box in enumerate(boxes, 1)]
+    return tuple(boxes)
 
 
 def _parse(url: str) -> BoxAddress:
@@ -59,7 +59,7 @@ def _parse(url: str) -> BoxAddress:
     name = re.sub(r"[^A-Za-z0-9.]+", "-", parts.netloc or parts.path).strip("-.")
     path = PurePosixPath("/" + parts.path.strip("/"))
     if parts.query or parts.fragment or not name:
-        raise ValueError(f"{url or 'nothing'}: expected {FORMS}")
+        raise ValueError(f"{url or '(empty)'}: expected {FORMS}")
     if parts.scheme == "unix" and not parts.netloc and path.name:
         return BoxAddress(url=url, name=name, socket=str(path))
     login = parts.netloc.removesuffix(f":{port}")
@@ -68,5 +68,5 @@ def _parse(url: str) -> BoxAddress:
         return BoxAddress(url=url, name=name, login=login, port=port, checkout=checkout)
     hint = ""
     if parts.scheme in ("tcp", "http", "https"):
-        hint = ". An engine elsewhere is measured from its own machine: ssh:// to that"
+        hint = ". To measure on the machine of a remote Docker daemon, use ssh:// to that machine"
     raise ValueError(f"{url}: expected {FORMS}{hint}")

@@ -9,14 +9,24 @@ from typing import TypeVar
 import msgspec
 
 from tokgate._exceptions import SpecError
+from tokgate.config.explain import KeyPath, nearest
 from tokgate.config.hardware import Hardware
 from tokgate.config.hypothesis import MOST_ARMS, Hypothesis
-from tokgate.config.load import Document, KeyPath, nearest
+from tokgate.config.load import Document
 from tokgate.config.metric import find_metric
 from tokgate.config.profile import Profile
 from tokgate.config.prompts import read_prompts
 from tokgate.config.server import ServerSpec
 from tokgate.config.workload import PromptSet, Workload
+
+_SINGULAR = {
+    "servers": "server",
+    "workloads": "workload",
+    "prompts": "prompt set",
+    "hardware": "hardware",
+    "hypotheses": "hypothesis",
+    "profiles": "profile",
+}
 
 T = TypeVar("T", ServerSpec, Workload, Hardware, Profile, Hypothesis)
 
@@ -27,19 +37,19 @@ CheckServer = Callable[[ServerSpec], Iterable[tuple[KeyPath, str]]]
 class Catalogue:
     """The declared servers, workloads, prompt sets, hardware, hypotheses and profiles of one folder.
 
-    Files are read when asked for, so a broken one spoils only what refers to it; `check` reads all.
+    A file is read when it is needed, so that an error in it affects only what refers to it; `check` reads all.
     """
 
     def __init__(self, root: Path, check_server: CheckServer = lambda spec: ()) -> None:
         self.root, self._check_server = root, check_server
 
     def names(self, kind: str) -> list[str]:
-        """What is declared of `kind`: servers, workloads, prompts, hardware, hypotheses, profiles."""
+        """The names declared in the folder `kind`: servers, workloads, prompts, hardware, hypotheses or profiles."""
         suffix = "jsonl" if kind == "prompts" else "yaml"
         return sorted(path.stem for path in (self.root / kind).glob(f"*.{suffix}"))
 
     def server(self, name: str, override: Mapping[str, object] | None = None) -> ServerSpec:
-        """One server, with `override` merged over its YAML. Raises SpecError."""
+        """One server, its YAML overridden by `override`. Raises SpecError."""
         document = self._document("servers", name)
         if override:
             path = self._path("servers", name)
@@ -50,7 +60,7 @@ class Catalogue:
         return spec
 
     def workload(self, name: str) -> Workload:
-        """One workload; its prompt set exists. Raises SpecError."""
+        """One workload, whose prompt set exists. Raises SpecError."""
         document = self._document("workloads", name)
         workload = self._named(document, Workload, name)
         self._refer(document, ("prompts",), "prompts", workload.prompts)
@@ -60,7 +70,7 @@ class Catalogue:
         return workload
 
     def prompts(self, name: str) -> PromptSet:
-        """One prompt set, its hash checked. Raises SpecError."""
+        """One prompt set, with its hash checked. Raises SpecError."""
         return read_prompts(self._path("prompts", name))
 
     def hardware(self, name: str) -> Hardware:
@@ -68,7 +78,7 @@ class Catalogue:
         return self._named(self._document("hardware", name), Hardware, name)
 
     def hypothesis(self, name: str) -> Hypothesis:
-        """One hypothesis; its arms, with what they override, and its workload are right. Raises SpecError."""
+        """One hypothesis, whose arms (with their overrides) and workload are valid. Raises SpecError."""
         document = self._document("hypotheses", name)
         hypothesis = self._named(document, Hypothesis, name)
         for key, error in (("arms", _arms_error(hypothesis)), ("claim", _claim_error(hypothesis))):
@@ -82,7 +92,7 @@ class Catalogue:
         return hypothesis
 
     def profile(self, name: str) -> Profile:
-        """A profile by name, or by the path of a YAML file; all it lists exists. Raises SpecError."""
+        """A profile by name or by the path of a YAML file; everything that it lists exists. Raises SpecError."""
         if name.endswith((".yaml", ".yml")) or "/" in name:
             path = Path(name)
             document, name = Document.read(path), path.stem
@@ -99,7 +109,7 @@ class Catalogue:
             for entry in conclusion.when:
                 if entry not in profile.hypotheses:
                     raise document.error(
-                        f"`{entry}` is no hypothesis of this profile; {nearest(entry, profile.hypotheses)}",
+                        f"no such hypothesis in this profile: `{entry}`; {nearest(entry, profile.hypotheses)}",
                         ("conclusions", place, "when", entry),
                     )
         if profile.hardware is not None:
@@ -107,7 +117,7 @@ class Catalogue:
         return profile
 
     def check(self) -> Iterator[tuple[str, str, str | SpecError]]:
-        """Read everything: (kind, name, its description or what is wrong) for each file."""
+        """Read everything: yields (kind, name, its description or the error) for each file."""
         readers: dict[str, Callable[[str], str]] = {
             "hardware": lambda name: self.hardware(name).description,
             "prompts": lambda name: f"{len(self.prompts(name).prompts)} prompts",
@@ -127,10 +137,12 @@ class Catalogue:
         return self.root / kind / f"{name}.{'jsonl' if kind == 'prompts' else 'yaml'}"
 
     def _document(self, kind: str, name: str, seen: tuple[str, ...] = ()) -> Document:
-        """The file of `name`, laid over the one it `extends`, if it does."""
+        """The file of `name`, merged over the file that it `extends`, if any."""
         path = self._path(kind, name)
         if not path.is_file():
-            raise SpecError(f"no such {kind[:-1]}: `{name}`; {nearest(name, self.names(kind))}", file=path)
+            raise SpecError(
+                f"no such {_SINGULAR[kind]}: `{name}`; {nearest(name, self.names(kind))}", file=path
+            )
         document = Document.read(path)
         base = document.data.pop("extends", None)
         if base is None:
@@ -142,12 +154,14 @@ class Catalogue:
 
     def _named(self, document: Document, kind: type[T], name: str) -> T:
         if "name" in document.data:
-            raise document.error("is the file's name; remove the key", ("name",))
+            raise document.error("the name is that of the file; remove this key", ("name",))
         return msgspec.structs.replace(document.decode(kind), name=name)
 
     def _refer(self, document: Document, at: KeyPath, kind: str, name: str) -> None:
         if name not in self.names(kind):
-            raise document.error(f"no such entry in {kind}/: `{name}`; {nearest(name, self.names(kind))}", at)
+            raise document.error(
+                f"no such {_SINGULAR[kind]}: `{name}`; {nearest(name, self.names(kind))}", at
+            )
 
 
 def _arms_error(hypothesis: Hypothesis) -> str | None:
@@ -162,7 +176,7 @@ def _arms_error(hypothesis: Hypothesis) -> str | None:
 
 
 def _claim_error(hypothesis: Hypothesis) -> str | None:
-    """Why a claim cannot be tested, in words; None when it can."""
+    """Why the claim cannot be tested; None when it can."""
     claim = hypothesis.claim
     bounded = claim.above is not None or claim.below is not None
     kinds = {
@@ -171,18 +185,18 @@ def _claim_error(hypothesis: Hypothesis) -> str | None:
         "fails": claim.fails is not None,
         "untreated": claim.untreated,
     }
-    said = [kind for kind, is_set in kinds.items() if is_set]
-    if len(said) != 1:
-        return f"sets {' and '.join(said) or 'nothing'}; expected one of {', '.join(kinds)}"
+    chosen = [kind for kind, is_set in kinds.items() if is_set]
+    if len(chosen) != 1:
+        return f"expected exactly one of {', '.join(kinds)}, got {' and '.join(chosen) or 'none'}"
     if claim.of is not None and not bounded:
-        return "`of` says what the bounds above/below are shares of, and there are none"
+        return "`of` requires `above` or `below`"
     if (bounded or claim.reach is not None) and claim.metric is None:
-        return "does not say which `metric` it is about"
+        return "the key `metric` is missing"
     arms = hypothesis.named_arms
     if claim.alone and len(arms) > 1:
-        return "is about arm A alone (`of`, `reach`); remove `b`"
+        return "`of` and `reach` are about arm A alone; remove `b`"
     if not claim.alone and len(arms) == 1:
-        return "compares two arms, and the key `b` is missing"
+        return "compares two arms, but the key `b` is missing"
     for key, name in (("arm", claim.arm), ("fails", claim.fails)):
         if name is not None and name not in arms:
             return f"`{key}: {name}`: no such arm; {nearest(name, arms)}"

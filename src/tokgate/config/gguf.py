@@ -1,4 +1,4 @@
-"""The header of a GGUF file: its scalar metadata and the size of each tensor. No weight is read.
+"""The header of a GGUF file: its scalar metadata and the size of each tensor. Weights are not read.
 
 Format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md (versions 2 and 3, little-endian).
 """
@@ -17,39 +17,47 @@ from tokgate._exceptions import SpecError
 
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
-_DEFAULT_ALIGNMENT = 32
+_DEFAULT_ALIGNMENT = 32  # bytes, by the format
 
 Scalar = int | float | bool | str
 
 
 class Tensor(msgspec.Struct, frozen=True):
-    """elements: how many numbers; size: bytes in the file, with the padding up to the next tensor."""
+    """One tensor.
+
+    elements: number of weights.
+    size: bytes in the file, including the padding up to the next tensor.
+    """
 
     elements: int
     size: int
 
 
 class Gguf(msgspec.Struct, frozen=True):
-    """metadata: key -> value, without arrays; tensors: by name."""
+    """The header.
+
+    metadata: value by key, without arrays.
+    tensors: tensor by name.
+    """
 
     metadata: dict[str, Scalar]
     tensors: dict[str, Tensor]
 
 
 def read_gguf(path: Path) -> Gguf:
-    """The header of the file at `path`. Raises SpecError: unreadable, no GGUF, or cut off."""
+    """The header of the file at `path`. Raises SpecError: unreadable, not a GGUF file, or truncated."""
     try:
         with path.open("rb") as file:
             return _read(file, path)
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}", file=path) from error
     except (struct.error, UnicodeDecodeError, KeyError) as error:
-        raise SpecError(f"its GGUF header is cut off or broken ({error})", file=path) from error
+        raise SpecError(f"its GGUF header is truncated or corrupt ({error})", file=path) from error
 
 
 def _read(file: BinaryIO, path: Path) -> Gguf:
     if file.read(4) != b"GGUF":
-        raise SpecError("is no GGUF file: it does not begin with `GGUF`", file=path)
+        raise SpecError("is not a GGUF file: it does not start with `GGUF`", file=path)
     version = _number(file, "I")
     if version not in (2, 3):
         raise SpecError(f"has GGUF version {version}; expected 2 or 3", file=path)
@@ -72,12 +80,12 @@ def _read(file: BinaryIO, path: Path) -> Gguf:
     ends = [*(offsets[name] for name in in_order), path.stat().st_size - data]
     sizes = {name: end - start for name, (start, end) in zip(in_order, pairwise(ends), strict=True)}
     if any(size <= 0 for size in sizes.values()):
-        raise SpecError("is cut off: its header names more weights than the file holds", file=path)
+        raise SpecError("is truncated: its header lists more weights than the file contains", file=path)
     return Gguf(metadata, {name: Tensor(elements[name], sizes[name]) for name in offsets})
 
 
 def _value(file: BinaryIO, kind: int) -> Scalar | None:
-    """The next value; None for an array, which is passed over."""
+    """The next value; None for an array, which is skipped."""
     if kind == _STRING:
         return _string(file)
     if kind != _ARRAY:
@@ -95,7 +103,7 @@ def _string(file: BinaryIO) -> str:
     length = _number(file, "Q")
     raw = file.read(length)
     if len(raw) != length:
-        raise struct.error(f"a text of {length} bytes")
+        raise struct.error(f"expected a string of {length} bytes, got {len(raw)}")
     return raw.decode()
 
 

@@ -1,10 +1,9 @@
-"""YAML -> frozen structs, with file, line, key and the nearest valid name in every error."""
+"""YAML -> frozen structs, with file, line, key and the valid names in every error."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,28 +12,18 @@ import yaml
 from msgspec import inspect
 
 from tokgate._exceptions import SpecError
+from tokgate.config.explain import KeyPath, explain_syntax, explain_type
 from tokgate.config.units import Duration, Size
 
 T = TypeVar("T")
-KeyPath = tuple[str | int, ...]
 Mark = tuple[Path, int]
 
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PATH_PART = re.compile(r"\.(\w+)|\[(\d+)\]")
-_NAMED_FIELD = re.compile(r"(?:unknown|required) field `([^`]+)`")
-
-
-def nearest(name: object, valid: Iterable[str]) -> str:
-    """The tail of an error about an unknown name: what was meant, or what there is."""
-    known = sorted(valid)
-    close = get_close_matches(str(name), known, n=1)
-    if close:
-        return f"did you mean `{close[0]}`?"
-    return f"valid: {', '.join(known)}" if known else "there are none yet"
+_PATH_PART = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 
 
 class Document:
-    """Plain data read from YAML that still knows where each key stands.
+    """Plain data read from YAML, with the file and line of each key.
 
     data: dicts, lists and scalars; marks: key path -> (file, 1-based line).
     """
@@ -44,26 +33,29 @@ class Document:
 
     @classmethod
     def read(cls, path: Path) -> Document:
-        """Read one YAML file. Raises SpecError: unreadable, no YAML, a key twice, not a mapping."""
+        """Read one YAML file. Raises SpecError: unreadable, invalid YAML, a duplicate key, not a mapping."""
+        text = ""
         try:
-            node = yaml.compose(path.read_text(encoding="utf-8"), Loader=_Loader)
+            text = path.read_text(encoding="utf-8")
+            node = yaml.compose(text, Loader=_Loader)
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(f"cannot be read: {error}", file=path) from error
         except yaml.MarkedYAMLError as error:
             line = error.problem_mark.line + 1 if error.problem_mark else None
-            raise SpecError(f"is not YAML: {error.problem}", file=path, line=line) from error
+            raise SpecError(explain_syntax(error, text), file=path, line=line) from error
         if not isinstance(node, yaml.MappingNode):
-            raise SpecError("expected a mapping of keys to values, and found none", file=path, line=1)
+            found = "found a list" if isinstance(node, yaml.SequenceNode) else "found none"
+            raise SpecError(f"expected a mapping of keys to values, but {found}", file=path, line=1)
         marks: dict[KeyPath, Mark] = {(): (path, 1)}
         return cls(_plain(node, (), path, marks), marks)
 
     def merged(self, over: Document) -> Document:
-        """This document with `over` laid on it: mappings merge, everything else is replaced."""
+        """This document overridden by `over`: mappings are merged, everything else is replaced."""
         marks = {path: mark for path, mark in self.marks.items() if not _replaced(path, over.data)}
         return Document(_merge(self.data, over.data), {**marks, **over.marks})
 
     def error(self, message: str, at: KeyPath = ()) -> SpecError:
-        """A SpecError that points at key path `at`, or at its nearest marked parent."""
+        """A SpecError with the file and line of key path `at`, or of its nearest parent that has them."""
         place = at
         while place not in self.marks:
             place = place[:-1]
@@ -71,40 +63,41 @@ class Document:
         return SpecError(message, file=file, line=line, key=_dotted(at))
 
     def decode(self, kind: type[T]) -> T:
-        """The document as a `kind`. Raises SpecError that says what was expected, and where."""
+        """The document as a `kind`. Raises SpecError with what was expected, and where."""
         try:
             return msgspec.convert(self.data, kind, dec_hook=_decode_unit)
         except msgspec.ValidationError as failure:
             raise self._explain(str(failure), kind) from failure
 
     def _explain(self, text: str, kind: type) -> SpecError:
-        message, _, where = text.partition(" - at `$")
-        at: KeyPath = tuple(int(i) if i else name for name, i in _PATH_PART.findall(where))
-        info = _type_at(inspect.type_info(kind), self.data, at)
-        field = _NAMED_FIELD.search(message)
-        if field and "unknown" in message:
-            return self.error(f"unknown key; {nearest(field[1], _field_names(info))}", (*at, field[1]))
-        if field:
-            return self.error(f"the key `{field[1]}` is missing", at)
-        if message.startswith("Invalid"):
-            value, choices = _value_at(self.data, at), _choices(info)
-            advice = nearest(value, choices)
-            listed = f" Valid: {', '.join(choices)}" if advice.endswith("?") else ""
-            return self.error(f"unknown value {value!r}; {advice}{listed}", at)
-        return self.error(message[0].lower() + message[1:], at)
+        message, _, where = text.partition(" - at `")
+        at: KeyPath = ()
+        for name, index in _PATH_PART.findall(where):
+            at += (name or (int(index) if index.isdigit() else self._wrong_key(at, kind)),)
+        is_key = where.startswith("key`")
+        if is_key:
+            at += (self._wrong_key(at, kind),)
+        return self.error(*explain_type(message, inspect.type_info(kind), self.data, at, is_key=is_key))
+
+    def _wrong_key(self, at: KeyPath, kind: type) -> str:
+        """The key of the mapping at `at` that is wrong by itself or in its value; msgspec does not name it."""
+        for key in _value_at(self.data, at):
+            try:
+                msgspec.convert(_with_only(key, self.data, at), kind, dec_hook=_decode_unit)
+            except msgspec.ValidationError:
+                return str(key)
+        raise AssertionError("no key of the mapping is wrong")
 
 
 def _plain(node: yaml.Node, at: KeyPath, file: Path, marks: dict[KeyPath, Mark]) -> Any:
-    """`node` as plain data; fills `marks` on the way."""
+    """`node` as plain data; adds its keys to `marks`."""
     if isinstance(node, yaml.MappingNode):
         result: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = _scalar(key_node)
             line = key_node.start_mark.line + 1
             if key in result:
-                raise SpecError(
-                    f"the key `{key}` stands twice", file=file, line=line, key=_dotted((*at, key))
-                )
+                raise SpecError(f"duplicate key `{key}`", file=file, line=line, key=_dotted((*at, key)))
             marks[(*at, key)] = (file, line)
             result[key] = _plain(value_node, (*at, key), file, marks)
         return result
@@ -112,7 +105,15 @@ def _plain(node: yaml.Node, at: KeyPath, file: Path, marks: dict[KeyPath, Mark])
         for index, item in enumerate(node.value):
             marks[(*at, index)] = (file, item.start_mark.line + 1)
         return [_plain(item, (*at, index), file, marks) for index, item in enumerate(node.value)]
-    return _scalar(node)
+    try:
+        return _scalar(node)
+    except ValueError as error:  # 2026-13-01 looks like a date
+        raise SpecError(
+            f"invalid value {node.value!r}: {error}",
+            file=file,
+            line=node.start_mark.line + 1,
+            key=_dotted(at),
+        ) from error
 
 
 def _scalar(node: yaml.Node) -> Any:
@@ -126,7 +127,7 @@ def _merge(below: Any, above: Any) -> Any:
 
 
 def _replaced(path: KeyPath, above: Any) -> bool:
-    """Whether `above` puts something that is not a mapping at `path` or at a parent of it."""
+    """Whether `above` has something other than a mapping at `path` or at one of its parents."""
     for key in path:
         if not isinstance(above, Mapping) or key not in above:
             return not isinstance(above, Mapping)
@@ -150,49 +151,14 @@ def _decode_unit(kind: type, value: object) -> object:
 
 def _value_at(data: Any, at: KeyPath) -> Any:
     for part in at:
-        data = data.get(part) if isinstance(data, Mapping) else data[part]
+        data = data[part]
     return data
 
 
-def _type_at(info: inspect.Type, data: Any, at: KeyPath) -> inspect.Type:
-    """The declared type at `at`, following unions by their tag."""
-    info = _pick(info, data)
-    for part in at:
-        if isinstance(info, inspect.StructType):
-            fields = {field.encode_name: field.type for field in info.fields}
-            if part not in fields:
-                return info
-            info, data = fields[str(part)], data.get(part)
-        elif isinstance(info, inspect.VarTupleType):
-            info, data = info.item_type, data[part]
-        else:
-            return info
-        info = _pick(info, data)
-    return info
-
-
-def _pick(info: inspect.Type, data: Any) -> inspect.Type:
-    if isinstance(info, inspect.Metadata):
-        return _pick(info.type, data)
-    if not isinstance(info, inspect.UnionType):
-        return info
-    rest = [kind for kind in info.types if not isinstance(kind, inspect.NoneType)]
-    for kind in rest:
-        if not isinstance(kind, inspect.StructType) or not isinstance(data, Mapping):
-            continue
-        if kind.tag is None or data.get(kind.tag_field) == kind.tag:
-            return kind
-    return rest[0] if len(rest) == 1 else info
-
-
-def _field_names(info: inspect.Type) -> list[str]:
-    return [field.encode_name for field in info.fields] if isinstance(info, inspect.StructType) else []
-
-
-def _choices(info: inspect.Type) -> list[str]:
-    """What a literal, or the tag of a union, may be."""
-    if isinstance(info, inspect.LiteralType):
-        return [str(value) for value in info.values]
-    if isinstance(info, inspect.UnionType):
-        return [str(kind.tag) for kind in info.types if isinstance(kind, inspect.StructType)]
-    return []
+def _with_only(key: object, data: Any, at: KeyPath) -> Any:
+    """A copy of `data` whose mapping at `at` has no other key."""
+    if not at:
+        return {key: data[key]}
+    copy = data.copy()
+    copy[at[0]] = _with_only(key, data[at[0]], at[1:])
+    return copy

@@ -1,4 +1,4 @@
-"""ModelFacts: what the roofline needs of a model, from a GGUF file's header or a Hugging Face config.json."""
+"""ModelFacts: what the roofline must know about a model, from the header of a GGUF file or a config.json."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tokgate.config.gguf import read_gguf
 Quantisation = Literal["FP16", "AWQ", "Q4_K_M"]
 QUANTISATIONS: tuple[str, ...] = get_args(Quantisation)
 
-_KV_BYTES = 2  # engines keep the KV cache in 16 bits unless told otherwise
+_KV_BYTES = 2  # engines keep the KV cache in 16 bits by default
 
 # Bits of one weight: llama.cpp's K-quants hold 256 weights in 144 and 210 bytes; AWQ holds 128 weights of
 # 4 bits with one FP16 scale and one zero of 4 bits.
@@ -22,8 +22,12 @@ _Q4_K, _Q6_K, _AWQ, _FP16 = 4.5, 6.5625, 4 + 20 / 128, 16.0
 
 
 class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """parameters: in all; parameters_per_token, bytes_per_token: multiplied, and read, for one decoded token
-    (all but the input embedding); kv_bytes_per_token: None where the file does not say.
+    """The size of a model.
+
+    parameters: number of all weights.
+    parameters_per_token: number of weights multiplied for one decoded token: all but the input embedding.
+    bytes_per_token: bytes of these weights.
+    kv_bytes_per_token: bytes of KV cache for one token of context; None where the file does not say.
     """
 
     name: str
@@ -35,7 +39,7 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
-    """The keys of a config.json that make a dense decoder's size; others are passed over."""
+    """The keys of a config.json that determine the size of a dense decoder; others are ignored."""
 
     model_type: str
     hidden_size: int
@@ -51,17 +55,17 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def kv_width(self) -> int:
-        """Numbers in one layer's key (or value) of one token."""
+        """Length of one layer's key (or value) vector of one token, all heads."""
         return self.head_width * (self.num_key_value_heads or self.num_attention_heads)
 
     @property
     def head_width(self) -> int:
-        """Numbers in one head."""
+        """Length of one head's vector."""
         return self.head_dim or self.hidden_size // self.num_attention_heads
 
 
 def facts_of_gguf(path: Path) -> ModelFacts:
-    """Exact: the sizes of the file's own tensors. Raises SpecError."""
+    """The exact facts, from the sizes of the file's tensors. Raises SpecError."""
     header = read_gguf(path)
     meta, tensors = header.metadata, header.tensors
     arch = str(meta.get("general.architecture", ""))
@@ -69,9 +73,9 @@ def facts_of_gguf(path: Path) -> ModelFacts:
         raise _mixture(path)
     if int(meta.get("split.count", 1)) > 1:
         raise SpecError(
-            "is one part of a split model; join the parts first (llama-gguf-split --merge)", file=path
+            "is one part of a split model; merge the parts first (llama-gguf-split --merge)", file=path
         )
-    # Without an output layer of its own the embedding is multiplied as one, and therefore read.
+    # Without an output layer, the embedding is multiplied in its place and therefore read.
     unread = "token_embd.weight" if "output.weight" in tensors else None
     read = [tensor for name, tensor in tensors.items() if name != unread]
     layers, heads, kv_heads, width = (
@@ -93,7 +97,7 @@ def facts_of_gguf(path: Path) -> ModelFacts:
 
 
 def facts_of_config(path: Path, quantisation: Quantisation) -> ModelFacts:
-    """By arithmetic, for a dense decoder of the Llama kind (gated MLP); norms and biases, below 0.01 %, are left out.
+    """Compute the facts of a dense decoder with a gated MLP, as Llama has; norms and biases, below 0.01 %, are left out.
 
     Raises SpecError.
     """
@@ -122,7 +126,7 @@ def facts_of_config(path: Path, quantisation: Quantisation) -> ModelFacts:
 
 
 class _Parts(msgspec.Struct, frozen=True):
-    """Weights of one layer's value and down projections, of all layers, and of the output layer."""
+    """Number of weights of one layer's value and down projections, of all layers, and of the output layer."""
 
     config: Config
     value: int
@@ -149,6 +153,6 @@ _BITS: dict[str, Callable[[_Parts], float]] = {
 
 def _mixture(path: Path) -> SpecError:
     return SpecError(
-        "is a mixture of experts: which weights a token reads depends on the token, and no bound is computed",
+        "is a mixture-of-experts model: the weights read depend on the token, so no bound can be computed",
         file=path,
     )

@@ -1,4 +1,4 @@
-"""Prompt sets: JSONL files whose hashes are stated in `SHA256SUMS` beside them."""
+"""Prompt sets: JSONL files whose hashes are listed in the file `SHA256SUMS` next to them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ SUMS = "SHA256SUMS"
 def read_prompts(path: Path, *, stated: bool = True) -> PromptSet:
     """The prompt set of one JSONL file.
 
-    stated: the file's hash must stand in SHA256SUMS beside it (`sha256sum *.jsonl > SHA256SUMS`), so
-    that prompts cannot change under a baseline. Raises SpecError with file and line.
+    stated: the file's hash must be listed in SHA256SUMS next to it (`sha256sum *.jsonl > SHA256SUMS`), so
+        that the prompts of a baseline cannot change unnoticed.
+    Raises SpecError with file and line.
     """
     try:
         raw = path.read_bytes()
@@ -30,11 +31,11 @@ def read_prompts(path: Path, *, stated: bool = True) -> PromptSet:
         _prompt(line, path, number) for number, line in enumerate(raw.splitlines(), start=1) if line.strip()
     )
     if not prompts:
-        raise SpecError("has no prompts; expected one JSON object a line", file=path)
+        raise SpecError("has no prompts; expected one JSON object per line", file=path)
     ids = [prompt.id for prompt in prompts]
     for number, name in enumerate(ids, start=1):
         if name in ids[: number - 1]:
-            raise SpecError(f"the id {name!r} stands twice", file=path, line=number, key="id")
+            raise SpecError(f"duplicate id {name!r}", file=path, line=number, key="id")
     return PromptSet(name=path.stem, sha256=digest, prompts=prompts)
 
 
@@ -49,7 +50,10 @@ def _prompt(line: bytes, path: Path, number: int) -> Prompt:
         ) from error
     if not prompt.messages or any(set(message) != {"role", "content"} for message in prompt.messages):
         raise SpecError(
-            "each message has `role` and `content` and nothing else", file=path, line=number, key="messages"
+            "each message must have exactly the keys `role` and `content`",
+            file=path,
+            line=number,
+            key="messages",
         )
     return prompt
 
@@ -62,9 +66,9 @@ def _check_hash(path: Path, digest: str) -> None:
     }
     if stated.get(path.name) == digest:
         return
-    said = "states no hash for it" if path.name not in stated else f"states {stated[path.name][:12]}…"
+    listed = "does not list it" if path.name not in stated else f"lists {stated[path.name][:12]}…"
     raise SpecError(
-        f"has hash {digest[:12]}… but {SUMS} {said}. If the change is meant, baselines of these prompts end: "
-        f"run `sha256sum *.jsonl > {SUMS}` in {path.parent} and accept new baselines",
+        f"has hash {digest[:12]}…, but {SUMS} {listed}. If the change is intended, run `sha256sum *.jsonl > {SUMS}` "
+        f"in {path.parent} and accept new baselines; the old ones no longer apply",
         file=path,
     )

@@ -20,11 +20,12 @@ class Size(int):
 
     @classmethod
     def parse(cls, text: object) -> Size:
-        """Bytes of `text`. Raises ValueError that names the accepted form."""
+        """Bytes of `text`. Raises ValueError with the accepted form."""
         match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
         if match is None or match[2] not in _SIZE_UNITS:
+            docker = f"; Docker's {text} is {text}iB" if match and f"{match[2]}iB" in _SIZE_UNITS else ""
             raise ValueError(
-                f"expected a size with its unit, such as 16GiB or 64MB ({', '.join(_SIZE_UNITS)}), got {text!r}"
+                f"expected a size with a unit, such as 16GiB or 64MB ({', '.join(_SIZE_UNITS)}), got {text!r}{docker}"
             )
         return cls(round(float(match[1]) * _SIZE_UNITS[match[2]]))
 
@@ -40,10 +41,10 @@ class Duration(float):
 
     @classmethod
     def parse(cls, text: object) -> Duration:
-        """Seconds of `text`. Raises ValueError that names the accepted form."""
+        """Seconds of `text`. Raises ValueError with the accepted form."""
         if not isinstance(text, str) or _TIME.fullmatch(text.strip()) is None:
             raise ValueError(
-                f"expected a time with its unit, such as 30s or 1m30s ({', '.join(_TIME_UNITS)}), got {text!r}"
+                f"expected a time with a unit, such as 30s or 1m30s ({', '.join(_TIME_UNITS)}), got {text!r}"
             )
         return cls(sum(float(number) * _TIME_UNITS[unit] for number, unit in _TIME_PART.findall(text)))
 

@@ -9,9 +9,9 @@ import msgspec
 
 from tokgate._exceptions import UsageError
 from tokgate.config.catalogue import Catalogue
+from tokgate.config.explain import nearest
 from tokgate.config.hardware import Hardware
 from tokgate.config.hypothesis import Arm, Hypothesis
-from tokgate.config.load import nearest
 from tokgate.config.metric import find_metric
 from tokgate.config.profile import Profile
 from tokgate.config.server import AttachLaunch, DockerLaunch, Model, ServerSpec

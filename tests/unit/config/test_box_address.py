@@ -34,19 +34,19 @@ def test_an_engine_of_this_machine_is_its_socket() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "nothing: expected ssh://"),
-        ("ssh://a,", "nothing: expected ssh://"),
+        ("", "(empty): expected ssh://"),
+        ("ssh://a,", "(empty): expected ssh://"),
         ("a", "a: expected ssh://"),
         ("ssh://", "ssh://: expected"),
         ("unix:///", "unix:///: expected"),
         ("unix://x.sock", "unix://x.sock: expected"),
-        ("tcp://10.0.0.1:2375", "is measured from its own machine: ssh:// to that"),
+        ("tcp://10.0.0.1:2375", "use ssh:// to that machine"),
         ("ssh://a:port", "ssh://a:port: Port could not be cast"),
         ("ssh://me:secret@a", "expected ssh://"),
         ("ssh://-oProxyCommand=x", "expected ssh://"),
         ("ssh://a b", "expected ssh://"),
         ("ssh://a?x=1", "expected ssh://"),
-        ("ssh://a,unix:///x,ssh://a", "ssh://a is named 2 times"),
+        ("ssh://a,unix:///x,ssh://a", "ssh://a is listed 2 times; list each box once"),
     ],
 )
 def test_what_is_no_box_is_refused(text: str, message: str) -> None:

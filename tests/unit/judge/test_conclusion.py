@@ -55,6 +55,6 @@ def test_the_rule_of_the_analysis_has_a_third_answer(outcomes: dict[str, str], s
 def test_a_conclusion_from_what_the_profile_does_not_test_is_an_error(tmp_path: Path) -> None:
     profile = tmp_path / "mine.yaml"
     profile.write_text("description: d\nconclusions:\n  - when: {shm-sise: confirmed}\n    then: it is so\n")
-    with pytest.raises(SpecError, match="`shm-sise` is no hypothesis of this profile") as caught:
+    with pytest.raises(SpecError, match="no such hypothesis in this profile: `shm-sise`") as caught:
         Catalogue(FIXTURES).profile(str(profile))
     assert (caught.value.line, caught.value.key) == (3, "conclusions[0].when.shm-sise")

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tokgate._exceptions import SpecError, UsageError
-from tokgate.config.load import nearest
+from tokgate.config.explain import nearest
 from tokgate.store.importers.read import as_time, csv_rows, number
 from tokgate.store.imports import Imported
 
