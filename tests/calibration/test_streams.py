@@ -140,7 +140,7 @@ def test_no_done_is_a_broken_stream(one: One) -> None:
 
 
 @pytest.mark.parametrize(
-    ("tokens", "words"), [(5, "asked 10 tokens, got 5"), (15, "asked 10 tokens, got 15")]
+    ("tokens", "words"), [(5, "requested 10 tokens, got 5"), (15, "requested 10 tokens, got 15")]
 )
 def test_output_of_another_length_is_invalid(one: One, tokens: int, words: str) -> None:
     sample, _ = one(Scenario(**SPREAD, tokens=tokens))

@@ -47,7 +47,7 @@ def test_burner_beside_the_measurement_is_named(burners):
         time.sleep(2)
     busy = [problem for problem in host_problems(monitor.report) if problem.rule == "host_busy"]
     assert len(busy) == 1, monitor.report
-    assert "most of it tg-burner" in busy[0].detail
+    assert "most of it by tg-burner" in busy[0].detail
     assert monitor.report.culprit is not None
     assert monitor.report.culprit.pid in burners
     assert monitor.report.culprit.processes == 2

@@ -78,10 +78,10 @@ def test_sampling_that_is_not_greedy_is_told_from_stored_answers_and_at_worst_wi
     warm, problems = of(measure(stored=sound.answers, request={"temperature": 1.0, **hot}))
     assert warm.agreement is not None
     assert warm.agreement < 0.5
-    assert "of the stored answers' tokens came again" in problems[0]
+    assert "of the stored answers' tokens are the same" in problems[0]
     _, problems = of(measure(request={"temperature": 5.0, **hot}))
     assert problems
-    assert "none of 8 questions with a known answer got it" in problems[0]
+    assert "none of 8 questions with a known answer was answered correctly" in problems[0]
 
 
 def exchanged(path: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""What the client itself adds to its figures, seen against a server whose every send is known. Pure."""
+"""The bias of the client: its values against those of a server that records every send. Pure."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tokgate.measure.metrics import Pass, decode_tps, output_tps, ttft_s
 
 
 def bias_of(samples: Sequence[Sample], truth: Sequence[Record], *, streams: int) -> Bias:
-    """Medians over requests; samples and truth in the same order. Raises ValueError when a request failed."""
+    """The medians over requests; samples and truth in the same order. Raises ValueError if a request failed."""
     failed = [sample.error for sample in samples if sample.error is not None]
     if failed or len(samples) != len(truth):
-        raise ValueError(f"{len(failed)} of {len(truth)} calibrating requests failed: {failed[:1]}")
+        raise ValueError(f"{len(failed)} of {len(truth)} calibration requests failed: {failed[:1]}")
     pairs = list(zip(samples, truth, strict=True))
     first = [(ttft_s(sample) or np.nan) - record.ttft_s for sample, record in pairs]
     rates = [((decode_tps(sample) or np.nan), record.decode_tps) for sample, record in pairs]
@@ -36,7 +36,7 @@ def bias_of(samples: Sequence[Sample], truth: Sequence[Record], *, streams: int)
 
 
 def least(slices: Sequence[Bias]) -> Bias:
-    """Of each figure the one nearest to none; the requests of all."""
+    """Of each value the one nearest to zero; the requests of all."""
     figures = ("ttft_s", "itl_s", "decode_tps", "output_tps")
     return Bias(
         streams=slices[0].streams,
@@ -46,9 +46,10 @@ def least(slices: Sequence[Bias]) -> Bias:
 
 
 def bias_shares(bias: Bias, found: Mapping[str, float]) -> dict[str, float]:
-    """By metric, the bias as a share of the truth (fraction, + is more). found: the cell's metrics.
+    """By metric, the bias as a share of the true value (fraction; positive: the client measures more).
 
-    TTFT's bias is told in seconds, so it counts by the TTFT that was measured; prefill_tps is made of that TTFT.
+    found: the cell's metrics. The bias of TTFT is in seconds, so it is divided by the measured TTFT, of which
+        prefill_tps is computed, too.
     """
     shares = {"decode_tps": bias.decode_tps, "output_tps": bias.output_tps}
     if found.get("ttft_s"):
@@ -59,19 +60,22 @@ def bias_shares(bias: Bias, found: Mapping[str, float]) -> dict[str, float]:
 def bias_problems(
     bias: Bias | None, found: Mapping[str, float], tolerance: Mapping[str, float]
 ) -> tuple[Problem, ...]:
-    """By metric, where the bias is more than a change that is worth failing for.
+    """A problem for each metric whose bias exceeds its tolerance.
 
-    found: the cell's metrics; tolerance: fraction by metric. bias: None when it could not be taken.
+    bias: None if it could not be measured.
+    found: the cell's metrics.
+    tolerance: by metric, a fraction.
     """
     if bias is None:
-        failed = "requests to the calibrating server failed, so what this client adds is not known"
+        failed = "requests to the calibration server failed, so the bias of this client is unknown"
         return (Problem(rule="client_bias", detail=failed),)
     shares = bias_shares(bias, found)
     return tuple(
         Problem(
             rule="client_bias",
-            detail=f"{metric}: this client is off by {format_change(shares[metric])} at {format_count(bias.streams, 'stream')}, "
-            f"by {format_count(bias.requests, 'request')} to a server whose every send is known (tolerance {format_percent(limit)})",
+            detail=f"{metric}: the bias of this client is {format_change(shares[metric])} "
+            f"at {format_count(bias.streams, 'stream')}, measured with {format_count(bias.requests, 'request')} to a "
+            f"server that records every send (tolerance {format_percent(limit)})",
         )
         for metric, limit in tolerance.items()
         if metric in shares and not abs(shares[metric]) <= limit

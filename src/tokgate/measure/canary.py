@@ -1,7 +1,7 @@
-"""Output canaries: a broken model must not pass for a fast one. Pure.
+"""Output canaries: a broken model must not count as a fast one. Pure.
 
-Greedy answers to fixed questions are compared with those stored for the same model and engine; without
-stored ones, entropy, repetition and known answers still tell garbage.
+Greedy answers to fixed questions are compared with those stored for the same model and engine. Without
+stored answers, entropy, repetition and questions with a known answer still detect garbage.
 """
 
 from __future__ import annotations
@@ -13,19 +13,20 @@ from collections.abc import Mapping
 
 import msgspec
 
+from tokgate.config.words import format_percent
 from tokgate.config.workload import PromptSet
 from tokgate.measure.measurement import Answers, Canary, Problem
 
 AGREEMENT = 0.5
-"""Of the tokens of stored answers, so many must come again before the first that differs. SmolLM2-135M gave
-1.00 on every launch, with one thread and two, and 0.18 and 0.15 when it sampled at temperature 0.7 and 1. A
-kernel that rounds otherwise turns single answers, not half of them."""
+"""Smallest share of the stored answers' tokens that must be the same before the first difference. SmolLM2-135M had
+1.00 on every launch, with one thread and with two, and 0.18 and 0.15 when it sampled at temperature 0.7 and 1. A
+kernel that rounds differently changes single answers, not half of them."""
 
 ENTROPY_BITS = 2.5
-"""Text below so many bits a character is garbage: English and Chinese have 3.9 to 4.5, NaN weights 0.1."""
+"""Text with less entropy per character is garbage: English and Chinese have 3.9 to 4.5 bits, NaN weights 0.1."""
 
 DISTINCT = 0.25
-"""An answer of which fewer tokens than this are distinct repeats itself; looked at from LONG tokens on."""
+"""An answer with a smaller share of distinct tokens is repetitive; shorter ones than LONG tokens are not checked."""
 
 LONG = 16
 
@@ -36,10 +37,11 @@ _SHOWN = 60
 def check(
     prompts: PromptSet, answers: Answers, stored: Answers | None, *, sensible: bool
 ) -> tuple[Canary, tuple[Problem, ...]]:
-    """What the answers show, and what is wrong with them.
+    """Check the answers; returns what they show, and the problems.
 
-    stored: what this server answered when its baseline was accepted; not compared when it is of another
-    model, engine or set of questions. sensible: False for random weights, whose text is garbage by design.
+    stored: what this server answered when its baseline was accepted; not compared if it comes from another
+        model, engine or set of questions.
+    sensible: False for random weights, whose text is garbage by design.
     """
     comparable = stored is not None and _origin(stored) == _origin(answers)
     agreements = (
@@ -67,7 +69,7 @@ def check(
 
 
 def agreement(text: str, stored: str) -> float:
-    """Share of tokens (words and marks) that are alike before the first difference, of the longer text."""
+    """Number of equal tokens (words and punctuation marks) before the first difference, as a share of the longer text."""
     ours, theirs = tokens(text), tokens(stored)
     longest = max(len(ours), len(theirs))
     alike = next(
@@ -78,18 +80,18 @@ def agreement(text: str, stored: str) -> float:
 
 
 def tokens(text: str) -> list[str]:
-    """Words and marks, whatever the tokenizer of the model makes of them."""
+    """Words and punctuation marks, independent of the model's tokenizer."""
     return _TOKEN.findall(text)
 
 
 def entropy_bits(text: str) -> float:
-    """Shannon entropy of the characters, bits each; 0 for an empty text."""
+    """Shannon entropy in bits per character; 0 for an empty text."""
     counts = Counter(text).values()
     return -sum(count / len(text) * math.log2(count / len(text)) for count in counts) + 0.0
 
 
 def repeats(text: str) -> bool:
-    """Whether a long answer goes round in circles, or says one character again and again."""
+    """Whether a long answer repeats itself, or one character."""
     parts = tokens(text)
     if len(parts) >= LONG:
         return len(set(parts)) / len(parts) < DISTINCT
@@ -106,13 +108,13 @@ def _disagreement(canary: Canary, agreements: Mapping[str, float], stored: Answe
     worst = min(agreements, key=lambda one: agreements[one])
     said, was = canary.answers.texts[worst], stored.texts[worst]
     return [
-        f"{canary.agreement:.0%} of the stored answers' tokens came again (limit {AGREEMENT:.0%}); "
+        f"only {format_percent(canary.agreement)} of the stored answers' tokens are the same (limit {format_percent(AGREEMENT)}); "
         f"{worst} was {_short(was)} and is {_short(said)}"
     ]
 
 
 def read(answers: Answers) -> tuple[Canary, tuple[Problem, ...]]:
-    """What answers of a fixed length to any questions show: they may ramble, but not be of hardly any characters."""
+    """Check answers of a fixed length to any questions: they may ramble, but must not consist of a few characters."""
     canary = Canary(
         answers=answers,
         agreement=None,
@@ -128,22 +130,22 @@ def _monotonous(canary: Canary) -> list[str]:
     if canary.entropy_bits >= ENTROPY_BITS:
         return []
     return [
-        f"the answers have {canary.entropy_bits:.1f} bits a character (limit {ENTROPY_BITS}): {_first(canary)}"
+        f"the answers have {canary.entropy_bits:.1f} bits of entropy per character (limit {ENTROPY_BITS}): {_first(canary)}"
     ]
 
 
 def _first(canary: Canary) -> str:
     found = (f"{one} {_short(text)}" for one, text in canary.answers.texts.items())
-    return next(found, "nothing was asked")
+    return next(found, "there are no questions")
 
 
 def _garbage(canary: Canary) -> list[str]:
     texts, shown = canary.answers.texts, _first(canary)
     found = _monotonous(canary)
     if 2 * canary.repeating > len(texts):
-        found.append(f"{canary.repeating} of {len(texts)} answers repeat themselves: {shown}")
+        found.append(f"{canary.repeating} of {len(texts)} answers are repetitive: {shown}")
     if canary.known and not canary.right:
-        found.append(f"none of {canary.known} questions with a known answer got it: {shown}")
+        found.append(f"none of {canary.known} questions with a known answer was answered correctly: {shown}")
     return found
 
 

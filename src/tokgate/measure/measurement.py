@@ -10,17 +10,25 @@ from tokgate.machine.host import HostReport
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True):
-    """Why a measurement is not valid. rule: a stable name; detail: the evidence, in words."""
+    """Why a measurement is not valid.
+
+    rule: a stable name.
+    detail: the evidence.
+    """
 
     rule: str
     detail: str
 
 
 class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
-    """What one pair of limits allows; None where the limit behind it is not known.
+    """What a memory bandwidth and a peak of arithmetic allow; None where the limit is unknown.
 
-    decode_tps: one stream; prefill_tps: prompt tokens a second; streams: how many at once until the
-    arithmetic takes as long as the reading, below which more users cost nothing.
+    bandwidth_GBps: memory bandwidth.
+    fp16_tflops: peak of the arithmetic.
+    decode_tps: decode rate of one stream.
+    prefill_tps: prompt tokens per second.
+    streams: number of streams at which the arithmetic takes as long as reading the weights; up to it, more
+        streams cost nothing.
     """
 
     bandwidth_GBps: float | None
@@ -33,8 +41,12 @@ class Ceiling(msgspec.Struct, frozen=True, kw_only=True):
 class Roofline(msgspec.Struct, frozen=True, kw_only=True):
     """What a chip allows one cell: its model at the workload's context and number of streams.
 
-    bytes_per_token: weights and the KV cache of the mean context; parameters_per_token: multiplied for one
-    token, None where the model does not say. paper, measured: as on the data sheet, as seen on such chips.
+    hardware: name of the chip.
+    streams: number of answers generated at once.
+    bytes_per_token: bytes of the weights and of the KV cache of the mean context.
+    parameters_per_token: number of weights multiplied for one token; None if unknown.
+    paper: the ceiling by the data sheet.
+    measured: the ceiling as measured on such chips.
     """
 
     hardware: str
@@ -46,9 +58,12 @@ class Roofline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bias(msgspec.Struct, frozen=True, kw_only=True):
-    """What the client added to its figures at so many streams, seen against a server of known sends.
+    """What the client adds to its values, measured with a server that records every send.
 
-    ttft_s, itl_s: seconds more than the truth; decode_tps, output_tps: share of the truth more (+) or less.
+    streams: number of requests at once.
+    requests: number of requests in all.
+    ttft_s, itl_s: measured minus true value, seconds.
+    decode_tps, output_tps: measured minus true value, as a share of the true value.
     """
 
     streams: int
@@ -77,9 +92,12 @@ class Answers(msgspec.Struct, frozen=True, kw_only=True):
 class Canary(msgspec.Struct, frozen=True, kw_only=True):
     """What the answers of one launch show.
 
-    agreement: share of the stored answers' tokens that came again, None where none are stored.
-    entropy_bits: of all answers' characters; repeating: answers that go round in circles.
-    right, known: questions with a known answer that got it, and how many there are.
+    answers: the answers.
+    agreement: share of the stored answers' tokens that are the same; None without stored answers.
+    entropy_bits: entropy per character of all answers.
+    repeating: number of repetitive answers.
+    right: number of correct answers to questions with a known answer.
+    known: number of these questions.
     """
 
     answers: Answers
@@ -93,16 +111,24 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """One cell on one launch (the replicate).
 
-    metrics: medians over requests, in the units of the metric's name.
-    gated: by gated metric, the launch's one value that enters the statistics: the geometric mean
-    over requests of a rate, the median of ttft_s, the whole of output_tps.
-    roofline: what the chip allows this cell, None where chip or model are not known.
-    warmup_passes: how many passes it took until two agreed.
-    cpu_gflops: the yardstick just before, where the CPU makes the tokens.
-    host: what the machine did meanwhile; client_cpu_s, max_lag_s: what the client itself cost.
-    bias: what the client adds at this number of streams; canary: what the model answers on this launch,
-    None where no questions are declared.
-    disturbed: why an earlier timed pass on this launch counts for nothing, and this one was made instead.
+    server, workload: names of the cell.
+    launch: number of the launch, from 1.
+    started: when the timed pass started; UTC, ISO 8601.
+    valid: whether there are no problems.
+    problems: why it is not valid.
+    metrics: every metric that can be computed, for the reader: rates are medians over requests.
+    gated: by gated metric, the launch's one value that verdicts are based on (see config/metric.py).
+    facts: what the server says about itself.
+    warmup_passes: number of warm-up passes until two agreed.
+    cpu_gflops: speed of the CPU just before, where the CPU makes the tokens.
+    host: what the machine did in the timed pass.
+    client_cpu_s: CPU time of the client in it.
+    max_lag_s: longest delay of the client's event loop in it.
+    samples: the requests.
+    roofline: what the chip allows this cell; None if the chip or the model is unknown.
+    bias: the bias of the client at this number of streams.
+    canary: what the answers to the canary questions show; None without questions.
+    disturbed: why an earlier timed pass of this launch was discarded; empty if there was none.
     """
 
     server: str

@@ -1,6 +1,6 @@
-"""When the host was not quiet, and so what was measured on it is not valid: pure rules, with evidence.
+"""When the host was not quiet, so that a measurement on it is not valid: pure rules, with evidence.
 
-What could not be read is no problem here: the report names it as unknown.
+What could not be read is not a problem here: the report lists it as unknown.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from tokgate.config.words import format_percent
 from tokgate.machine.host import HostReport
 from tokgate.measure.measurement import Problem
 
@@ -16,16 +17,15 @@ from tokgate.measure.measurement import Problem
 class QuietLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How much the host may do beside the measurement.
 
-    others_share, others_cores: CPU of other processes, as a share of the machine and at most so many
-    CPUs; the smaller holds. An engine's threads wait for each other, so one that is pushed aside stops
-    all: one busy core of two took a server from 119 to 0.58 tok/s. 5 % is what a default gate
-    undertakes to see; an idle machine was seen at 0.01 CPUs. Half a CPU, however many there are, still
-    takes memory bandwidth that an APU's decode needs.
-    steal: share of the machine's CPU time that the hypervisor gave to others; half of what the gate
-    tolerates in decode is 1.5 %, and 0.1 % was seen with all cores of a virtual machine busy.
-    swapped_bytes: a few pages of others may move; a model that moves stalls for it.
-    gpu_idle_pct, gpu_looks: a GPU whose load was never seen above this, in at least so many looks, did
-    not make these tokens.
+    others_share, others_cores: CPU of other processes, as a share of the machine and in CPUs; the smaller limit
+        applies. An engine's threads wait for each other, so one that is preempted stops all: one busy core of two
+        slowed a server from 119 to 0.58 tok/s. 5 % is the drop that a gate must detect by default; an idle machine
+        used 0.01 CPUs. On a machine with many CPUs, half a CPU still takes memory bandwidth that an APU needs.
+    steal: share of the machine's CPU time that the hypervisor gave to others: half of the default tolerance of
+        decode_tps. A virtual machine with all cores busy had 0.1 %.
+    swapped_bytes: some pages of other processes may move; moving those of the model stalls it.
+    gpu_idle_pct, gpu_looks: a GPU whose load was never above this percentage, in at least this number of
+        readings, did not make the tokens.
     """
 
     others_share: float = 0.05
@@ -38,23 +38,23 @@ class QuietLimits(msgspec.Struct, frozen=True, kw_only=True):
 
 DEFAULT_LIMITS = QuietLimits()
 
-# Heat stops a chip unforeseen. Power limits (gpu_spl, gpu_fppt, gpu_sppt) do not count: an APU at work
-# is always held by one of them, prefill above all; they are in the report for whoever asks why.
+# Throttling by heat varies from run to run. Power limits (gpu_spl, gpu_fppt, gpu_sppt) do not count: one of them
+# always limits a busy APU, above all in prefill; they are in the report.
 _HEAT = ("cpu_core_throttle", "cpu_package_throttle", "gpu_prochot", "gpu_thm_core", "gpu_thm_gfx", "gpu_thm_soc")  # fmt: skip
 
 
 PASSING = frozenset({"host_busy", "host_stolen", "host_swapping", "client_late", "client_server_disagree"})
-"""Rules that what else runs on this machine can break, so that a moment later they may hold."""
+"""Rules that other programs on this machine can break, so that a second pass may be valid."""
 
 
 def disturbed(problems: Iterable[Problem]) -> bool:
-    """Whether something came in between and nothing else is wrong: worth measuring again."""
+    """Whether other programs are the only problem, so that a second pass is worthwhile."""
     rules = {problem.rule for problem in problems}
     return bool(rules) and rules <= PASSING
 
 
 def host_problems(report: HostReport, *, limits: QuietLimits = DEFAULT_LIMITS) -> tuple[Problem, ...]:
-    """Everything the host did that spoils what was measured in `report`'s region."""
+    """Everything the host did in the region of `report` that makes a measurement invalid."""
     found = {
         "host_busy": _busy(report, limits),
         "host_stolen": _stolen(report, limits),
@@ -69,17 +69,17 @@ def _busy(report: HostReport, limits: QuietLimits) -> str | None:
     limit = min(limits.others_cores, limits.others_share * report.cpus)
     if report.others_cores is None or report.others_cores <= limit:
         return None
-    whom = report.culprit or "none that could be seen from here (ended since, or outside this container)"
+    whom = report.culprit or "a process that is not visible (it has ended, or runs outside this container)"
     return (
-        f"other processes took {report.others_cores:.2f} of {report.cpus} cores (limit {limit:.2f}), "
-        f"most of it {whom}"
+        f"other processes used {report.others_cores:.2f} of {report.cpus} cores (limit {limit:.2f}), "
+        f"most of it by {whom}"
     )
 
 
 def _stolen(report: HostReport, limits: QuietLimits) -> str | None:
     if report.steal is None or report.steal <= limits.steal:
         return None
-    return f"the hypervisor gave {report.steal:.1%} of this machine's CPU time to others (limit {limits.steal:.1%})"
+    return f"the hypervisor gave {format_percent(report.steal)} of this machine's CPU time to others (limit {format_percent(limits.steal)})"
 
 
 def _swapping(report: HostReport, limits: QuietLimits) -> str | None:
@@ -97,7 +97,7 @@ def _throttled(report: HostReport) -> str | None:
     highs = [
         f"{name} up to {level.high:.0f}" for name, level in report.levels.items() if name.endswith("_temp_C")
     ]
-    return f"heat held the chip back: {counters}" + (f" ({', '.join(highs)})" if highs else "")
+    return f"the chip was throttled by heat: {counters}" + (f" ({', '.join(highs)})" if highs else "")
 
 
 def _gpu_idle(report: HostReport, limits: QuietLimits) -> str | None:
@@ -108,6 +108,6 @@ def _gpu_idle(report: HostReport, limits: QuietLimits) -> str | None:
     if looks < limits.gpu_looks:
         return None
     return (
-        f"the GPU was never more than {busy.high:.0f} % busy in {looks} looks while tokens flowed "
-        f"(limit {limits.gpu_idle_pct:.0f} %): they were made elsewhere"
+        f"the GPU was never more than {busy.high:.0f} % busy in {looks} readings (limit {limits.gpu_idle_pct:.0f} %): "
+        "it did not make these tokens"
     )

@@ -1,8 +1,8 @@
-"""Roofline: what a chip allows a model at best, and how much of that a measurement used. Pure.
+"""Roofline: the best that a chip allows a model, and how much of that a measurement used. Pure.
 
 A decoded token reads every weight but the input embedding once, and the KV cache of its context; a
-prefilled token costs 2 FLOP for each of those weights. Whatever is faster than the memory on paper was
-not measured but mistaken: a cache hit, speculation, miscounted tokens.
+prefilled token costs 2 FLOP for each of those weights. A rate that exceeds the theoretical memory bandwidth is
+a mistake: a cache hit, speculation, or miscounted tokens.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from tokgate.config.hardware import Hardware
+from tokgate.config.words import format_figure, format_percent, format_quantity
 from tokgate.measure.measurement import Ceiling, Problem, Roofline
 
-FLOP_PER_PARAMETER = 2
+FLOP_PER_PARAMETER = 2  # one multiplication and one addition
 
 
 class Use(msgspec.Struct, frozen=True, kw_only=True):
-    """What one figure used of the chip; None where a limit is not known.
+    """How much of the chip one value used; None where a limit is unknown.
 
-    effective_GBps: of the memory (decode of one stream); effective_tflops: of the arithmetic (prefill).
-    of_paper, of_measured: share of that limit (1.0 is all); possible, possible_measured: the figure, in its
-    own unit, that those limits allow.
+    effective_GBps: memory bandwidth (decode of one stream).
+    effective_tflops: arithmetic (prefill).
+    of_paper, of_measured: share of the theoretical limit, and of the limit measured on such chips (1.0 is all of it).
+    possible, possible_measured: the value that these limits allow, in its own unit.
     """
 
     effective_GBps: float | None = None
@@ -40,9 +42,9 @@ def roofline(
     parameters_per_token: float | None,
     streams: int,
 ) -> Roofline | None:
-    """What `hardware` allows a model; None when the chip or the bytes a token reads are not known.
+    """What `hardware` allows a model; None if the chip or the bytes read per token are unknown.
 
-    streams: how many answers are written at once; the others as for `ceilings`.
+    streams: number of answers generated at once. The others as for `ceilings`.
     """
     if hardware is None or bytes_per_token is None:
         return None
@@ -60,8 +62,8 @@ def roofline(
 
 
 def use(roof: Roofline | None, metric: str, value: float | None) -> Use | None:
-    """What a figure used of the chip: of its memory for decode_tps of one stream, of its arithmetic for
-    prefill_tps; output_tps of many streams against what both allow together. None for anything else.
+    """How much of the chip a value used: of its memory for decode_tps of one stream, of its arithmetic for
+    prefill_tps, of both for output_tps of several streams. None for anything else.
     """
     if roof is None or value is None or not value > 0:
         return None
@@ -80,39 +82,43 @@ def use(roof: Roofline | None, metric: str, value: float | None) -> Use | None:
 
 
 def _bound(ceiling: Ceiling, metric: str, streams: int) -> float | None:
-    """The most of `metric` that a pair of limits allows so many streams."""
+    """The highest value of `metric` that a pair of limits allows this number of streams."""
     if metric == "prefill_tps":
         return ceiling.prefill_tps
     if metric == "decode_tps" and streams == 1:
         return ceiling.decode_tps
     if metric == "output_tps" and streams > 1 and ceiling.decode_tps is not None:
-        # Every stream is given a token by one reading of the weights, until the arithmetic takes longer.
+        # One reading of the weights makes a token for every stream, until the arithmetic takes longer.
         return min(streams * ceiling.decode_tps, ceiling.prefill_tps or float("inf"))
     return None
 
 
 def impossible(roof: Roofline | None, metrics: Mapping[str, float]) -> Iterator[Problem]:
-    """Why a rate of decode cannot be true; nothing when the memory allows it, or is not known."""
+    """Why a decode rate cannot be true; yields nothing if the memory allows it or is unknown."""
     for metric in ("decode_tps", "output_tps"):
         used = use(roof, metric, metrics.get(metric))
         if roof is None or used is None or used.of_paper is None or used.of_paper <= 1:
             continue
-        read = "" if used.effective_GBps is None else f"would read {used.effective_GBps:.4g} GB/s, "
+        read = (
+            ""
+            if used.effective_GBps is None
+            else f"would read {format_quantity(used.effective_GBps, 'GB/s')}, "
+        )
         yield Problem(
             rule="above_roofline",
-            detail=f"{metrics[metric]:.4g} tok/s ({metric}) {read}{used.of_paper:.0%} of what {roof.hardware} allows "
-            f"on paper ({roof.paper.bandwidth_GBps:.4g} GB/s, bound {used.possible:.4g} tok/s): look for cached or "
-            "speculated tokens, or a wrong `bytes_per_token`",
+            detail=f"{format_figure(metric, metrics[metric])} ({metric}) {read}{format_percent(used.of_paper)} of the theoretical limit of "
+            f"{roof.hardware} ({roof.paper.bandwidth_GBps:g} GB/s, at most {format_figure(metric, used.possible)}): check for "
+            "cached or speculated tokens and for a wrong `bytes_per_token`",
         )
 
 
 def ceilings(
     hardware: Hardware, *, bytes_per_token: float, parameters_per_token: float | None
 ) -> tuple[Ceiling, Ceiling]:
-    """(on paper, as measured on such chips).
+    """The theoretical ceiling, and the one measured on such chips.
 
-    bytes_per_token: bytes read for one token: weights, and the KV cache of its context if that counts.
-    parameters_per_token: weights multiplied for one token: all but the input embedding; None: not known.
+    bytes_per_token: bytes read for one token: the weights, and the KV cache of its context if it is to count.
+    parameters_per_token: number of weights multiplied for one token: all but the input embedding; None if unknown.
     Raises ValueError: not above zero.
     """
     _positive(bytes_per_token=bytes_per_token)
@@ -151,4 +157,4 @@ def _ceiling(
 def _positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
-            raise ValueError(f"{name} is {value}; expected a number above zero")
+            raise ValueError(f"{name} must be above zero (got {value})")

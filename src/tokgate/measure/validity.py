@@ -1,6 +1,6 @@
-"""When a sample, and with it its launch, is not valid: one small pure rule each, with its evidence.
+"""When a sample, and with it its launch, is not valid: one pure rule each, with its evidence.
 
-The rules about the host are in `quiet`, those about client against server in `reconcile`.
+The rules about the host are in `quiet`, those that compare client and server in `reconcile`.
 """
 
 from __future__ import annotations
@@ -8,22 +8,23 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from tokgate.config.words import format_percent
 from tokgate.config.workload import Workload
 from tokgate.drive.sample import Sample
 from tokgate.measure.measurement import Problem
 
 LAG_LIMIT_S = 0.05
-"""An event loop this late stamps tokens too late to be called a measurement."""
+"""An event loop that is later than this stamps tokens too late to measure them."""
 
 FIRST_CHUNK_LIMIT = 0.005
-"""So far may decode_tps be off because it is not known how many tokens the first chunk held."""
+"""Largest error of decode_tps that may result from an unknown number of tokens in the first chunk."""
 
 CLIENT_CPU_LIMIT = 0.5
-"""Share of one core the client may use: above it the client, not the server, is what is timed."""
+"""Largest share of one core that the client may use; above it, the client limits the speed, not the server."""
 
 
 def sample_problems(samples: Sequence[Sample]) -> tuple[Problem, ...]:
-    """Everything that makes a sample of this launch invalid, in request order."""
+    """Everything that makes a sample of this launch invalid, by rule and in the order of requests."""
     return tuple(problem for rule in RULES for problem in rule(samples))
 
 
@@ -35,19 +36,19 @@ def failed(samples: Sequence[Sample]) -> Iterator[Problem]:
 
 
 def usage_missing(samples: Sequence[Sample]) -> Iterator[Problem]:
-    """Tokens are counted by the server; without its usage there is no rate."""
+    """The server counts the tokens; without its usage there is no rate."""
     for sample in _answered(samples):
         if sample.completion_tokens is None or sample.prompt_tokens is None:
             yield _problem("usage_missing", sample, "the stream ended without usage")
 
 
 def wrong_length(samples: Sequence[Sample]) -> Iterator[Problem]:
-    """n differs from what was asked: fixed work was not done."""
+    """n differs from the number of tokens requested: the launch did not do the fixed work."""
     for sample in _answered(samples):
         n = sample.completion_tokens
         if n is not None and n != sample.asked_tokens:
             ended = f" (finish_reason {sample.finish_reason})" if sample.finish_reason else ""
-            yield _problem("wrong_length", sample, f"asked {sample.asked_tokens} tokens, got {n}{ended}")
+            yield _problem("wrong_length", sample, f"requested {sample.asked_tokens} tokens, got {n}{ended}")
 
 
 def cached(samples: Sequence[Sample]) -> Iterator[Problem]:
@@ -59,20 +60,19 @@ def cached(samples: Sequence[Sample]) -> Iterator[Problem]:
 
 
 def no_rate(samples: Sequence[Sample]) -> Iterator[Problem]:
-    """Fewer than two token chunks, or all at one instant: there is no decode rate to take."""
+    """Fewer than two token chunks, or all at the same time: there is no decode rate."""
     for sample in _answered(samples):
         times = sample.token_times_s
         if len(times) < 2 or times[0] == times[-1]:
-            yield _problem(
-                "no_rate", sample, f"{len(times)} token chunks, all at one instant or fewer than two"
-            )
+            few = "need at least two" if len(times) < 2 else "all at the same time"
+            yield _problem("no_rate", sample, f"{len(times)} token chunks, {few}")
 
 
 def first_chunk_unknown(samples: Sequence[Sample]) -> Iterator[Problem]:
     """The first token chunk seems to hold several tokens, and the server does not say how many.
 
-    They are no part of decode_tps, which would be too high by them. Where the engine's own timings are
-    there, `reconcile` sees it.
+    decode_tps counts from the first chunk on, so it would be too high. Where the engine reports its own timings,
+    `reconcile` compares them instead.
     """
     for sample in _answered(samples):
         n, chunks = sample.completion_tokens or 0, len(sample.token_times_s)
@@ -81,12 +81,12 @@ def first_chunk_unknown(samples: Sequence[Sample]) -> Iterator[Problem]:
         characters = max(1, len(sample.text)) / n
         likely = max(_several(len(sample.first_chunk_text) / characters, 2.5), _several(n / chunks, 1.5))
         if (likely - 1) / (n - 1) > FIRST_CHUNK_LIMIT:
-            seen = f"{n} tokens came in {chunks} chunks, about {likely:.0f} of them in the first"
-            yield _problem("first_chunk_unknown", sample, f"{seen}; the server does not say how many")
+            seen = f"{n} tokens in {chunks} chunks, about {likely:.0f} of them in the first"
+            yield _problem("first_chunk_unknown", sample, f"{seen}; the server does not report how many")
 
 
 def _several(tokens: float, least: float) -> float:
-    """An estimate of tokens in a chunk, one where it may as well be a long word or a character cut in two."""
+    """The estimated number of tokens in a chunk; 1 if it may also be a long word or half a character."""
     return tokens if tokens >= least else 1.0
 
 
@@ -97,21 +97,21 @@ def clock_backwards(samples: Sequence[Sample]) -> Iterator[Problem]:
         times = [sample.sent_s, *first, *sample.token_times_s, sample.end_s]
         for before, after in pairwise(times):
             if after < before:
-                yield _problem("clock_backwards", sample, f"{before:.6f} s is followed by {after:.6f} s")
+                yield _problem(
+                    "clock_backwards", sample, f"a timestamp of {before:.6f} s is followed by {after:.6f} s"
+                )
                 break
 
 
 def prompt_length_varies(samples: Sequence[Sample]) -> Iterator[Problem]:
-    """One prompt, with prefixes of constant length, must always be as many tokens."""
+    """The same prompt, with a prefix of constant length, must always have the same number of tokens."""
     lengths: dict[str, int] = {}
     for sample in _answered(samples):
         if sample.prompt_tokens is None:
             continue
         known = lengths.setdefault(sample.prompt_id, sample.prompt_tokens)
         if known != sample.prompt_tokens:
-            seen = (
-                f"{sample.prompt_tokens} prompt tokens, and {known} in an earlier request of the same prompt"
-            )
+            seen = f"{sample.prompt_tokens} prompt tokens, but {known} in an earlier request with the same prompt"
             yield _problem("prompt_length_varies", sample, seen)
 
 
@@ -128,13 +128,18 @@ RULES = (
 
 
 def client_problems(*, max_lag_s: float, client_cpu_s: float, wall_s: float) -> tuple[Problem, ...]:
-    """The client was late or busy: seconds of event-loop lag, of its CPU, and of the timed region."""
+    """The client was late or busy.
+
+    max_lag_s: longest delay of the event loop, seconds.
+    client_cpu_s: CPU time of the client in the timed region, seconds.
+    wall_s: length of the timed region, seconds.
+    """
     found = []
     if not max_lag_s <= LAG_LIMIT_S:
         seen = f"the event loop was {max_lag_s * 1e3:.0f} ms late (limit {LAG_LIMIT_S * 1e3:.0f} ms)"
         found.append(Problem(rule="client_late", detail=seen))
     if wall_s > 0 and not client_cpu_s / wall_s <= CLIENT_CPU_LIMIT:
-        seen = f"the client used {client_cpu_s / wall_s:.0%} of a core (limit {CLIENT_CPU_LIMIT:.0%})"
+        seen = f"the client used {format_percent(client_cpu_s / wall_s)} of a core (limit {format_percent(CLIENT_CPU_LIMIT)})"
         found.append(Problem(rule="client_busy", detail=seen))
     return tuple(found)
 
@@ -144,7 +149,10 @@ def missing_metrics(
 ) -> tuple[Problem, ...]:
     """A gated metric that could not be computed is a problem, never a silent gap."""
     return tuple(
-        Problem(rule="metric_missing", detail=f"{name} could not be computed for workload {workload.name}")
+        Problem(
+            rule="metric_missing",
+            detail=f"{name} cannot be computed for workload {workload.name}: see docs/metrics.md for what it requires",
+        )
         for name in expected
         if name not in found
     )

@@ -45,7 +45,7 @@ def test_client_that_sees_the_truth_has_none() -> None:
 
 
 def test_failed_request_is_no_calibration() -> None:
-    with pytest.raises(ValueError, match=r"1 of 1 calibrating requests failed: .*reset"):
+    with pytest.raises(ValueError, match=r"1 of 1 calibration requests failed: .*reset"):
         bias_of([sample(0.1, error="reset")], [TRUTH], streams=1)
 
 

@@ -52,20 +52,22 @@ def test_sound_answers_are_no_problem_with_and_without_stored_ones() -> None:
 
 def test_one_character_again_and_again_is_garbage_without_stored_answers() -> None:
     entropy, repeating, known = wrong(NAN)
-    assert "0.1 bits a character (limit 2.5): capital '666" in entropy
-    assert "3 of 3 answers repeat themselves" in repeating
-    assert "none of 3 questions with a known answer got it" in known
+    assert "0.1 bits of entropy per character (limit 2.5): capital '666" in entropy
+    assert "3 of 3 answers are repetitive" in repeating
+    assert "none of 3 questions with a known answer was answered correctly" in known
 
 
 def test_words_without_sense_give_no_known_answer() -> None:
     [problem] = wrong(SOUP)
-    assert problem.startswith("none of 3 questions with a known answer got it: capital 'allowed spaceship")
+    assert problem.startswith(
+        "none of 3 questions with a known answer was answered correctly: capital 'allowed spaceship"
+    )
 
 
 def test_other_answers_than_the_stored_ones_are_told_with_both() -> None:
     other = answers("Paris is a city.", "It has 7 days, in most countries.", "bees make honey")
     [problem] = wrong(other, SOUND)
-    assert "0% of the stored answers' tokens came again (limit 50%)" in problem
+    assert "0 % of the stored answers' tokens are the same (limit 50 %)" in problem
     assert "was 'The capital of France is Paris.' and is 'Paris is a city.'" in problem
 
 

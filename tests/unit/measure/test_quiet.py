@@ -46,15 +46,15 @@ def test_busy_host(cpus, others, busy):
 
 def test_busy_host_names_the_program():
     assert _details(others_cores=0.97) == {
-        "host_busy": "other processes took 0.97 of 2 cores (limit 0.10), "
-        "most of it stress-ng --cpu (pid 4711), 0.96 cores"
+        "host_busy": "other processes used 0.97 of 2 cores (limit 0.10), "
+        "most of it by stress-ng --cpu (pid 4711), 0.96 cores"
     }
-    assert "none that could be seen" in _details(others_cores=0.97, culprit=None)["host_busy"]
+    assert "a process that is not visible" in _details(others_cores=0.97, culprit=None)["host_busy"]
 
 
 def test_stolen_time():
     assert _details(steal=0.015) == {}
-    assert _details(steal=0.2)["host_stolen"].startswith("the hypervisor gave 20.0%")
+    assert _details(steal=0.2)["host_stolen"].startswith("the hypervisor gave 20 %")
 
 
 def test_swapping():
@@ -65,12 +65,12 @@ def test_swapping():
 @pytest.mark.parametrize("counter", ["gpu_prochot", "gpu_thm_gfx", "cpu_package_throttle"])
 def test_heat(counter):
     detail = _details(throttled={counter: 7, "gpu_spl": 1})["host_throttled"]
-    assert detail == f"heat held the chip back: {counter} +7 (gpu_temp_C up to 100)"
+    assert detail == f"the chip was throttled by heat: {counter} +7 (gpu_temp_C up to 100)"
 
 
 def test_idle_gpu():
     detail = _details(levels=_IDLE_GPU, timeline={"gpu_busy_pct": (0, None, 0, 1)})["gpu_idle"]
-    assert detail.startswith("the GPU was never more than 1 % busy in 3 looks")
+    assert detail.startswith("the GPU was never more than 1 % busy in 3 readings")
 
 
 def test_idle_gpu_needs_enough_looks():

@@ -46,12 +46,12 @@ def test_a_good_sample_has_no_problem() -> None:
         (
             {"completion_tokens": 7, "finish_reason": "stop"},
             "wrong_length",
-            "asked 11 tokens, got 7 (finish_reason stop)",
+            "requested 11 tokens, got 7 (finish_reason stop)",
         ),
-        ({"completion_tokens": 12}, "wrong_length", "asked 11 tokens, got 12"),
+        ({"completion_tokens": 12}, "wrong_length", "requested 11 tokens, got 12"),
         ({"cached_tokens": 64}, "prompt_cached", "64 of 100 prompt tokens"),
         ({"token_times_s": (1.5,)}, "no_rate", "1 token chunks"),
-        ({"token_times_s": (1.5, 1.5)}, "no_rate", "all at one instant"),
+        ({"token_times_s": (1.5, 1.5)}, "no_rate", "all at the same time"),
         ({"first_byte_s": 0.9}, "clock_backwards", "1.000000 s is followed by 0.900000 s"),
         ({"end_s": 2.0}, "clock_backwards", "2.500000 s is followed by 2.000000 s"),
     ],
@@ -65,7 +65,7 @@ def test_each_rule_finds_its_case(changes: dict[str, object], rule: str, evidenc
 
 def test_one_prompt_must_always_be_as_long() -> None:
     (problem,) = sample_problems([GOOD, changed(index=4, prompt_tokens=101)])
-    assert (problem.rule, "101 prompt tokens, and 100" in problem.detail) == ("prompt_length_varies", True)
+    assert (problem.rule, "101 prompt tokens, but 100" in problem.detail) == ("prompt_length_varies", True)
 
 
 @pytest.mark.parametrize(
@@ -125,4 +125,4 @@ def test_a_late_or_busy_client_is_told(figures: dict[str, float], rule: str) -> 
 def test_a_gated_metric_that_is_missing_is_a_problem() -> None:
     workload = Workload(name="w", description="", prompts="p", requests=1, max_tokens=2)
     (problem,) = missing_metrics({"decode_tps": 1.0, "ttft_s": 1.0}, workload, workload.gated)
-    assert "prefill_tps could not be computed" in problem.detail
+    assert "prefill_tps cannot be computed" in problem.detail
