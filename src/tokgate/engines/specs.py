@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokgate import engines
 from tokgate.config.catalogue import Catalogue
-from tokgate.config.load import KeyPath, nearest
+from tokgate.config.explain import KeyPath, nearest
 from tokgate.config.server import DockerLaunch, ServerSpec
 
 _VERSION_TAG = re.compile(r"v?(\d+)\.(\d+)(?:\.(\d+))?(?![\d.])")
