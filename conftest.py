@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokgate.plugin.hooks import PLAN, runs_suite
+from tokgate.plugin.hooks import runs_suite
+from tokgate.plugin.run import PLAN
 
 if TYPE_CHECKING:
     from tokgate.launch.server import Server

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Sequence
@@ -123,10 +124,9 @@ def format_rates(count: Counter[str]) -> str:
             low = beta.ppf(0.025, hits, cells - hits + 1) if hits else 0
             high = beta.ppf(0.975, hits + 1, cells - hits) if hits < cells else 1
             lines.append(f"{name}: {hits} of {cells}, {hits / cells:.1%} ({low:.1%} to {high:.1%})")
-        slides = [int(name[-2:]) for name in count.elements() if name.startswith("slide on night")]
-        lines.append(
-            f"slide, median night: {np.median([night for night in slides if night] or [np.nan]):.0f}"
-        )
+        nights = [int(name[-2:]) for name in count.elements() if name.startswith("slide on night")]
+        seen = [float(night) for night in nights if night]
+        lines.append(f"slide, median night: {np.median(seen) if seen else math.nan:.0f}")
     return "\n".join(f"  {line}" for line in lines)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-COMMANDS = {
+COMMANDS: dict[str, list[Path | str]] = {
     "pytest --version": [BIN / "pytest", "--version"],
     "pytest --collect-only -m perf": [BIN / "pytest", "--collect-only", "-q", "-m", "perf"],
     "tokgate --help": [BIN / "tokgate", "--help"],

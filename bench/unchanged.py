@@ -25,7 +25,7 @@ BIN = Path(sys.executable).parent
 
 def run(folder: Path, profile: str, extra: list[str]) -> tuple[int, dict[str, Any]]:
     """Run the suite once in `folder`; returns its exit code and its record."""
-    command = [BIN / "pytest", "-q", "-m", "perf", "--tokgate-profile", profile, *extra]
+    command = [str(BIN / "pytest"), "-q", "-m", "perf", "--tokgate-profile", profile, *extra]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     records = sorted(folder.glob("runs/*/run.json"), key=lambda path: path.stat().st_mtime_ns)
     if not records:
@@ -37,7 +37,7 @@ def accept_baseline(folder: Path, profile: str, extra: list[str]) -> dict[str, A
     """Run until a run can be accepted as baseline, and accept it; returns its record."""
     for _ in range(5):
         code, record = run(folder, profile, extra)
-        command = [BIN / "tokgate", "baseline", "accept", "latest"]
+        command = [str(BIN / "tokgate"), "baseline", "accept", "latest"]
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
         if done.returncode == 0:
             return record
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--profile", default="embedded")
     parser.add_argument("--json", type=Path, metavar="FILE")
     options, extra = parser.parse_known_args()
-    rows = []
+    rows: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         shutil.copytree(ROOT / "fixtures", folder / "fixtures")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ def run(truth_server: TruthServer) -> Run:
         load: Load = ONE_BY_ONE,
         request_timeout_s: float = 60,
         stall_timeout_s: float = 30,
-        **more: object,
+        **more: Any,
     ) -> tuple[DriveResult, list[Record]]:
         truth_server.serve(scenario)
         truth_server.truth()

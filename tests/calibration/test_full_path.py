@@ -16,7 +16,7 @@ import pytest
 from tokgate.config.workload import Prompt, PromptSet, Workload
 from tokgate.drive.truth.process import TruthServer
 from tokgate.drive.truth.scenario import Scenario
-from tokgate.judge.cell import Case as JudgedCell
+from tokgate.judge.cell import Cell
 from tokgate.judge.cell import Reference as Baseline
 from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.verdict import Outcome
@@ -58,7 +58,7 @@ def test_nights_of_known_speed(launches: Launches, drop: float, found: int) -> N
     reference = Baseline(kind="launches", values=launches(0.0, 10), label="the baseline")
     outcomes: Counter[Outcome] = Counter()
     for _ in range(NIGHTS):
-        one = JudgedCell(
+        one = Cell(
             server="reference",
             workload="w",
             metric="decode_tps",

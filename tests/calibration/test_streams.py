@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from itertools import pairwise
 from statistics import median
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from tokgate.measure.validity import sample_problems
 Run = Callable[..., tuple[DriveResult, list[Record]]]
 One = Callable[..., tuple[Sample, Record]]
 
-SPREAD = {"ttft_s": 0.03, "itl_s": 0.01}
+SPREAD: dict[str, Any] = {"ttft_s": 0.03, "itl_s": 0.01}
 """Slow enough that each token chunk arrives by itself."""
 
 
@@ -68,7 +69,7 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("changes", PLAIN.values(), ids=PLAIN)
-def test_sound_stream_gives_the_figures_of_the_truth(run: Run, changes: dict[str, object]) -> None:
+def test_sound_stream_gives_the_figures_of_the_truth(run: Run, changes: dict[str, Any]) -> None:
     sample = assert_agree(run, Scenario(**SPREAD, **changes), tokens=60)
     assert (sample.completion_tokens, sample.prompt_tokens, sample.finish_reason) == (60, 2, "length")
     assert sample.text == " tok" * 60
@@ -92,7 +93,7 @@ def test_usage_in_every_chunk_tells_the_tokens_of_the_first(run: Run) -> None:
     [({"tokens_per_chunk": 3}, 3), ({"tokens_per_chunk": 2}, 2), ({"first_chunk_tokens": 7}, 7)],
 )
 def test_tokens_of_the_first_chunk_that_nobody_tells_are_invalid(
-    one: One, changes: dict[str, object], held: int
+    one: One, changes: dict[str, Any], held: int
 ) -> None:
     sample, _ = one(Scenario(**SPREAD, **changes), tokens=60)
     [problem] = sample_problems([sample])
@@ -102,7 +103,7 @@ def test_tokens_of_the_first_chunk_that_nobody_tells_are_invalid(
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("cut", [1, 2, 3, 7])
-def test_events_cut_anywhere_even_within_a_character(one: One, cut: int, newline: str) -> None:
+def test_events_cut_anywhere_even_within_a_character(one: One, cut: int, newline: Any) -> None:
     sample, _ = one(Scenario(cut=cut, newline=newline, text="é漢😀", usage="every"), tokens=20)
     assert sample.error is None
     assert sample.text == "é漢😀" * 20
@@ -173,7 +174,7 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault_is_named_and_what_came_before_is_kept(one: One, fault: str) -> None:
+def test_fault_is_named_and_what_came_before_is_kept(one: One, fault: Any) -> None:
     sample, _ = one(
         Scenario(**SPREAD, fault=fault, fault_after=4),
         stall_timeout_s=0.3,

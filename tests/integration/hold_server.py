@@ -14,5 +14,6 @@ from tokgate.launch.start import start
 name, override, log_dir = sys.argv[1:]
 spec = Catalogue(Path(__file__).parents[2] / "fixtures").server(name, json.loads(override))
 with start(spec, log_dir=Path(log_dir)) as server:
+    assert server.facts.pids is not None
     print(server.facts.pids[0], flush=True)
     time.sleep(120)

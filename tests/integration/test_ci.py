@@ -186,7 +186,7 @@ def steps(workflow: dict[str, Any]) -> list[dict[str, Any]]:
 
 @pytest.fixture(params=WORKFLOWS, ids=lambda path: path.stem)
 def workflow(request: pytest.FixtureRequest) -> dict[str, Any]:
-    read: dict[str, Any] = yaml.safe_load(request.param.read_text())
+    read: dict[Any, Any] = yaml.safe_load(request.param.read_text())
     read["on"] = read.pop(True)  # YAML 1.1 takes `on` for a truth value
     return read
 

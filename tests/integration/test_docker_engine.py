@@ -9,7 +9,7 @@ import pytest
 from tokgate.machine.daemon import ask_engine
 
 
-def test_real_engine_tells_its_version_and_which_images_it_has():
+def test_real_engine_tells_its_version_and_which_images_it_has() -> None:
     engine = ask_engine(["no-such-image:ever"])
     if engine.version is None:
         if os.environ.get("TOKGATE_REQUIRE_DOCKER"):

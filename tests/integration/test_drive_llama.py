@@ -91,9 +91,12 @@ def test_server_killed_in_the_middle_of_a_stream(catalogue: Catalogue, tmp_path:
     with start(spec, log_dir=tmp_path) as server:
         requests = requests_for(catalogue.prompts("short-chat"), 2, seed=1, max_tokens=1500)
 
+        assert server.facts.pids is not None
+        (pid,) = server.facts.pids
+
         def kill(progress: Progress) -> None:
-            if progress.arrivals > 10 and psutil.pid_exists(server.facts.pids[0]):
-                psutil.Process(server.facts.pids[0]).kill()
+            if progress.arrivals > 10 and psutil.pid_exists(pid):
+                psutil.Process(pid).kill()
 
         broken, never = run(server, requests, concurrency=1, on_progress=kill).samples
         assert broken.error is not None

@@ -14,10 +14,12 @@ FASTER = {"metric": "decode_tps", "above": 1.2}
 def arms(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
     """By name, an arm of one kind of server: `one` thread, `two`, and `same` as one but for what matters not."""
     if request.param == "embedded":
-        server, overrides = (
-            "embedded-smollm2",
-            {"one": {"threads": 1}, "two": {"threads": 2}, "same": {"threads": 1, "context": 2048}},
-        )
+        server = "embedded-smollm2"
+        overrides: dict[str, dict[str, Any]] = {
+            "one": {"threads": 1},
+            "two": {"threads": 2},
+            "same": {"threads": 1, "context": 2048},
+        }
         common: dict[str, Any] = {"context": 1024, "parallel": 1}
     else:
         request.getfixturevalue("docker_engine")

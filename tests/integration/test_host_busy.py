@@ -42,7 +42,7 @@ def burners(tmp_path: Path) -> Iterator[set[int]]:
         os.kill(pid, signal.SIGKILL)
 
 
-def test_burner_beside_the_measurement_is_named(burners):
+def test_burner_beside_the_measurement_is_named(burners: set[int]) -> None:
     with Monitor(server_pids=(), interval_s=0.5) as monitor:
         time.sleep(2)
     busy = [problem for problem in host_problems(monitor.report) if problem.rule == "host_busy"]
@@ -53,7 +53,7 @@ def test_burner_beside_the_measurement_is_named(burners):
     assert monitor.report.culprit.processes == 2
 
 
-def test_burner_of_the_server_is_its_own_work(burners):
+def test_burner_of_the_server_is_its_own_work(burners: set[int]) -> None:
     with Monitor(server_pids=burners, interval_s=0.5) as monitor:
         time.sleep(2)
     culprit = monitor.report.culprit

@@ -46,7 +46,7 @@ def second_host(docker_engine: DockerClient, tmp_path_factory: pytest.TempPathFa
             assert time.perf_counter() < deadline, (home / "log").read_text()
             time.sleep(0.1)
         with closing(DockerClient(base_url=f"unix://{home}/sock", timeout=60)) as client:
-            client.images.load(docker_engine.images.get(IMAGE).save(named=True))
+            client.images.load(b"".join(docker_engine.images.get(IMAGE).save(named=True)))
         yield f"unix://{home}/sock"
     finally:
         engine.terminate()
@@ -82,7 +82,8 @@ def watched(*engines: DockerClient) -> Iterator[Callable[[], list[tuple[int, str
     yield happened
 
 
-def _seconds(nanoseconds: int) -> str:
+def _seconds(nanoseconds: int) -> Any:
+    """As Docker's API takes it; docker-py's types allow whole seconds only."""
     return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09}"
 
 

@@ -83,6 +83,7 @@ def test_a_model_that_is_not_served_names_the_nearest(theirs: Server, tmp_path: 
 
 def test_its_end_is_noticed(theirs: Server, tmp_path: Path) -> None:
     with start(attach(theirs.facts.base_url), log_dir=tmp_path) as server:
+        assert theirs.facts.pids is not None
         process = psutil.Process(theirs.facts.pids[0])
         process.kill()
         process.wait(30)

@@ -67,6 +67,7 @@ def test_facts_come_from_the_live_container(
         assert facts.settings["model_ftype"] == "Q4_1"
         assert facts.startup_s is not None
         assert facts.startup_s > 0
+        assert facts.pids is not None
         assert "serve.py" in " ".join(psutil.Process(facts.pids[0]).cmdline())
     log = (tmp_path / "llamacpp-cpu-1.log").read_text()
     assert facts.log_path == str(tmp_path / "llamacpp-cpu-1.log")

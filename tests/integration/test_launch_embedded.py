@@ -50,6 +50,7 @@ def test_facts_come_from_the_live_process(
         assert '"threads":1' in facts.args[-1]
         assert facts.env == {"OMP_WAIT_POLICY": "passive"}
         assert get(f"{facts.base_url}/metrics").status == 200
+        assert facts.pids is not None
         (pid,) = facts.pids
         assert os.getsid(pid) != os.getsid(0), "Ctrl-C in the terminal would reach it"
     assert gone(pid)
@@ -111,6 +112,7 @@ def test_one_that_loads_too_long_says_what_was_last_seen(catalogue: Catalogue, t
 def test_a_server_killed_between_two_requests_is_noticed(catalogue: Catalogue, tmp_path: Path) -> None:
     with start(catalogue.server(NAME), log_dir=tmp_path) as server:
         server.check_alive()
+        assert server.facts.pids is not None
         (pid,) = server.facts.pids
         os.kill(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # ended, and its exit code still there to be read

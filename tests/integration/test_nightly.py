@@ -59,7 +59,8 @@ class Night:
 
     @property
     def report(self) -> str:
-        return (self.folder / "report" / "report.md").read_text()
+        text: str = (self.folder / "report" / "report.md").read_text()
+        return text
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tokgate.config.catalogue import Catalogue
+from tokgate.config.server import EmbeddedLaunch
 from tokgate.config.workload import Workload
 from tokgate.launch.models.paths import gguf_file
 from tokgate.launch.start import start
@@ -60,7 +61,9 @@ def test_sound_model_answers_the_same_on_every_launch(measure: Measure) -> None:
 def test_weights_in_the_wrong_place_are_never_a_pass(
     measure: Measure, catalogue: Catalogue, tmp_path: Path
 ) -> None:
-    sound = gguf_file(catalogue.server(SERVER).launch.gguf, server=SERVER)
+    launch = catalogue.server(SERVER).launch
+    assert isinstance(launch, EmbeddedLaunch)
+    sound = gguf_file(launch.gguf, server=SERVER)
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(exchanged(sound))
     measured = measure(launch={"gguf": str(broken)}, model={"source": None})

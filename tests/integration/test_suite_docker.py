@@ -85,7 +85,7 @@ def test_a_container_slowed_down_regresses_and_restored_passes(
 
 def decode_tps(project: Any) -> float:
     """The median over the launches of the newest run."""
-    return statistics.median(one["metrics"]["decode_tps"] for one in project.record()["measurements"])
+    return statistics.median(float(one["metrics"]["decode_tps"]) for one in project.record()["measurements"])
 
 
 def test_embedded_container_and_url_give_the_same_decode(

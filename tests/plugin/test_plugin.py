@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tokgate.plugin.hooks import EXIT_BROKEN
+from tokgate.plugin.run import EXIT_BROKEN
 
 pytest_plugins = "pytester"
 

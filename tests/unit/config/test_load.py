@@ -15,6 +15,7 @@ from tokgate.config.catalogue import Catalogue
 from tokgate.config.hypothesis import Hypothesis
 from tokgate.config.load import Document
 from tokgate.config.server import DockerLaunch
+from tokgate.config.units import Duration, Size
 
 DECLARED = Path(__file__).parents[3] / "fixtures"
 
@@ -56,7 +57,9 @@ def test_everything_the_project_declares_is_right() -> None:
 def test_a_server_is_read_with_its_units(root: Path) -> None:
     spec = Catalogue(root).server("box")
     assert isinstance(spec.launch, DockerLaunch)
-    assert (spec.name, spec.launch.shm_size, spec.start_timeout) == ("box", 64 * 2**20, 120)
+    assert spec.name == "box"
+    assert spec.launch.shm_size == Size(64 * 2**20)
+    assert spec.start_timeout == Duration(120)
 
 
 @pytest.mark.parametrize(

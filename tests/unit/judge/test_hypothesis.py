@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -20,6 +20,8 @@ from tokgate.judge.hypothesis import (
 )
 from tokgate.judge.stats import Block
 from tokgate.judge.verdict import Outcome
+
+ORDERS: tuple[Literal["abba"], Literal["baab"]] = ("abba", "baab")
 
 
 def hypothesis(claim: Claim, **changes: Any) -> Hypothesis:
@@ -41,12 +43,13 @@ def blocks(ratio: float, count: int = 3, cv: float = 0.01, drift: float = 0.0) -
     rng = np.random.default_rng(7)
     made = []
     for index in range(count):
-        order = ("abba", "baab")[index % 2]
+        order = ORDERS[index % 2]
         logs = [
             math.log(100) + rng.normal(0, cv) + drift * at + math.log(ratio) * (arm == "b")
             for at, arm in enumerate(order)
         ]
-        made.append(Block(order=order, values=tuple(math.exp(log) for log in logs)))
+        a, b, c, d = map(math.exp, logs)
+        made.append(Block(order=order, values=(a, b, c, d)))
     return made
 
 

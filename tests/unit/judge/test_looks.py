@@ -8,9 +8,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from tokgate.judge.cell import Cell, Reference
+from tokgate.judge.cell import Cell, CellKey, Reference
 from tokgate.judge.looks import Looks
 from tokgate.judge.verdict import Outcome
+
+KEY = CellKey("a", "chat", "decode_tps")
 
 BASELINE = (100.0, 100.4, 99.7, 100.1, 99.8, 100.3, 99.6, 100.2, 99.9, 100.0)
 QUIET = (100.1, 99.8, 100.2, 99.9, 100.0, 100.1, 99.9)
@@ -47,16 +49,16 @@ def looked(values: tuple[float, ...], **changes: Any) -> tuple[Looks, list[Outco
 def test_what_is_clear_is_decided_at_the_first_look_and_stays() -> None:
     looks, said = looked(QUIET)
     assert said == [None, None, *[Outcome.PASS] * 5]
-    assert looks.decided["a", "chat", "decode_tps"].launches == 3
+    assert looks.decided[KEY].launches == 3
 
 
 def test_a_regression_waits_for_its_fresh_launch() -> None:
     slow = tuple(0.85 * value for value in QUIET)
     looks, said = looked(slow[:3])
     assert said[-1] is None
-    assert looks.awaiting == (("a", "chat", "decode_tps"),)
+    assert looks.awaiting == (KEY,)
     looks.look([cell(slow[:4])])
-    verdict = looks.decided["a", "chat", "decode_tps"]
+    verdict = looks.decided[KEY]
     assert verdict.outcome is Outcome.REGRESSED
     assert verdict.launches == 4
     assert not looks.awaiting
@@ -73,7 +75,7 @@ def test_a_fresh_launch_that_does_not_bear_it_out_is_the_next_of_the_plan() -> N
 def test_a_fresh_launch_that_is_not_valid_decides_that_the_cell_is_not() -> None:
     looks, _ = looked((85.0, 85.1, 84.9))
     looks.look([cell((85.0, 85.1, 84.9), invalid="launch 4: host_busy: a compiler ran")])
-    verdict = looks.decided["a", "chat", "decode_tps"]
+    verdict = looks.decided[KEY]
     assert verdict.outcome is Outcome.INVALID
     assert verdict.reason.endswith("was not valid: launch 4: host_busy: a compiler ran")
 
@@ -82,7 +84,7 @@ def test_without_early_stopping_the_first_look_is_the_last() -> None:
     noisy = (100.0, 90.0, 110.0)
     looks = Looks(family=1)
     looks.look([cell(noisy, planned=None)])
-    assert looks.decided["a", "chat", "decode_tps"].outcome is Outcome.INCONCLUSIVE
+    assert looks.decided[KEY].outcome is Outcome.INCONCLUSIVE
 
 
 def test_a_cell_without_a_baseline_runs_to_the_end_of_its_plan() -> None:

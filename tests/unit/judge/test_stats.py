@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_figure_gives_the_one_sample_t() -> None:
 
 
 @given(st.lists(st.tuples(ORDERS, *[st.floats(0.5, 2.0)] * 4), min_size=1, max_size=6))
-def test_blocks_are_least_squares_with_a_level_and_a_slope_each(drawn: list[tuple]) -> None:
+def test_blocks_are_least_squares_with_a_level_and_a_slope_each(drawn: list[tuple[Any, ...]]) -> None:
     k = len(drawn)
     design, y = np.zeros((4 * k, 2 * k + 1)), []
     for i, (order, *values) in enumerate(drawn):
@@ -128,7 +129,7 @@ def test_blocks_are_least_squares_with_a_level_and_a_slope_each(drawn: list[tupl
 
 
 @given(st.lists(st.tuples(st.permutations("gmb"), *[st.floats(0.5, 2.0)] * 6), min_size=1, max_size=4))
-def test_a_contrast_of_three_arms_is_least_squares_too(drawn: list[tuple]) -> None:
+def test_a_contrast_of_three_arms_is_least_squares_too(drawn: list[tuple[Any, ...]]) -> None:
     """Effects of m and b against g; the block means of the other contrast are not used for the scatter."""
     k = len(drawn)
     weights = {"g": -0.5, "b": -0.5, "m": 1.0}
@@ -159,7 +160,8 @@ def test_linear_drift_in_a_block_changes_nothing(effect: float, slopes: list[flo
 
     def block(slope: float) -> Block:
         logs = [noise[at] + slope * at + effect * (arm == "b") for at, arm in enumerate("abba")]
-        return Block(order="abba", values=tuple(math.exp(log) for log in logs))
+        a, b, c, d = map(math.exp, logs)
+        return Block(order="abba", values=(a, b, c, d))
 
     still, drifting = blocked([block(0.0)] * len(slopes)), blocked([block(slope) for slope in slopes])
     assert drifting.estimate == pytest.approx(still.estimate, abs=1e-9)

@@ -202,7 +202,6 @@ class Box:
 
 
 def _hypothesis(name: str, title: str, claim: Claim, **more: Any) -> Hypothesis:
-    arms = {"a": Arm(server="vllm-fp16"), "b": Arm(server="vllm-fp16", override={"x": 1})}
     return Hypothesis(
         name=name,
         title=title,
@@ -210,7 +209,8 @@ def _hypothesis(name: str, title: str, claim: Claim, **more: Any) -> Hypothesis:
         workload="chat-c1",
         claim=claim,
         rival="bandwidth bounds both",
-        **arms,
+        a=Arm(server="vllm-fp16"),
+        b=Arm(server="vllm-fp16", override={"x": 1}),
         **more,
     )
 

@@ -28,7 +28,7 @@ def whole(box: Any, slow_night: RunRecord) -> RunRecord:
         slow_night,
         fingerprint=Fingerprint({**slow_night.fingerprint.facts, "gpu": Fact("gfx1100", Weight.MUST_MATCH)}),
     )
-    near = box.night(3)
+    near: RunRecord = box.night(3)
     near = replace(near, hypotheses=(), verdicts=tuple(one for one in near.verdicts if one.kind == "gate"))
     return replace(
         near,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tokgate.judge.cell import CaseKey
 from tokgate.judge.plan import CellPlan, LaunchPlan, ServerPlan
 from tokgate.report.plan import planned
 
@@ -24,7 +25,11 @@ PLAN = LaunchPlan(
 
 def test_each_workload_has_its_launches_and_what_it_will_see() -> None:
     text = planned(
-        PLAN, requests={("s", "chat"): 6, ("s", "code"): 4}, notes=["a note"], width=120, colour=False
+        PLAN,
+        requests={CaseKey("s", "chat"): 6, CaseKey("s", "code"): 4},
+        notes=["a note"],
+        width=120,
+        colour=False,
     )
     rows = [line.split() for line in text.splitlines()]
     assert ["s", "7", "12m34s"] in rows
