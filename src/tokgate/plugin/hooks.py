@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tokgate._exceptions import NotChecked, RecordError, TokgateError
-from tokgate.config.words import format_duration
 from tokgate.plugin import run
 from tokgate.plugin.hosts import as_box, over_hosts
 from tokgate.plugin.items import params_of
@@ -72,6 +71,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     plan = config.stash.get(PLAN, None)
     if plan is None:
         return []
+    from tokgate.config.words import format_duration
+
     budget = config.option.tokgate_budget
     launches = (
         f"{plan.launches} launches of each server"
