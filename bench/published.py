@@ -22,7 +22,7 @@ from tokgate.judge.changepoint import changes
 from tokgate.report.changes import changes_of, usable
 from tokgate.report.history import change_lines
 from tokgate.store.history import Series, read_history
-from tokgate.store.importers.table import read_table
+from tokgate.store.importers.csv import read_csv
 from tokgate.store.imports import write_import
 
 MAPS = (
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=20261125)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as runs:
-        write_import(Path(runs), read_table(options.file, MAPS), source=f"csv {options.file.name}")
+        write_import(Path(runs), read_csv(options.file, MAPS), source=f"csv {options.file.name}")
         history = read_history(Path(runs))
     long = [series for series in history if len(series.points) >= SHORTEST]
     dated = [changes_of(series) for series in long]

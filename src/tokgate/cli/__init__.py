@@ -51,7 +51,7 @@ app.add_typer(models.app, name="models")
 app.add_typer(baseline.app, name="baseline")
 app.add_typer(hypothesis.app, name="hypothesis")
 app.add_typer(history.app, name="history")
-app.add_typer(imports.app, name="import")
+app.command("import")(imports.import_results)
 
 
 @app.callback(invoke_without_command=True)

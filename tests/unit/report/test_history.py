@@ -153,7 +153,7 @@ def test_an_import_twice_is_told(tmp_path: Path) -> None:
     args = ["import", "csv", str(file), "--runs", str(tmp_path / "runs")]
     args += [part for one in maps for part in ("--map", one)]
     first, second = (CliRunner().invoke(app, args) for _ in range(2))
-    assert "2 figures of 1 cells from csv x.csv → " in first.output
+    assert "2 values of 1 cell from csv x.csv → " in first.output
     assert "already" in second.output
     (series,) = read_history(tmp_path / "runs")
     assert [point.value for point in series.points] == [24.5, 24.6]

@@ -1,4 +1,4 @@
-"""llama-bench: its json, jsonl, csv, sql and md outputs (llama.cpp, tools/llama-bench/README.md)."""
+"""Output of llama-bench as json, jsonl, csv, sql or md (llama.cpp, tools/llama-bench/README.md)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from tokgate._exceptions import SpecError
-from tokgate.store.importers.read import as_time, csv_rows, number, text_of
+from tokgate.store.importers import Importer
+from tokgate.store.importers._read import parse_number, parse_time, read_csv_rows, read_text
 from tokgate.store.imports import Imported
 
 _MACHINE = {"cpu_info": "cpu_model", "gpu_info": "gpu", "backends": "backend"}
-# What was asked of the engine. Whatever else a build tells, older and newer ones differ in: it is a suspect.
+# Settings of the engine. All other fields may differ between builds, and are suspects.
 _CONDITIONS = {
     *("n_batch", "n_ubatch", "n_threads", "type_k", "type_v", "n_gpu_layers", "n_cpu_moe", "split_mode"),
     *("main_gpu", "no_kv_offload", "flash_attn", "devices", "tensor_split", "use_mmap", "embeddings"),
@@ -42,12 +43,14 @@ _SQL_ALLOWED = {
 
 
 def read_llama_bench(file: Path, *, at: str | None = None) -> tuple[Imported, ...]:
-    """One figure for each test: prefill_tps of pp, decode_tps of tg, total_tps of a mixed one.
+    """Read one value for each test: prefill_tps of pp, decode_tps of tg, total_tps of a mixed test.
 
-    A test's repetitions share one process, so they are one launch. at: when it ran, for md, which does not
-    say. Raises SpecError: the format is none of the five, or a row lacks what a figure needs.
+    The repetitions of a test share one process, so they count as one launch.
+
+    at: when it ran; required for md, which does not state it.
+    Raises SpecError: the format is none of the five, or a row is incomplete.
     """
-    text = text_of(file)
+    text = read_text(file)
     start = text.lstrip()[:1]
     if start == "[":
         rows: Iterator[object] = iter(_json(file, text, 1))
@@ -56,38 +59,38 @@ def read_llama_bench(file: Path, *, at: str | None = None) -> tuple[Imported, ..
     elif "INSERT INTO llama_bench" in text:
         rows = _sql(file, text)
     elif "build_commit" in text.partition("\n")[0]:
-        rows = (row for _, row in csv_rows(file)[1])
+        rows = (row for _, row in read_csv_rows(file)[1])
     elif "| model" in text:
         rows = _markdown(file, text, at)
     else:
-        raise SpecError("is no output of llama-bench: expected its json, jsonl, csv, sql or md", file=file)
-    return tuple(_figure(file, place, row) for place, row in enumerate(rows, 1))
+        raise SpecError("not recognized as llama-bench output (json, jsonl, csv, sql or md)", file=file)
+    return tuple(_read_row(file, place, row) for place, row in enumerate(rows, 1))
 
 
-def _figure(file: Path, place: int, row: object) -> Imported:
+def _read_row(file: Path, place: int, row: object) -> Imported:
     what = f"result {place}"
     if not isinstance(row, dict):
-        raise SpecError(f"{what} is no object", file=file)
-    sizes = {"n_depth": 0, **row}  # older builds know no depth
+        raise SpecError(f"{what} is not an object", file=file)
+    sizes = {"n_depth": 0, **row}  # older builds do not report the depth
     prompt, generated, depth = (
-        int(number(sizes, key, file=file, what=what)) for key in ("n_prompt", "n_gen", "n_depth")
+        int(parse_number(sizes, key, file=file, what=what)) for key in ("n_prompt", "n_gen", "n_depth")
     )
     parts = [f"pp{prompt}"] * bool(prompt) + [f"tg{generated}"] * bool(generated)
-    told = {
+    fields = {
         key: str(int(value) if isinstance(value, bool) else value)
         for key, value in row.items()
         if key not in _NO_FACT and not _RESULT.match(key)
     }
     return Imported(
-        started=as_time(row.get("test_time"), file=file, what=what),
+        started=parse_time(row.get("test_time"), file=file, what=what),
         server=PurePath(str(row.get("model_filename") or row.get("model_type"))).stem,
         workload="+".join(parts) + (f" @ d{depth}" if depth else ""),
         metric="total_tps" if prompt and generated else "prefill_tps" if prompt else "decode_tps",
-        value=number(row, "avg_ts", file=file, what=what),
-        conditions={key: value for key, value in told.items() if key in _CONDITIONS},
-        machine={name: told[key] for key, name in _MACHINE.items() if told.get(key)},
+        value=parse_number(row, "avg_ts", file=file, what=what),
+        conditions={key: value for key, value in fields.items() if key in _CONDITIONS},
+        machine={name: fields[key] for key, name in _MACHINE.items() if fields.get(key)},
         suspects={
-            key: value for key, value in told.items() if key not in _CONDITIONS and key not in _MACHINE
+            key: value for key, value in fields.items() if key not in _CONDITIONS and key not in _MACHINE
         },
     )
 
@@ -100,7 +103,7 @@ def _json(file: Path, text: str, line: int) -> Any:
 
 
 def _sql(file: Path, text: str) -> Iterator[dict[str, Any]]:
-    """What its INSERTs leave in a database in memory, which may do nothing else."""
+    """The rows that its INSERTs create in a database in memory, which may do nothing else."""
     with closing(sqlite3.connect(":memory:")) as database:
         database.row_factory = sqlite3.Row
         database.set_authorizer(
@@ -110,14 +113,14 @@ def _sql(file: Path, text: str) -> Iterator[dict[str, Any]]:
             database.executescript(text)
             yield from map(dict, database.execute("SELECT * FROM llama_bench"))
         except (sqlite3.Error, ValueError) as error:  # ValueError: a zero byte
-            raise SpecError(f"is not what llama-bench writes as SQL: {error}", file=file) from error
+            raise SpecError(f"not recognized as SQL of llama-bench: {error}", file=file) from error
 
 
 def _markdown(file: Path, text: str, at: str | None) -> Iterator[dict[str, Any]]:
     if at is None:
-        raise SpecError("llama-bench's md does not say when it ran; give --at TIME", file=file)
+        raise SpecError("the md output of llama-bench does not state when it ran; add --at TIME", file=file)
     build = _BUILD.search(text)
-    told = {"build_commit": build["commit"], "build_number": build["number"]} if build else {}
+    facts = {"build_commit": build["commit"], "build_number": build["number"]} if build else {}
     names: list[str] = []
     for line, row in enumerate(text.splitlines(), 1):
         cells = [cell.strip() for cell in row.strip().strip("|").split("|")]
@@ -126,20 +129,25 @@ def _markdown(file: Path, text: str, at: str | None) -> Iterator[dict[str, Any]]
         if cells[0] == "model":
             names = cells
             continue
-        one = dict(zip(names, cells, strict=False))
-        test = _TEST.fullmatch(one.pop("test", ""))
+        fields = dict(zip(names, cells, strict=False))
+        test = _TEST.fullmatch(fields.pop("test", ""))
         if not test or len(cells) != len(names):
             raise SpecError(
-                "is no row of llama-bench: expected model, test (pp512, tg128) and t/s", file=file, line=line
+                "not recognized as a row of llama-bench: expected model, test (pp512, tg128) and t/s",
+                file=file,
+                line=line,
             )
         yield {
-            **told,
+            **facts,
             "test_time": at,
-            "model_type": one.pop("model"),
-            "backends": one.pop("backend", ""),
-            "avg_ts": one.pop("t/s", "").partition("±")[0],
+            "model_type": fields.pop("model"),
+            "backends": fields.pop("backend", ""),
+            "avg_ts": fields.pop("t/s", "").partition("±")[0],
             "n_prompt": test["pp"] or 0,
             "n_gen": test["tg"] or 0,
             "n_depth": test["depth"] or 0,
-            **{_SHORT.get(key, key): value for key, value in one.items() if key not in ("size", "params")},
+            **{_SHORT.get(key, key): value for key, value in fields.items() if key not in ("size", "params")},
         }
+
+
+IMPORTER = Importer(read_llama_bench, options=("at",))

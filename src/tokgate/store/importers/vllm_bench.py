@@ -1,4 +1,4 @@
-"""`vllm bench serve --save-result`: one JSON object, or one a line with --append-result (vllm/benchmarks/serve.py)."""
+"""`vllm bench serve --save-result`: one JSON object, or one per line with --append-result (vllm/benchmarks/serve.py)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import Any
 
 from tokgate._exceptions import SpecError
 from tokgate.machine.fingerprint import Value
-from tokgate.store.importers.read import as_time, number, text_of
+from tokgate.store.importers import Importer
+from tokgate.store.importers._read import parse_number, parse_time, read_text
 from tokgate.store.imports import Imported
 
-# By our metric: its key, and what to multiply it with. TTFT and ITL are medians over requests, as ours are.
+# By tokgate's metric: its key, and the factor to our unit. TTFT and ITL are medians over requests, as in tokgate.
 _METRICS = {
     "output_tps": ("output_throughput", 1.0),
     "ttft_s": ("median_ttft_ms", 1e-3),
@@ -32,30 +33,30 @@ _CONDITIONS = (
 
 
 def read_vllm_bench(file: Path) -> tuple[Imported, ...]:
-    """The figures of each result; a result with failed requests is not valid.
+    """Read the values of each result; a result with failed requests is not valid.
 
-    Texts that the user added with --metadata are suspects. Raises SpecError: it is no such result.
+    Texts that the user added with --metadata are suspects. Raises SpecError: the file is not of this format.
     """
-    text = text_of(file)
+    text = read_text(file)
     decoder, at = json.JSONDecoder(), 0
-    found: list[Imported] = []
+    results: list[Imported] = []
     while at < len(text.rstrip()):
         at += len(text[at:]) - len(text[at:].lstrip())
         try:
             result, at = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
             raise SpecError(f"is not JSON: {error.msg}", file=file, line=error.lineno) from error
-        for one in result if isinstance(result, list) else [result]:
-            found += _figures(file, len(found) + 1, one)
-    if not found:
-        raise SpecError("holds no result of `vllm bench serve --save-result`", file=file)
-    return tuple(found)
+        for entry in result if isinstance(result, list) else [result]:
+            results += _read_result(file, len(results) + 1, entry)
+    if not results:
+        raise SpecError("has no result of `vllm bench serve --save-result`", file=file)
+    return tuple(results)
 
 
-def _figures(file: Path, place: int, result: Any) -> list[Imported]:
+def _read_result(file: Path, place: int, result: Any) -> list[Imported]:
     if not isinstance(result, dict) or not {"model_id", "date", "output_throughput"} <= result.keys():
         raise SpecError(
-            f"result {place} is none of `vllm bench serve --save-result`: expected `model_id`, `date` and "
+            f"result {place} is not a result of `vllm bench serve --save-result`: expected `model_id`, `date` and "
             "`output_throughput`",
             file=file,
         )
@@ -70,11 +71,11 @@ def _figures(file: Path, place: int, result: Any) -> list[Imported]:
     }
     return [
         Imported(
-            started=as_time(_date(result["date"]), file=file, what=what),
+            started=parse_time(_date(result["date"]), file=file, what=what),
             server=str(result["model_id"]),
             workload=" ".join(["serve", *([f"c{users}"] if users else []), f"rate {rate}"]),
             metric=metric,
-            value=number(result, key, file=file, what=what) * factor,
+            value=parse_number(result, key, file=file, what=what) * factor,
             conditions=conditions,
             suspects=suspects,
             valid=done is None or done == wanted,
@@ -85,8 +86,11 @@ def _figures(file: Path, place: int, result: Any) -> list[Imported]:
 
 
 def _date(text: object) -> object:
-    """vLLM's own `20260131-120000` as ISO; anything else as it is. It names no zone."""
+    """vLLM's `20260131-120000` as ISO 8601, without a zone; anything else unchanged."""
     try:
         return datetime.strptime(str(text), "%Y%m%d-%H%M%S").isoformat()
     except ValueError:
         return text
+
+
+IMPORTER = Importer(read_vllm_bench)

@@ -1,4 +1,4 @@
-"""Any CSV with a header, one figure a row, by a map of what its columns mean."""
+"""Any CSV file with a header and one value per row; `--map` says what the columns mean."""
 
 from __future__ import annotations
 
@@ -7,54 +7,56 @@ from pathlib import Path
 
 from tokgate._exceptions import SpecError, UsageError
 from tokgate.config.explain import nearest
-from tokgate.store.importers.read import as_time, csv_rows, number
+from tokgate.store.importers import Importer
+from tokgate.store.importers._read import parse_number, parse_time, read_csv_rows
 from tokgate.store.imports import Imported
 
 _ONE = ("started", "server", "workload", "metric", "value")
 _MANY = ("condition", "machine", "suspect")
 
 
-def read_table(file: Path, maps: Sequence[str]) -> tuple[Imported, ...]:
-    """One figure a row. maps: `KEY=COLUMN`, `KEY=COLUMN+COLUMN` (joined by a blank), or `KEY==TEXT` for all rows.
+def read_csv(file: Path, maps: Sequence[str] = ()) -> tuple[Imported, ...]:
+    """Read one value per row.
 
-    KEY: started, server, workload, metric, value, each once; condition, machine, suspect, any number of columns.
-    Raises UsageError: a map is wrong; SpecError: a row lacks a time or a number.
+    maps: `KEY=COLUMN`, `KEY=COLUMN+COLUMN` (joined by a space), or `KEY==TEXT` for all rows. KEY is started, server,
+        workload, metric or value, once each, or condition, machine or suspect, any number of times.
+    Raises UsageError: a map is wrong. SpecError: a row has no time or no number.
     """
-    header, rows = csv_rows(file)
+    header, rows = read_csv_rows(file)
     columns = _columns(maps, header)
-    found = []
+    results = []
     for line, row in rows:
         of = {key: _text(columns[key], row) for key in _ONE}
-        found.append(
+        results.append(
             Imported(
-                started=as_time(of["started"], file=file, what="started", line=line),
+                started=parse_time(of["started"], file=file, what="started", line=line),
                 server=of["server"],
                 workload=of["workload"],
                 metric=of["metric"],
-                value=number(of, "value", file=file, what="value", line=line),
+                value=parse_number(of, "value", file=file, what="value", line=line),
                 conditions=_facts(columns["condition"], row),
                 machine={**_facts(columns["machine"], row)},
                 suspects={**_facts(columns["suspect"], row)},
             )
         )
-    if not found:
-        raise SpecError("has no rows below a header", file=file)
-    return tuple(found)
+    if not results:
+        raise SpecError("has no rows below the header", file=file)
+    return tuple(results)
 
 
 def _columns(maps: Sequence[str], header: Sequence[str]) -> dict[str, list[str]]:
     """By key, its columns; a text is written `=TEXT`."""
     columns: dict[str, list[str]] = {key: [] for key in (*_ONE, *_MANY)}
-    for one in maps:
-        key, _, value = one.partition("=")
+    for entry in maps:
+        key, _, value = entry.partition("=")
         if key not in columns:
-            raise UsageError(f"--map {one}: no key {key!r}; {nearest(key, columns)}")
+            raise UsageError(f"--map {entry}: no key {key!r}; {nearest(key, columns)}")
         if key in _ONE and columns[key]:
-            raise UsageError(f"--map {one}: {key} is mapped already")
+            raise UsageError(f"--map {entry}: {key} is already mapped")
         named = [value] if value.startswith("=") else value.split("+")
         for column in named:
             if not column.startswith("=") and column not in header:
-                raise UsageError(f"--map {one}: no column {column!r}; {nearest(column, header)}")
+                raise UsageError(f"--map {entry}: no column {column!r}; {nearest(column, header)}")
         columns[key] += named
     missing = [key for key in _ONE if not columns[key]]
     if missing:
@@ -70,6 +72,9 @@ def _text(columns: Sequence[str], row: Mapping[str, str]) -> str:
 
 
 def _facts(columns: Sequence[str], row: Mapping[str, str]) -> dict[str, str]:
-    """By column, what it says; an empty field is unknown, and left out."""
-    told = {column.lstrip("="): _text([column], row) for column in columns}
-    return {column: value for column, value in told.items() if value}
+    """The value of each column; empty fields are unknown, and left out."""
+    values = {column.lstrip("="): _text([column], row) for column in columns}
+    return {column: value for column, value in values.items() if value}
+
+
+IMPORTER = Importer(read_csv, options=("maps",))

@@ -1,4 +1,4 @@
-"""pytest-benchmark's JSON (`--benchmark-json`, `--benchmark-save`), that of tokgate's own suite included."""
+"""JSON of pytest-benchmark (`--benchmark-json`, `--benchmark-save`), including that of tokgate's own suite."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import msgspec
 
 from tokgate._exceptions import SpecError
 from tokgate.config.metric import METRIC_NAMES
-from tokgate.store.importers.read import as_time, number, text_of
+from tokgate.store.importers import Importer
+from tokgate.store.importers._read import parse_number, parse_time, read_text
 from tokgate.store.imports import Imported
 
 
@@ -29,14 +30,14 @@ class _File(msgspec.Struct):
 
 
 def read_benchmark(file: Path) -> tuple[Imported, ...]:
-    """median_s of each benchmark, and what its extra_info holds under a name of tokgate's metrics.
+    """Read median_s of each benchmark, and the metrics of tokgate in its extra_info.
 
-    The server is the project, as its commit_info names it. Raises SpecError: it is no such file.
+    The server is the project, as its commit_info names it. Raises SpecError: the file is not of this format.
     """
     try:
-        read = msgspec.json.decode(text_of(file), type=_File)
+        read = msgspec.json.decode(read_text(file), type=_File)
     except msgspec.DecodeError as error:
-        raise SpecError(f"is no JSON of pytest-benchmark: {error}", file=file) from error
+        raise SpecError(f"not recognized as JSON of pytest-benchmark: {error}", file=file) from error
     cpu, commit = read.machine_info.get("cpu") or {}, read.commit_info
     machine = {
         "cpu_model": cpu.get("brand_raw"),
@@ -50,19 +51,22 @@ def read_benchmark(file: Path) -> tuple[Imported, ...]:
         "kernel": read.machine_info.get("release"),
         "pytest_benchmark": read.version,
     }
-    started = as_time(read.datetime, file=file, what="`datetime`")
+    started = parse_time(read.datetime, file=file, what="`datetime`")
     return tuple(
         Imported(
             started=started,
             server=str(commit.get("project") or "unknown project"),
-            workload=one.fullname,
+            workload=benchmark.fullname,
             metric=metric,
-            value=number(values, metric, file=file, what=one.fullname),
+            value=parse_number(values, metric, file=file, what=benchmark.fullname),
             machine={key: value for key, value in machine.items() if value is not None},
             suspects={key: value for key, value in suspects.items() if value is not None},
         )
-        for one in read.benchmarks
-        for values in [{"median_s": one.stats.get("median"), **one.extra_info}]
+        for benchmark in read.benchmarks
+        for values in [{"median_s": benchmark.stats.get("median"), **benchmark.extra_info}]
         for metric in values
         if metric == "median_s" or metric in METRIC_NAMES
     )
+
+
+IMPORTER = Importer(read_benchmark)
