@@ -27,6 +27,7 @@ from tokgate.config.profile import Profile
 from tokgate.config.server import ServerSpec
 from tokgate.config.units import Duration, Size
 from tokgate.config.workload import Prompt, Workload
+from tokgate.engines import ENGINES
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.plugin import hooks
 from tokgate.plugin.options import add_options
@@ -48,6 +49,9 @@ FILES = (
     ("fixtures/hardware/NAME.yaml", Hardware),
     ("baselines/HARDWARE/NAME.yaml", Baseline),
 )
+_ENGINE_NAMES = ", ".join(
+    f"`{engine.name}`" for engine in ENGINES
+)  # the field is text, so that engines add themselves
 _FIELD = re.compile(r"((?:\w+, )*\w+): (.+)")
 
 
@@ -224,7 +228,12 @@ def _yaml_page() -> Iterator[str]:
                 else [(f"`{kind.tag_field}`", f"`{kind.tag}`", "required", "chooses this form")]
             )
             rows += [
-                (f"`{field.encode_name}`", _type(field.type), _default(field), meanings.get(field.name, "–"))
+                (
+                    f"`{field.encode_name}`",
+                    _ENGINE_NAMES if (kind.cls, field.name) == (ServerSpec, "engine") else _type(field.type),
+                    _default(field),
+                    meanings.get(field.name, "–"),
+                )
                 for field in _keys(kind)
             ]
             yield from _table(("key", "type", "default", "meaning"), rows)
@@ -232,20 +241,20 @@ def _yaml_page() -> Iterator[str]:
 
 def _structs(info: inspect.Type) -> list[inspect.StructType]:
     """`info` and every struct inside it, each once, in the order a reader meets them."""
-    found: dict[type, inspect.StructType] = {}
+    structs: dict[type, inspect.StructType] = {}
 
     def visit(kind: inspect.Type) -> None:
         if isinstance(kind, inspect.StructType):
-            if kind.cls in found or kind.cls is Fingerprint:  # written by a command, and not by people
+            if kind.cls in structs or kind.cls is Fingerprint:  # written by a command, and not by people
                 return
-            found[kind.cls] = kind
+            structs[kind.cls] = kind
             for field in kind.fields:
                 visit(field.type)
         for inner in _inner(kind):
             visit(inner)
 
     visit(info)
-    return list(found.values())
+    return list(structs.values())
 
 
 def _inner(kind: inspect.Type) -> tuple[inspect.Type, ...]:
