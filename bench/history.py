@@ -32,7 +32,7 @@ from tokgate.store.runs import RECORD, RunRecord
 
 STEPS = {
     "index": "read_history(out)",
-    "query": "history = read_history(out, metric='decode_tps'); unread = unreadable(out)",
+    "query": "history = read_history(out, metric='decode_tps'); unread = list_unreadable(out)",
     "query_all": "history = read_history(out)",
     "report": "write_report(max(out.glob('2*')), out, html=out / 'report.html')",
 }
@@ -40,7 +40,7 @@ PROGRAM = """
 import json, resource, sys, time
 from pathlib import Path
 from tokgate.report.write import write_report
-from tokgate.store.history import read_history, unreadable
+from tokgate.store.history import list_unreadable, read_history
 out = Path(sys.argv[1])
 history, unread = (), ()
 started = time.perf_counter()

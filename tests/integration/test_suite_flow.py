@@ -119,7 +119,7 @@ def test_an_invalid_run_becomes_no_baseline_unless_forced_with_a_reason(after_fi
 def test_a_run_that_does_not_exist_is_named(project: Any) -> None:
     finished = project.tokgate("baseline", "accept", "latest")
     assert finished.code == 3
-    assert "which run is 'latest'?" in finished.output
+    assert "no such run: 'latest' (0 runs found)" in finished.output
     assert "Traceback" not in finished.output
 
 

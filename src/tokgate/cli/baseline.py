@@ -34,7 +34,7 @@ def accept(
     """
     from tokgate._exceptions import BaselineRefused, UsageError
     from tokgate.report.baseline import difference
-    from tokgate.store.baselines import baseline_of, read_baseline, write_baseline
+    from tokgate.store.baselines import make_baseline, read_baseline, write_baseline
     from tokgate.store.runs import is_cell, read_runs
 
     if force and not reason:
@@ -53,7 +53,7 @@ def accept(
             raise BaselineRefused(f"run {record.run_id} measured {what}")
         for name in names:
             path = baselines / record.baselines / f"{name}.yaml"
-            new = baseline_of(record, name, force=force, reason=reason)
+            new = make_baseline(record, name, force=force, reason=reason)
             if path in accepted:
                 raise BaselineRefused(
                     f"{path} would be the baseline of two boxes: {accepted[path].source} and {new.source}. "

@@ -112,11 +112,11 @@ def _read(
     since: str | None,
 ) -> tuple[Series, ...]:
     """What is asked for; what cannot be read is named on stderr."""
-    from tokgate.store.history import read_history, unreadable
+    from tokgate.store.history import list_unreadable, read_history
 
     found = read_history(
         runs, server=server, workload=workload, metric=metric, fingerprint=fingerprint, since=since
     )
-    for problem in unreadable(runs):
+    for problem in list_unreadable(runs):
         typer.echo(f"left out: {problem}", err=True)
     return found

@@ -47,12 +47,12 @@ def settle(
 
     Refuses a run without a confirmed or refuted verdict of it.
     """
-    from tokgate.store.hypotheses import evidence_of, write_evidence
+    from tokgate.store.hypotheses import make_evidence, write_evidence
     from tokgate.store.runs import read_one_run
 
     declared = catalogue(fixtures)
     declared.hypothesis(name)
-    evidence = evidence_of(read_one_run(runs, run), name)
+    evidence = make_evidence(read_one_run(runs, run), name)
     path = fixtures / "hypotheses" / f"{name}.yaml"
     write_evidence(path, evidence)
     typer.echo(f"{name}: {evidence.outcome}, written: {path}")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Protocol
+
 import msgspec
 
 from tokgate.drive.sample import Sample
@@ -106,6 +109,20 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
     repeating: int
     right: int
     known: int
+
+
+class HasGated(Protocol):
+    """A launch, or a summary of one."""
+
+    @property
+    def gated(self) -> dict[str, float]:
+        """The launch's one value of each gated metric."""
+
+
+def collect_gated(launches: Sequence[HasGated]) -> dict[str, tuple[float, ...]]:
+    """By gated metric, the value of each launch that has one."""
+    names = dict.fromkeys(name for launch in launches for name in launch.gated)
+    return {name: tuple(launch.gated[name] for launch in launches if name in launch.gated) for name in names}
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):

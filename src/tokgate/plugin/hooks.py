@@ -240,7 +240,7 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         return
     from tokgate.report.boxes import summary_of_all
     from tokgate.report.terminal import counts
-    from tokgate.store.runs import runs_of
+    from tokgate.store.runs import list_runs
 
     terminal = terminalreporter
     terminal.section("tokgate")
@@ -248,5 +248,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         summary_of_all(writer.record, width=max(terminal._tw.fullwidth, 100), colour=terminal.hasmarkup)
     )
     terminal.write_line("")
-    verdicts = tuple(verdict for one in runs_of(writer.record) for verdict in one.verdicts)
+    verdicts = tuple(verdict for one in list_runs(writer.record) for verdict in one.verdicts)
     terminal.write_line(f"{counts(verdicts)}. Record: {writer.folder / 'run.json'}")

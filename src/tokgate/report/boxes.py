@@ -13,7 +13,7 @@ from tokgate.judge.compare import Comparison, Finding, Pair, compare
 from tokgate.report.badge import Badge
 from tokgate.report.compare import LEVEL, middle, notes, rate, ratio_and_interval, words
 from tokgate.report.terminal import as_text, summary, visible
-from tokgate.store.beside import beside
+from tokgate.store.run_pair import pair_runs
 from tokgate.store.runs import RunRecord
 
 _LOOKS: dict[Finding, tuple[str, str]] = {
@@ -55,7 +55,7 @@ def across(record: RunRecord) -> Across | None:
     if len(record.boxes) < 2:
         return None
     first, *others = record.boxes
-    sides = [beside(first.record, box.record) for box in others]
+    sides = [pair_runs(first.record, box.record) for box in others]
     found = iter(compare([pair for both in sides for pair in both.pairs], level=LEVEL))
     columns = [{_cell(pair): next(found) for pair in both.pairs} for both in sides]
     cells = dict.fromkeys(key for column in columns for key in column)

@@ -23,7 +23,7 @@ from tokgate.judge.compare import Comparison, Finding, compare
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.metrics import geometric_mean
 from tokgate.report.terminal import as_text, visible
-from tokgate.store.beside import Beside, beside
+from tokgate.store.run_pair import RunPair, pair_runs
 from tokgate.store.runs import RunRecord
 
 _STYLE: dict[Finding, str] = {"slower": "bold red", "faster": "cyan", "alike": "", "unknown": "yellow"}
@@ -32,7 +32,7 @@ LEVEL = 0.05
 
 def comparison(a: RunRecord, b: RunRecord, *, width: int, colour: bool) -> str:
     """What `b` measured of the cells of `a`, and what else is different, `width` columns wide."""
-    both = beside(a, b)
+    both = pair_runs(a, b)
     found = compare(both.pairs, level=LEVEL)
     shown = [
         Text(f"{name}  run {visible(run.run_id)} · {visible(run.profile)} · {format_time(run.started)} UTC")
@@ -108,7 +108,7 @@ def rate(found: Sequence[Comparison]) -> Iterator[Text]:
         yield Text("nothing to compare: no cell was measured by both under the same conditions", "yellow")
 
 
-def notes(both: Beside, a: str, b: str) -> Iterator[Text]:
+def notes(both: RunPair, a: str, b: str) -> Iterator[Text]:
     """What was not compared, and in what else the two differ. a, b: how they are called."""
     for workload, keys in both.unlike.items():
         told = ", ".join(f"{key}: {_or_none(was)} → {_or_none(now)}" for key, (was, now) in keys.items())

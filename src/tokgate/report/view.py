@@ -24,7 +24,7 @@ from tokgate.report.rows import Experiment, Row, experiments, rows
 from tokgate.report.trend import Mark, Trend, Turn, all_turns, marks, since_last, trends
 from tokgate.report.trust import Trust, trusted
 from tokgate.store.history import Series
-from tokgate.store.runs import RECORD, Box, RunRecord, runs_of
+from tokgate.store.runs import RECORD, Box, RunRecord, list_runs
 
 _FILES = (RECORD, "junit.xml", "benchmark.json")
 
@@ -109,7 +109,7 @@ def view(
     (empty: they lie side by side; None: it is on another machine); unread: records of the history that cannot be
     read, each with why.
     """
-    seen = Counter(one.outcome for run in runs_of(record) for one in run.verdicts)
+    seen = Counter(one.outcome for run in list_runs(record) for one in run.verdicts)
     watched = host(record.measurements)
     series, unsearched = trends(record, history)
     turns = all_turns(series)

@@ -10,7 +10,7 @@ from tokgate._exceptions import RecordError
 from tokgate.report.headline import Headline
 from tokgate.report.view import Report, view
 from tokgate.store.files import write_atomically
-from tokgate.store.history import Series, read_history, unreadable
+from tokgate.store.history import Series, list_unreadable, read_history
 from tokgate.store.runs import read_run
 
 HTML, MARKDOWN = "report.html", "report.md"
@@ -68,6 +68,6 @@ def _link(folder: Path, link: Path) -> None:
 def _history(runs: Path) -> tuple[tuple[Series, ...], tuple[str, ...]]:
     """The series below `runs` and the records that cannot be read; a run elsewhere simply has no history."""
     try:
-        return read_history(runs), unreadable(runs)
+        return read_history(runs), list_unreadable(runs)
     except RecordError as error:
         return (), (str(error),)

@@ -1,13 +1,13 @@
-"""Baselines: what a server measured when a person said so, as evidence rather than a number.
+"""Baselines: the values of a server that a person accepted, kept as evidence.
 
-One YAML file for each server configuration, read in a diff: `baselines/<hardware>/SERVER.yaml`, or
-`baselines/local/<fingerprint id>/SERVER.yaml` for a machine whose figures are nobody else's business.
+One YAML file for each server configuration, to be reviewed as a diff: `baselines/<hardware>/SERVER.yaml`, or
+`baselines/local/<fingerprint id>/SERVER.yaml` for a machine whose values concern nobody else.
 """
 
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
@@ -20,7 +20,7 @@ from tokgate.config.load import Document
 from tokgate.config.metric import MetricName
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Fingerprint, differences
-from tokgate.measure.measurement import Answers, Measurement
+from tokgate.measure.measurement import Answers, Measurement, collect_gated
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RunRecord
 
@@ -70,40 +70,40 @@ def read_baseline(path: Path) -> Baseline | None:
 
 
 def write_baseline(path: Path, baseline: Baseline) -> None:
-    """Write it as YAML that reads well in a diff. Raises RecordError."""
+    """Write `baseline` as YAML that is easy to review as a diff. Raises RecordError."""
     plain = msgspec.to_builtins(baseline, builtin_types=(datetime.date,))
     text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110, default_flow_style=None)
     write_atomically(path, text.encode())
 
 
-def baseline_of(record: RunRecord, server: str, *, force: bool, reason: str | None) -> Baseline:
-    """What `record` would make the baseline of `server`.
+def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | None) -> Baseline:
+    """Make the baseline of `server` from `record`.
 
-    force, reason: accept a run that is invalid or regressed, saying why; the reason is kept.
-    Raises BaselineRefused with every ground at once.
+    force, reason: accept a run that is invalid, regressed or incomplete, for this reason, which is kept.
+    Raises BaselineRefused with all reasons against it.
     """
-    measured = [one for one in record.measurements if one.server == server]
+    measured = [launch for launch in record.measurements if launch.server == server]
     if not measured:
         raise BaselineRefused(f"run {record.run_id} has no measurement of {server}")
     grounds = [
-        f"{one.workload} launch {one.launch} is invalid: {one.problems[0].rule}: {one.problems[0].detail}"
-        for one in measured
-        if not one.valid
+        f"{launch.workload} launch {launch.launch} is invalid: {launch.problems[0].rule}: {launch.problems[0].detail}"
+        for launch in measured
+        if not launch.valid
     ]
     grounds += [
-        f"{one.workload} {one.metric} has {one.outcome}: {one.reason}"
-        for one in record.verdicts
-        if one.server == server and one.outcome in (Outcome.REGRESSED, Outcome.INVALID)
+        f"{verdict.workload} {verdict.metric} is {verdict.outcome}: {verdict.reason}"
+        for verdict in record.verdicts
+        if verdict.server == server and verdict.outcome in (Outcome.REGRESSED, Outcome.INVALID)
     ]
     if record.ended is None:
-        grounds.append("the run did not end by itself")
+        grounds.append("the run did not finish")
     if grounds and not (force and reason):
         listed = "\n  - ".join(grounds)
         raise BaselineRefused(
-            f"run {record.run_id} must not become the baseline of {server}:\n  - {listed}\n"
-            "Measure again; or, if you know better, --force --reason TEXT (the reason is kept in the file)."
+            f"run {record.run_id} cannot become the baseline of {server}:\n  - {listed}\n"
+            "Measure again, or accept it with --force --reason TEXT; the reason is kept in the file."
         )
-    workloads = dict.fromkeys(one.workload for one in measured)
+    workloads = dict.fromkeys(launch.workload for launch in measured)
     return Baseline(
         server=server,
         provenance="measured",
@@ -111,45 +111,44 @@ def baseline_of(record: RunRecord, server: str, *, force: bool, reason: str | No
         date=datetime.date.fromisoformat(record.started[:10]),
         forced=reason if grounds else None,
         fingerprint=record.fingerprint,
-        canary=next((one.canary.answers for one in measured if one.canary is not None), None),
+        canary=next((launch.canary.answers for launch in measured if launch.canary is not None), None),
         cells={
             workload: BaselineCell(
                 conditions=record.conditions[workload],
-                metrics=_by_metric([one.gated for one in measured if one.workload == workload]),
-                cpu_gflops=yardsticks(one for one in measured if one.workload == workload),
+                metrics=collect_gated([launch for launch in measured if launch.workload == workload]),
+                cpu_gflops=collect_yardsticks(launch for launch in measured if launch.workload == workload),
             )
             for workload in workloads
         },
     )
 
 
-def why_not_comparable(
+def explain_incomparable(
     baseline: Baseline, workload: str, *, conditions: dict[str, str], fingerprint: Fingerprint
 ) -> str | None:
-    """Why this baseline says nothing about a cell measured now; None when it does."""
+    """Why a cell measured now cannot be compared with this baseline; None if it can."""
     cell = baseline.cells.get(workload)
     if cell is None:
-        return f"the baseline has no workload {workload}"
+        return f"the baseline does not contain workload {workload}"
     if baseline.provenance == "estimate":
-        return f"the baseline is an estimate ({baseline.source}); estimates are shown and never gate"
+        return f"the baseline is an estimate ({baseline.source}); estimates are only shown"
     changed = [
         f"{key}: {was} → {conditions.get(key)}"
         for key, was in cell.conditions.items()
         if conditions.get(key) != was
     ]
     if changed:
-        return f"the workload is no longer what the baseline measured ({', '.join(changed)})"
+        return f"the workload has changed since the baseline ({', '.join(changed)})"
     if baseline.fingerprint is None:
         return None
-    other = [str(one) for one in differences(baseline.fingerprint, fingerprint) if one.weight == "must_match"]
-    return f"the baseline is of another machine ({', '.join(other)})" if other else None
+    other = [
+        str(difference)
+        for difference in differences(baseline.fingerprint, fingerprint)
+        if difference.weight == "must_match"
+    ]
+    return f"the baseline comes from another machine ({', '.join(other)})" if other else None
 
 
-def yardsticks(launches: Iterable[Measurement]) -> tuple[float, ...]:
-    """The machine's pace before each launch, of those that took it."""
-    return tuple(one.cpu_gflops for one in launches if one.cpu_gflops is not None)
-
-
-def _by_metric(launches: Sequence[dict[str, float]]) -> dict[MetricName, tuple[float, ...]]:
-    names = dict.fromkeys(name for launch in launches for name in launch)
-    return {name: tuple(launch[name] for launch in launches if name in launch) for name in names}
+def collect_yardsticks(launches: Iterable[Measurement]) -> tuple[float, ...]:
+    """The speed of the CPU before each launch, where it was measured."""
+    return tuple(launch.cpu_gflops for launch in launches if launch.cpu_gflops is not None)

@@ -1,4 +1,4 @@
-"""Files that are whole or absent: written beside their place, synced, then renamed into it."""
+"""Files that are complete or absent: written under another name, synced, then renamed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from tokgate._exceptions import RecordError
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Put `data` at `path` at once; a power cut leaves the old file or the new one.
+    """Replace `path` by `data` in one step; a power failure leaves the old file or the new one.
 
-    Raises RecordError (disk full, no permission, …); what stood there before is untouched.
+    Raises RecordError (disk full, no permission, …); then the old file is unchanged.
     """
     temporary: Path | None = None
     try:
@@ -29,18 +29,17 @@ def write_atomically(path: Path, data: bytes) -> None:
     except OSError as error:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
-        advice = "free some space, or choose another disk with --tokgate-out"
+        advice = "free some space, or use another disk with --tokgate-out"
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            advice = "check that the folder can be written, or choose another with --tokgate-out"
+            advice = "check the permissions of the folder, or use another one with --tokgate-out"
         raise RecordError(
-            f"cannot be written ({len(data)} bytes): {error.strerror}; {advice}. "
-            "What was recorded before is untouched",
+            f"cannot be written ({len(data)} bytes): {error.strerror}; {advice}. The old file is unchanged",
             path=path,
         ) from error
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a power cut."""
+    """Make a rename in `folder` survive a power failure."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

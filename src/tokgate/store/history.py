@@ -1,4 +1,4 @@
-"""History: what was measured of each cell over all runs, in the order it happened."""
+"""History: the values of each cell over all runs, in the order of time."""
 
 from __future__ import annotations
 
@@ -17,17 +17,21 @@ from tokgate.store.index import open_index
 from tokgate.store.summary import CellSummary, Provenance
 
 RECENT = 20
-"""Launches that say what the next one will cost."""
+"""Number of launches that the cost of the next one is estimated from."""
 
 
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a series.
 
-    started: UTC, ISO 8601, to the millisecond. launches: one gated figure for each launch, in the unit of
-    the metric's name; value: their geometric mean, 0 if one of them is not above zero.
-    valid: whether every launch was. outcome: the verdict of the run, None where it gave none.
-    provenance: measured by tokgate, or imported; source: the run, or the file it came from.
-    fingerprint: facts of the machine and of the server; points that agree in all share one object.
+    run_id: the run.
+    started: when it started; UTC, ISO 8601, to the millisecond.
+    value: geometric mean of the launches; 0 if one of them is not above zero.
+    launches: one value for each launch, in the unit of the metric.
+    valid: whether every launch is valid.
+    outcome: the verdict of the run; None if there is none.
+    provenance: measured by tokgate, or imported.
+    source: the run, or the imported file.
+    fingerprint: facts of the machine and of the server; points with equal facts share one object.
     """
 
     run_id: str
@@ -42,10 +46,12 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Series(msgspec.Struct, frozen=True, kw_only=True):
-    """Points that may be compared, in the order of time, at least one.
+    """Points that can be compared, at least one, in the order of time.
 
-    fingerprint: id of the facts of the machine that must match; conditions: short hash of what the workload
-    asked for. A changed workload, or another machine, is another series.
+    fingerprint: id of the facts of the machine that must match.
+    server, workload, metric: the cell.
+    conditions: short hash of the conditions of the workload. A changed workload is another series.
+    points: the points.
     """
 
     fingerprint: str
@@ -57,9 +63,10 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cost(msgspec.Struct, frozen=True, kw_only=True):
-    """What a launch of a cell takes, as the median of its last 20, in seconds; None where nothing tells.
+    """The time that a launch of a cell takes: the median of the last launches, in seconds; None if unknown.
 
-    startup_s: until the server is ready; pass_s: warm-up and timed requests of the workload.
+    startup_s: until the server is ready.
+    pass_s: warm-up and timed requests of the workload.
     """
 
     startup_s: float | None
@@ -75,10 +82,12 @@ def read_history(
     fingerprint: str | None = None,
     since: str | None = None,
 ) -> tuple[Series, ...]:
-    """The series of all records below `out` that match, by server, workload and metric.
+    """The matching series of all records in `out`, ordered by server, workload and metric.
 
-    fingerprint: a series' fingerprint id; since: an ISO date or time in UTC, itself included.
-    Records that cannot be read are left out, and named by `unreadable`. Raises RecordError: no folder `out`.
+    server, workload, metric: only series of this one.
+    fingerprint: only series with this fingerprint id.
+    since: only points from this ISO date or time on (UTC).
+    Records that cannot be read are skipped; `list_unreadable` lists them. Raises RecordError: no folder `out`.
     """
     found: dict[tuple[str, str, str, str, str], list[Point]] = {}
     with open_index(out) as index:
@@ -101,7 +110,7 @@ def read_history(
 
 
 def read_costs(out: Path, *, fingerprint: str | None = None) -> dict[tuple[str, str], Cost]:
-    """By server and workload, what a launch takes on the machine of that fingerprint id. Raises RecordError."""
+    """By server and workload, the time of a launch on the machine with this fingerprint id. Raises RecordError."""
     cells: dict[tuple[str, str], list[CellSummary]] = {}
     with open_index(out) as index:
         for _, _, cell in _cells(index, None, None, fingerprint, None):
@@ -109,15 +118,15 @@ def read_costs(out: Path, *, fingerprint: str | None = None) -> dict[tuple[str, 
                 cells.setdefault((cell.server, cell.workload), []).append(cell)
     return {
         key: Cost(
-            startup_s=_recent([one for cell in past for one in cell.startup_s]),
-            pass_s=_recent([one for cell in past for one in cell.pass_s]),
+            startup_s=_recent([seconds for cell in past for seconds in cell.startup_s]),
+            pass_s=_recent([seconds for cell in past for seconds in cell.pass_s]),
         )
         for key, past in cells.items()
     }
 
 
-def unreadable(out: Path) -> tuple[str, ...]:
-    """For each record below `out` that cannot be read: which, and why. Raises RecordError: no folder `out`."""
+def list_unreadable(out: Path) -> tuple[str, ...]:
+    """A message for each record in `out` that cannot be read. Raises RecordError: no folder `out`."""
     with open_index(out) as index:
         rows = index.execute("SELECT problem FROM record WHERE problem IS NOT NULL ORDER BY name")
         return tuple(problem for (problem,) in rows)
@@ -132,28 +141,28 @@ def _cells(
 ) -> Iterator[tuple[str, Fingerprint, CellSummary]]:
     """Matching cells with the fingerprint's id and facts, in the order of time.
 
-    Each once: a box's run may stand in the record of all boxes, and by itself.
+    Each once: the run of a box may be in the record of all boxes and in one of its own.
     """
     facts = {
         key: (box, msgspec.json.decode(raw, type=Fingerprint))
         for key, box, raw in index.execute("SELECT id, box, facts FROM fingerprint")
     }
     wanted = {"server = ?": server, "workload = ?": workload, "started >= ?": since}
-    given = {clause: value for clause, value in wanted.items() if value is not None}
-    where = " AND ".join(["TRUE", *given])
+    clauses = {clause: value for clause, value in wanted.items() if value is not None}
+    where = " AND ".join(["TRUE", *clauses])
     decoder = msgspec.json.Decoder(CellSummary)
     query = f"SELECT fingerprint, summary FROM cell WHERE {where} ORDER BY started, record"
-    with closing(index.execute(query, tuple(given.values()))) as rows:
+    with closing(index.execute(query, tuple(clauses.values()))) as rows:
         seen = set()
         for key, summary in rows:
-            box, one = facts[key]
+            box, fingerprint_facts = facts[key]
             if fingerprint is None or box == fingerprint:
                 cell = decoder.decode(summary)
                 same = (cell.run_id, cell.server, cell.workload)
                 if same in seen and cell.provenance == "measured":
                     continue
                 seen.add(same)
-                yield box, one, cell
+                yield box, fingerprint_facts, cell
 
 
 def _point(cell: CellSummary, metric: str, launches: tuple[float, ...], facts: Fingerprint) -> Point:

@@ -1,4 +1,4 @@
-"""A hypothesis' file: what a run found, written into it with everything else left as it stands."""
+"""The file of a hypothesis: the result of a run is written into it without changing anything else."""
 
 from __future__ import annotations
 
@@ -19,14 +19,16 @@ _STATUS = re.compile(r"^status:.*$", re.MULTILINE)
 _EVIDENCE = re.compile(r"^evidence:[ ]*(\[\])?[ ]*$\n?", re.MULTILINE)
 
 
-def evidence_of(run: RunRecord, name: str) -> Evidence:
-    """What `run` found of hypothesis `name`. Raises UsageError unless that is confirmed or refuted."""
-    found = [one for one in run.verdicts if one.kind == "hypothesis" and one.hypothesis == name]
-    settled = [one for one in found if one.outcome in (Outcome.CONFIRMED, Outcome.REFUTED)]
+def make_evidence(run: RunRecord, name: str) -> Evidence:
+    """The result of `run` for hypothesis `name`. Raises UsageError unless it is confirmed or refuted."""
+    verdicts = [
+        verdict for verdict in run.verdicts if verdict.kind == "hypothesis" and verdict.hypothesis == name
+    ]
+    settled = [verdict for verdict in verdicts if verdict.outcome in (Outcome.CONFIRMED, Outcome.REFUTED)]
     if not settled:
-        seen = f"found it {found[-1].outcome}: {found[-1].reason}" if found else "did not test it"
+        result = f"is {verdicts[-1].outcome}: {verdicts[-1].reason}" if verdicts else "does not test it"
         raise UsageError(
-            f"hypothesis {name}: run {run.run_id} {seen}. Only a confirmed or refuted one can be settled; "
+            f"hypothesis {name}: run {run.run_id} {result}. Only a confirmed or refuted hypothesis can be settled; "
             "run it again, with more --tokgate-blocks if it was inconclusive"
         )
     verdict = settled[-1]
@@ -42,15 +44,15 @@ def evidence_of(run: RunRecord, name: str) -> Evidence:
 
 
 def write_evidence(path: Path, evidence: Evidence) -> None:
-    """Set `status` in the file and put `evidence` first of its list; comments and order stay.
+    """Set `status` in the file and insert `evidence` at the top of its list; comments and order stay.
 
-    Raises UsageError: the run is in it already; RecordError: the file cannot be written, or its evidence
-    is laid out in a way that a line cannot be added to.
+    Raises UsageError: the file contains the run already.
+    Raises RecordError: the file cannot be written, or the layout of its evidence does not allow to insert a line.
     """
     before = Document.read(path).decode(Hypothesis)
-    if any(one.run == evidence.run for one in before.evidence):
-        raise UsageError(f"{path}: run {evidence.run} is in its evidence already")
-    new = with_evidence(path.read_text(), evidence)
+    if any(item.run == evidence.run for item in before.evidence):
+        raise UsageError(f"{path}: the evidence already contains run {evidence.run}")
+    new = add_evidence(path.read_text(), evidence)
     expected = msgspec.structs.replace(before, status=evidence.outcome, evidence=(evidence, *before.evidence))
     trial = path.with_suffix(".new")
     try:
@@ -62,15 +64,15 @@ def write_evidence(path: Path, evidence: Evidence) -> None:
         trial.unlink(missing_ok=True)
     if read != expected:
         raise RecordError(
-            "`status` and `evidence` must be block style at the left margin to be settled by a tool; "
-            f"write it by hand: {_item(evidence)}",
+            "`status` and `evidence` must be top-level keys in block style to be changed automatically; "
+            f"add this by hand: {_item(evidence)}",
             path=path,
         )
     write_atomically(path, new.encode())
 
 
-def with_evidence(text: str, evidence: Evidence) -> str:
-    """The text of a hypothesis' YAML with its status replaced and one item of evidence added."""
+def add_evidence(text: str, evidence: Evidence) -> str:
+    """Return the YAML of a hypothesis with its status replaced and one item of evidence added."""
     status = f"status: {evidence.outcome}"
     text = text.rstrip("\n") + "\n"
     text = _STATUS.sub(status, text, count=1) if _STATUS.search(text) else f"{text}{status}\n"
@@ -79,8 +81,8 @@ def with_evidence(text: str, evidence: Evidence) -> str:
 
 
 def _item(evidence: Evidence) -> str:
-    given = {key: value for key, value in msgspec.to_builtins(evidence).items() if value is not None}
-    return "{" + ", ".join(f"{key}: {value}" for key, value in given.items()) + "}"
+    values = {key: value for key, value in msgspec.to_builtins(evidence).items() if value is not None}
+    return "{" + ", ".join(f"{key}: {value}" for key, value in values.items()) + "}"
 
 
 def _rounded(value: float | None) -> float | None:

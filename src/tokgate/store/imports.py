@@ -1,7 +1,7 @@
-"""Imported results: what other tools measured, kept as a record beside the runs and marked as what it is.
+"""Imported results: the values of other tools, kept as records next to the runs and marked as imported.
 
-One file imported is one folder `runs/import-<digest>/`, so that importing it again changes nothing. An import
-is read by history only: it has no run record, and so can be no baseline.
+Each imported file is one folder `runs/import-<digest>/`, so that importing it again changes nothing. Only the history
+reads imports: an import has no run record and therefore cannot become a baseline.
 """
 
 from __future__ import annotations
@@ -21,11 +21,15 @@ IMPORT = "import.json"
 
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True):
-    """One figure of another tool.
+    """One value of another tool.
 
-    started: UTC, ISO 8601, to the millisecond. value: in the unit of the metric's name, finite.
-    conditions: what it must share with another to be compared; machine: facts of the box, likewise.
-    suspects: what may explain a change (builds, drivers). valid: False where the tool itself tells of failures.
+    started: when it was measured; UTC, ISO 8601, to the millisecond.
+    server, workload, metric: the cell.
+    value: in the unit of the metric's name, finite.
+    conditions: what another value must share to be compared with it.
+    machine: facts of the box that another value must share.
+    suspects: facts that may explain a change (builds, drivers).
+    valid: False if the tool reported failures.
     """
 
     started: str
@@ -47,7 +51,13 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ImportRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What one file held. source: the tool and the name of the file; imported: when, UTC."""
+    """The content of one file.
+
+    run_id: name of its folder.
+    imported: when it was imported; UTC.
+    source: the tool and the name of the file.
+    rows: the values.
+    """
 
     schema: int = SCHEMA
     run_id: str
@@ -57,7 +67,7 @@ class ImportRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write_import(out: Path, rows: Sequence[Imported], *, source: str) -> tuple[ImportRecord, bool]:
-    """Keep `rows` below `out`; also whether they are new there. Raises RecordError."""
+    """Write `rows` below `out`; also returns whether they are new. Raises RecordError."""
     digest = hashlib.sha256(msgspec.json.encode((source, rows), order="sorted")).hexdigest()[:12]
     record = ImportRecord(
         run_id=f"import-{digest}",

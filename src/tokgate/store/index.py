@@ -1,8 +1,8 @@
-"""The index of a folder of records: summaries in one SQLite file, brought up to date by whoever reads it.
+"""The index of a folder of records: summaries in one SQLite file, updated by every reader.
 
-It is a cache. The records are the truth: a record that is new or was rewritten since is read again, what
-was indexed of one that is gone is dropped, and an index that is damaged or of another version is made anew.
-A reader that may not write keeps its index in memory. SQLite keeps two readers, and a power cut, apart.
+It is a cache: a record that is new or has changed is read again, the summary of a removed record is dropped, and an
+index that is damaged or of another version is rebuilt. A reader that cannot write keeps its index in memory. SQLite
+makes it safe against a second reader and a power failure.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ import msgspec
 from tokgate._exceptions import RecordError
 from tokgate.machine.fingerprint import Fingerprint, fingerprint_id
 from tokgate.store.runs import SCHEMA
-from tokgate.store.summary import CellSummary, record_in, summarise
+from tokgate.store.summary import CellSummary, find_record, summarize
 
 INDEX = "history.sqlite"
-_VERSION = 1000 * SCHEMA + 3  # raise it when what is kept of a record changes
-_AT_ONCE = 100  # records to a transaction
+_VERSION = 1000 * SCHEMA + 3  # raise it when the summary of a record changes
+_BATCH = 100  # records per transaction, so that another reader never waits long
 
 _TABLES = (
     "DROP TABLE IF EXISTS record",
@@ -38,16 +38,18 @@ _TABLES = (
 
 @contextmanager
 def open_index(out: Path) -> Iterator[sqlite3.Connection]:
-    """The index of `out`, up to date with its records.
+    """Open the index of `out`, updated from its records.
 
-    Raises RecordError: `out` cannot be listed, or the index turns out damaged while it is read.
+    Raises RecordError: `out` cannot be listed, or the index is found to be damaged while it is read.
     """
     stamps = _stamps(out)
     with closing(_up_to_date(out, out / INDEX, stamps)) as index:
         try:
             yield index
         except sqlite3.DatabaseError as error:
-            raise RecordError(f"is damaged: {error}; delete it, it is made anew", path=out / INDEX) from error
+            raise RecordError(
+                f"is damaged: {error}; delete it: it will be rebuilt", path=out / INDEX
+            ) from error
 
 
 def _up_to_date(out: Path, path: Path | str, stamps: dict[str, str]) -> sqlite3.Connection:
@@ -56,7 +58,7 @@ def _up_to_date(out: Path, path: Path | str, stamps: dict[str, str]) -> sqlite3.
             index = undo.enter_context(closing(sqlite3.connect(path, timeout=60, isolation_level=None)))
             _make(index)
             _refresh(index, out, stamps)
-        except sqlite3.OperationalError:  # the folder may only be read, or the disk is full
+        except sqlite3.OperationalError:  # the folder is read-only, or the disk is full
             return _up_to_date(out, ":memory:", stamps)
         except sqlite3.DatabaseError:  # damaged
             for damaged in (Path(f"{path}-journal"), Path(path)):
@@ -67,7 +69,7 @@ def _up_to_date(out: Path, path: Path | str, stamps: dict[str, str]) -> sqlite3.
 
 
 def _make(index: sqlite3.Connection) -> None:
-    """Its tables, unless they are there in this version."""
+    """Create the tables unless they exist in this version."""
     index.execute("PRAGMA synchronous = NORMAL")
     with _transaction(index):
         if index.execute("PRAGMA user_version").fetchone() != (_VERSION,):
@@ -84,18 +86,18 @@ def _transaction(index: sqlite3.Connection) -> Iterator[None]:
 
 
 def _stamps(out: Path) -> dict[str, str]:
-    """By folder with a record: what changes when the record is rewritten."""
+    """By name of each folder with a record: a text that changes when the record is rewritten."""
     try:
         with os.scandir(out) as entries:
             names = [entry.name for entry in entries if entry.is_dir()]
     except OSError as error:
         raise RecordError(
-            f"cannot be listed: {error.strerror}; run the suite first, or give --runs DIR", path=out
+            f"cannot be listed: {error.strerror}; run the suite first, or pass --runs DIR", path=out
         ) from error
     stamps = {}
     for name in names:
         with suppress(OSError):
-            stat = record_in(out / name).stat()
+            stat = find_record(out / name).stat()
             stamps[name] = f"{stat.st_ino} {stat.st_mtime_ns} {stat.st_size}"
     return stamps
 
@@ -103,8 +105,8 @@ def _stamps(out: Path) -> dict[str, str]:
 def _refresh(index: sqlite3.Connection, out: Path, stamps: dict[str, str]) -> None:
     known = dict(index.execute("SELECT name, stamp FROM record").fetchall())
     changed = [name for name in known.keys() | stamps.keys() if known.get(name) != stamps.get(name)]
-    for first in range(0, len(changed), _AT_ONCE):
-        names = changed[first : first + _AT_ONCE]
+    for first in range(0, len(changed), _BATCH):
+        names = changed[first : first + _BATCH]
         read = [(name, *_read(out / name)) for name in names if name in stamps]
         with _transaction(index):
             for name in names:
@@ -118,7 +120,7 @@ def _refresh(index: sqlite3.Connection, out: Path, stamps: dict[str, str]) -> No
 
 def _read(folder: Path) -> tuple[tuple[tuple[CellSummary, Fingerprint], ...], str | None]:
     try:
-        return summarise(record_in(folder)), None
+        return summarize(find_record(folder)), None
     except RecordError as error:
         return (), str(error)
 

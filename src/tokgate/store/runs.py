@@ -1,4 +1,4 @@
-"""RunRecord: everything of one run, in `runs/<UTC time>-<id>/run.json`, rewritten whole as each cell ends."""
+"""RunRecord: everything about one run, in `runs/<UTC time>-<id>/run.json`, rewritten after each cell."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import msgspec
 from tokgate._exceptions import RecordError, UsageError
 from tokgate.config.hypothesis import Hypothesis
 from tokgate.config.profile import Conclusion
+from tokgate.config.words import format_count
 from tokgate.config.workload import Workload
 from tokgate.judge.verdict import Verdict
 from tokgate.machine.fingerprint import Fingerprint
@@ -23,13 +24,18 @@ T = TypeVar("T")
 SCHEMA = 1
 RECORD = "run.json"
 _ID = "%Y%m%dT%H%M%SZ"
+_ACCEPTED = "pass a folder, a run ID, the start of one, or `latest`"
+_SHOWN_MATCHES = 5  # of an ambiguous name: enough to choose from, and short enough for one message
 
 
 class Launches(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the plan of one server under one workload.
+    """The launches of one server under one workload.
 
-    used: launches measured, a fresh one to confirm a regression included. stopped: early because all its
-    metrics were decided, as planned, or by the budget's end; None where it was not asked for, or goes on.
+    server, workload: names of the case.
+    planned: number of launches planned.
+    used: number of launches measured, including a repeat launch that confirms a regression.
+    stopped: `decided`: early, because all its metrics were decided; `planned`: as planned; `budget`: at the end of
+        the budget; None: not measured, or still in progress.
     """
 
     server: str
@@ -40,7 +46,12 @@ class Launches(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of a run's budget; spent_s: until the latest verdict, in seconds."""
+    """How a run used its budget.
+
+    budget_s: the budget, seconds.
+    spent_s: time until the latest verdict, seconds.
+    launches: the launches of each case.
+    """
 
     budget_s: float
     spent_s: float
@@ -50,15 +61,24 @@ class Spending(msgspec.Struct, frozen=True, kw_only=True):
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     """One run. Append-only while it lasts, immutable once `ended` is set.
 
-    started, ended: UTC, ISO 8601; ended is None while it runs, or when it was cut off.
-    baselines: where this run's baselines live, below `baselines/`.
-    conditions: by workload, what a baseline must share with it to be compared.
-    hypotheses: what was claimed when this run tested it, for whoever reads the record after the claim changed.
-    conclusions: what was to follow from them together.
+    schema: version of the format.
+    run_id: UTC time and random digits; the name of its folder.
+    started: UTC, ISO 8601.
+    ended: UTC, ISO 8601; None while it runs, or if it was interrupted.
+    tokgate: version of tokgate.
+    command: the command line.
+    profile: name of the profile.
+    baselines: folder of this run's baselines, below `baselines/`.
+    fingerprint: facts of the machine.
+    conditions: by workload, what a baseline must share to be compared.
+    hypotheses: the hypotheses as they were when this run tested them.
+    conclusions: the conclusions of the profile, likewise.
     not_checked: what this run could not check, each with its reason.
-    spending: by what plan a run with a budget went, None without one.
-    boxes: of a run over many hosts, each with the record of its own; then this one says nothing of a machine, and
-    neither measured nor judged.
+    measurements: one for each case and launch.
+    verdicts: the verdicts.
+    spending: how the budget was used; None without a budget.
+    boxes: of a run on several boxes, the record of each; the record of such a run has no measurements or verdicts of
+        its own, and its fingerprint is empty.
     """
 
     schema: int = SCHEMA
@@ -81,42 +101,47 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Box(msgspec.Struct, frozen=True, kw_only=True):
-    """One box of a run over many. host: as it was named; place: where its own record lies there."""
+    """One box of a run on several boxes.
+
+    host: its address, as in --tokgate-hosts.
+    place: path of its own record on that box.
+    record: the record.
+    """
 
     host: str
     place: str
     record: RunRecord
 
 
-def runs_of(record: RunRecord) -> tuple[RunRecord, ...]:
-    """What was measured: by the run itself, or by each of its boxes."""
+def list_runs(record: RunRecord) -> tuple[RunRecord, ...]:
+    """The records with measurements: of each box, or of the run itself."""
     return tuple(box.record for box in record.boxes) or (record,)
 
 
 class RunWriter:
-    """The one writer of a run's folder. Every change is on disk when the method returns."""
+    """Writes a run's folder; there is one writer for each. Every change is on disk when the method returns."""
 
     def __init__(self, folder: Path, record: RunRecord) -> None:
         self.folder, self.record = folder, record
         self._write(record)
 
     def add_measurement(self, measurement: Measurement) -> None:
-        """Append one cell's measurement. Raises RecordError, and keeps it for the next write."""
+        """Append a measurement. Raises RecordError; the next write then includes it."""
         self._write(
             msgspec.structs.replace(self.record, measurements=(*self.record.measurements, measurement))
         )
 
     def set_verdicts(self, verdicts: tuple[Verdict, ...], spending: Spending | None = None) -> None:
-        """Replace the verdicts, and what became of the budget. Raises RecordError."""
+        """Replace the verdicts and the use of the budget. Raises RecordError."""
         self._write(msgspec.structs.replace(self.record, verdicts=verdicts, spending=spending))
 
     def add_not_checked(self, what: str) -> None:
-        """Say that something was not checked, and why; once. Raises RecordError."""
-        told = dict.fromkeys((*self.record.not_checked, what))
-        self._write(msgspec.structs.replace(self.record, not_checked=tuple(told)))
+        """Record once that something was not checked, and why. Raises RecordError."""
+        reasons = dict.fromkeys((*self.record.not_checked, what))
+        self._write(msgspec.structs.replace(self.record, not_checked=tuple(reasons)))
 
     def end(self) -> None:
-        """State that the run is complete. Raises RecordError."""
+        """Mark the run as complete. Raises RecordError."""
         self._write(msgspec.structs.replace(self.record, ended=now()))
 
     def _write(self, record: RunRecord) -> None:
@@ -125,7 +150,7 @@ class RunWriter:
 
 
 def new_run_folder(out: Path, name: str | None = None) -> Path:
-    """A folder below `out`, made, whose name is a run id: the one given, or one that sorts by time.
+    """Create a folder in `out` whose name is the run id: `name`, or a new one that sorts by time.
 
     Raises RecordError.
     """
@@ -134,92 +159,97 @@ def new_run_folder(out: Path, name: str | None = None) -> Path:
         folder.mkdir(parents=True)
     except OSError as error:
         raise RecordError(
-            f"cannot be made: {error.strerror}; choose another place with --tokgate-out", path=folder
+            f"cannot be created: {error.strerror}; use another folder with --tokgate-out", path=folder
         ) from error
     return folder
 
 
 def read_run(path: Path) -> RunRecord:
-    """The record of a run's folder, or of its run.json. Raises RecordError: absent, damaged, of a newer schema."""
+    """Read the record of a run's folder or of its run.json. Raises RecordError: absent, damaged, or of a newer schema."""
     return read_as(path / RECORD if path.is_dir() else path, RunRecord)
 
 
 def read_as(file: Path, kind: type[T]) -> T:
-    """The record in `file` as a `kind`, which may leave fields out. Raises RecordError as `read_run`."""
+    """Read the record in `file` as a `kind`, which may have fewer fields. Raises RecordError like `read_run`."""
     try:
         raw = file.read_bytes()
     except OSError as error:
         raise RecordError(f"cannot be read: {error.strerror}", path=file) from error
     if not raw:
-        raise RecordError("is empty: the run was cut off before its first record", path=file)
+        raise RecordError("is empty: the run was interrupted before its first record", path=file)
     try:
         schema = msgspec.json.decode(raw, type=_Schema).schema
         if schema > SCHEMA:
             raise RecordError(
-                f"has schema {schema}, this tokgate reads up to {SCHEMA}; update tokgate", path=file
+                f"has schema {schema}, but this version of tokgate reads up to {SCHEMA}; update tokgate",
+                path=file,
             )
         return msgspec.json.decode(raw, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise RecordError(f"is not a run record: {error}", path=file) from error
+        raise RecordError(f"is not a valid run record: {error}", path=file) from error
 
 
 def find_run(out: Path, name: str) -> Path:
     """The folder of a run by path, by id, by the start of its id, or `latest`: the one written last.
 
-    Not the last id: a run has its id before it waits for another to end. Raises RecordError.
+    The one written last may not have the last id: a run gets its id before it waits for another run to end.
+    Raises RecordError.
     """
     if Path(name).exists():
         return Path(name)
     runs = sorted(path.parent for path in out.glob(f"*/{RECORD}"))
     if name == "latest" and runs:
         return max(runs, key=lambda run: (run / RECORD).stat().st_mtime_ns)
-    found = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
-    if len(found) != 1:
-        seen = (
-            f"{len(found)} runs start with it" if found else f"there are {len(runs)} runs, none of that name"
-        )
-        raise RecordError(f"which run is {name!r}? {seen}; give a folder, a run id or `latest`", path=out)
-    return found[0]
+    matches = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
+    if len(matches) > 1:
+        listed = ", ".join(run.name for run in matches[-_SHOWN_MATCHES:])
+        more = f" (latest {_SHOWN_MATCHES} of {len(matches)})" if len(matches) > _SHOWN_MATCHES else ""
+        raise RecordError(f"{name!r} is ambiguous; it matches: {listed}{more}", path=out)
+    if not matches:
+        count = format_count(len(runs), "run")
+        raise RecordError(f"no such run: {name!r} ({count} found); {_ACCEPTED}", path=out)
+    return matches[0]
 
 
 def read_runs(out: Path, name: str) -> tuple[RunRecord, ...]:
-    """The record of the run `find_run` finds; of a run over many boxes those of its boxes, or of the one box whose
-    run id is given. Raises RecordError.
+    """Read the run that `find_run` finds: its record, or those of its boxes; or, by the run id of a box, that of the
+    box. Raises RecordError.
     """
     try:
-        return runs_of(read_run(find_run(out, name)))
+        return list_runs(read_run(find_run(out, name)))
     except RecordError:
-        wholes = [one for one in out.glob(f"*/{RECORD}") if name.startswith(f"{one.parent.name}-")]
-        found = [one for whole in wholes for one in runs_of(read_run(whole)) if one.run_id == name]
-        if not found:
+        files = [file for file in out.glob(f"*/{RECORD}") if name.startswith(f"{file.parent.name}-")]
+        records = [record for file in files for record in list_runs(read_run(file)) if record.run_id == name]
+        if not records:
             raise
-        return tuple(found)
+        return tuple(records)
 
 
 def read_one_run(out: Path, name: str) -> RunRecord:
-    """As `read_runs`, where it must be one. Raises RecordError, and UsageError naming the boxes there are."""
-    found = read_runs(out, name)
-    if len(found) > 1:
-        ids = " or ".join(one.run_id for one in found)
-        raise UsageError(f"run {name} is of {len(found)} boxes; name the run of one of them: {ids}")
-    return found[0]
+    """Like `read_runs`, for exactly one record. Raises RecordError, and UsageError with the ids of the boxes."""
+    records = read_runs(out, name)
+    if len(records) > 1:
+        ids = " or ".join(record.run_id for record in records)
+        raise UsageError(f"run {name} has {len(records)} boxes; pass the run ID of one of them: {ids}")
+    return records[0]
 
 
-def dated_ahead(out: Path) -> str | None:
-    """The newest run below `out` by id when that is dated after now; None when time goes forward."""
+def find_future_run(out: Path) -> str | None:
+    """The last run id in `out` if it lies in the future; None if it does not."""
     newest = max((path.parent.name for path in out.glob(f"[0-9]*Z-*/{RECORD}")), default="")
     return newest if newest > f"{datetime.now(UTC):{_ID}}~" else None
 
 
 def is_cell(server: str) -> bool:
-    """Whether what was measured under this name is of a declared server, and so has a history and may have a
-    baseline: an arm of an experiment is named HYPOTHESIS/ARM, an image of a bisection SERVER/IMAGE.
+    """Whether `server` names a declared server, which has a history and may have a baseline.
+
+    An arm of an experiment is named HYPOTHESIS/ARM, and an image of a bisection SERVER/IMAGE.
     """
     return "/" not in server
 
 
 def now() -> str:
-    """UTC, ISO 8601, to the millisecond."""
+    """The current time: UTC, ISO 8601, to the millisecond."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
@@ -227,7 +257,7 @@ class _Schema(msgspec.Struct):
     schema: int
 
 
-def conditions_of(workload: Workload, prompts_sha256: str) -> dict[str, str]:
-    """What makes two measurements of a workload comparable, as text by key."""
+def make_conditions(workload: Workload, prompts_sha256: str) -> dict[str, str]:
+    """What two measurements of a workload must share to be compared, as text by key."""
     shape = {"load": msgspec.json.encode(workload.load).decode(), "prompts_sha256": prompts_sha256}
     return shape | {key: str(getattr(workload, key)) for key in ("requests", "max_tokens", "seed")}

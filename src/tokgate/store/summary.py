@@ -1,4 +1,4 @@
-"""Summary: what history needs of a run's record, a few hundred bytes a cell; samples are left behind."""
+"""Summary: the part of a run's record that the history needs: a few hundred bytes for each case, without samples."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from tokgate._exceptions import RecordError
 from tokgate.judge.verdict import Outcome
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
+from tokgate.measure.measurement import collect_gated
 from tokgate.store.imports import IMPORT, ImportRecord
 from tokgate.store.runs import RECORD, is_cell, read_as
 
@@ -23,11 +24,18 @@ Provenance = Literal["measured", "imported"]
 class CellSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One server × workload of one run.
 
-    started: UTC, ISO 8601, to the millisecond. conditions: a short hash of what the workload asked for.
-    valid: whether every launch was. metrics: by gated metric, one value a launch; outcomes: by metric, the
-    verdict of the run, where it gave one.
-    startup_s: until each launch was ready; pass_s: its warm-up (reckoned from the mean request) and timed
-    requests, both in seconds. Empty where the record does not tell.
+    run_id: the run.
+    started: when it started; UTC, ISO 8601, to the millisecond.
+    provenance: measured by tokgate, or imported.
+    source: the run, or the imported file.
+    server, workload: names of the case.
+    conditions: a short hash of the conditions of the workload.
+    valid: whether every launch is valid.
+    metrics: by gated metric, one value for each launch.
+    outcomes: by metric, the verdict of the run, if there is one.
+    startup_s: of each launch, seconds until the server was ready; empty if unknown.
+    pass_s: of each launch, seconds of its warm-up (estimated from the mean request) and its timed requests; empty if
+        unknown.
     """
 
     run_id: str
@@ -44,16 +52,16 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     pass_s: tuple[float, ...] = ()
 
 
-def record_in(folder: Path) -> Path:
-    """The file in `folder` that is the truth: an import's, or else a run's, whether it exists or not."""
+def find_record(folder: Path) -> Path:
+    """The path of the record in `folder`: of an import if there is one, otherwise of a run, which need not exist."""
     imported = folder / IMPORT
     return imported if imported.is_file() else folder / RECORD
 
 
-def summarise(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
-    """The cells of a record, each with the facts of machine and server it was measured on.
+def summarize(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
+    """Summarize the cells of a record, each with the facts of its machine and server.
 
-    Those of a run over many boxes are the cells of each. Arms of experiments are not cells. Raises RecordError.
+    A run on several boxes has the cells of all of them. Arms of experiments are not cells. Raises RecordError.
     """
     return _of_import(read_as(file, ImportRecord)) if file.name == IMPORT else _of_run(file)
 
@@ -68,7 +76,7 @@ def _of_import(record: ImportRecord) -> tuple[tuple[CellSummary, Fingerprint], .
                 source=record.source,
                 server=row.server,
                 workload=row.workload,
-                conditions=digest(row.conditions),
+                conditions=hash_conditions(row.conditions),
                 valid=row.valid,
                 metrics={row.metric: (row.value,)},
             ),
@@ -81,14 +89,14 @@ def _of_import(record: ImportRecord) -> tuple[tuple[CellSummary, Fingerprint], .
 def _of_run(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
     record = read_as(file, _Record)
     boxes = [box.record for box in record.boxes] or [record]
-    return tuple(cell for one in boxes for cell in _of_record(one, file))
+    return tuple(cell for box in boxes for cell in _of_record(box, file))
 
 
 def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
     measured: dict[tuple[str, str], list[_Measurement]] = {}
-    for one in record.measurements:
-        if is_cell(one.server):
-            measured.setdefault((one.server, one.workload), []).append(one)
+    for launch in record.measurements:
+        if is_cell(launch.server):
+            measured.setdefault((launch.server, launch.workload), []).append(launch)
     outcomes: dict[tuple[str, str], dict[str, Outcome]] = {}
     for verdict in record.verdicts:
         if verdict.kind == "gate":
@@ -97,16 +105,16 @@ def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerpr
         return tuple(
             (
                 _cell(record, launches, outcomes.get(key, {})),
-                record.fingerprint.merged(server_facts(launches[0].facts)),
+                record.fingerprint.merged(collect_server_facts(launches[0].facts)),
             )
             for key, launches in measured.items()
         )
     except KeyError as error:
-        raise RecordError(f"has no conditions of workload {error}", path=file) from error
+        raise RecordError(f"has no conditions for workload {error}", path=file) from error
 
 
-def digest(conditions: dict[str, str]) -> str:
-    """Eight hexadecimal digits, the same for equal conditions in any order."""
+def hash_conditions(conditions: dict[str, str]) -> str:
+    """Eight hexadecimal digits: the same for equal conditions in any order."""
     return hashlib.sha256(msgspec.json.encode(conditions, order="sorted")).hexdigest()[:8]
 
 
@@ -120,7 +128,7 @@ class _Host(msgspec.Struct):
 
 
 class _Measurement(msgspec.Struct):
-    """The part of a Measurement that is kept; the decoder skips the rest unread."""
+    """The part of a Measurement that is needed; the decoder skips the rest."""
 
     server: str
     workload: str
@@ -156,31 +164,31 @@ class _Box(msgspec.Struct):
 
 def _cell(record: _Record, launches: Sequence[_Measurement], outcomes: dict[str, Outcome]) -> CellSummary:
     first = launches[0]
-    names = dict.fromkeys(name for one in launches for name in one.gated)
     return CellSummary(
         run_id=record.run_id,
         started=record.started,
         source=f"run {record.run_id}",
         server=first.server,
         workload=first.workload,
-        conditions=digest(record.conditions[first.workload]),
-        valid=all(one.valid for one in launches),
-        metrics={name: tuple(one.gated[name] for one in launches if name in one.gated) for name in names},
+        conditions=hash_conditions(record.conditions[first.workload]),
+        valid=all(launch.valid for launch in launches),
+        metrics=collect_gated(launches),
         outcomes=outcomes,
-        startup_s=tuple(one.facts.startup_s for one in launches if one.facts.startup_s is not None),
-        pass_s=tuple(_pass_s(one) for one in launches if one.samples),
+        startup_s=tuple(launch.facts.startup_s for launch in launches if launch.facts.startup_s is not None),
+        pass_s=tuple(_pass_s(launch) for launch in launches if launch.samples),
     )
 
 
-def _pass_s(one: _Measurement) -> float:
-    """Seconds of a launch's requests; a pass of the warm-up is one request for each stream, side by side."""
-    return one.host.duration_s + one.warmup_passes * fmean(each.end_s - each.sent_s for each in one.samples)
+def _pass_s(launch: _Measurement) -> float:
+    """Seconds of a launch's requests; a warm-up pass is one request for each stream, all at once."""
+    request_s = fmean(sample.end_s - sample.sent_s for sample in launch.samples)
+    return launch.host.duration_s + launch.warmup_passes * request_s
 
 
-def server_facts(facts: ServerFacts) -> dict[str, Fact]:
-    """What of a server may explain a change: its image, engine and settings, without the port of the day."""
+def collect_server_facts(facts: ServerFacts) -> dict[str, Fact]:
+    """The facts of a server that may explain a change: its image, engine and settings, but not its random port."""
     port = {at + 1 for at, arg in enumerate(facts.args) if arg == "--port"}
-    told = {
+    facts_by_key = {
         "engine_version": facts.engine_version,
         "image": facts.image,
         "image_digest": facts.image_digest or facts.image_id,
@@ -191,4 +199,4 @@ def server_facts(facts: ServerFacts) -> dict[str, Fact]:
         **{f"container.{key}": value for key, value in facts.container.items()},
         **{f"settings.{key}": value for key, value in facts.settings.items()},
     }
-    return {key: Fact(value, Weight.MAY_DIFFER) for key, value in told.items() if value is not None}
+    return {key: Fact(value, Weight.MAY_DIFFER) for key, value in facts_by_key.items() if value is not None}

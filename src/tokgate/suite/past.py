@@ -10,7 +10,7 @@ from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import fingerprint_id
 from tokgate.store.history import Cost, Point, read_costs, read_history
 from tokgate.store.runs import RunRecord
-from tokgate.store.summary import digest
+from tokgate.store.summary import hash_conditions
 
 NIGHTS = (10, 20)
 """How many comparable nights stand in for a baseline, and how many are looked back at."""
@@ -38,7 +38,7 @@ class Past:
 
         since: an ISO date; nights before it do not count. Raises RecordError.
         """
-        conditions = digest(self._record.conditions[key.workload])
+        conditions = hash_conditions(self._record.conditions[key.workload])
         good = [
             point
             for point in self._points.get((*key, conditions), ())

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from tokgate import __version__
 from tokgate.machine.fingerprint import fingerprint_id, read_fingerprint
-from tokgate.store.runs import RunRecord, RunWriter, conditions_of, dated_ahead, now
+from tokgate.store.runs import RunRecord, RunWriter, find_future_run, make_conditions, now
 from tokgate.suite.plan import RunPlan
 
 
 def open_run(plan: RunPlan, folder: Path, *, command: Sequence[str]) -> RunWriter:
     """Write the first record of a run into its folder. Raises RecordError."""
     writer = RunWriter(folder, first_record(plan, run_id=folder.name, command=command))
-    if (later := dated_ahead(folder.parent)) is not None:
+    if (later := find_future_run(folder.parent)) is not None:
         writer.add_not_checked(
             f"the order of the history: run {later} is dated after this one; the clock is behind, or was ahead then"
         )
@@ -33,7 +33,7 @@ def first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> RunRe
         baselines=plan.profile.hardware or f"local/{fingerprint_id(fingerprint)}",
         fingerprint=fingerprint,
         conditions={
-            case.workload.name: conditions_of(case.workload, case.prompts.sha256) for case in plan.cases
+            case.workload.name: make_conditions(case.workload, case.prompts.sha256) for case in plan.cases
         },
         hypotheses=tuple(one.hypothesis for one in plan.experiments),
         conclusions=plan.profile.conclusions,

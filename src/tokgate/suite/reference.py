@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tokgate.judge.cell import CellKey, Reference
 from tokgate.measure.measurement import Answers
-from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
+from tokgate.store.baselines import Baseline, explain_incomparable, read_baseline
 from tokgate.store.runs import RunRecord
 from tokgate.suite.past import NIGHTS, Past
 
@@ -25,7 +25,7 @@ class References:
         baseline: Baseline | None = self._baseline(server)
         if baseline is None or baseline.provenance == "nights":
             return self._nights(key, baseline)
-        gap = why_not_comparable(
+        gap = explain_incomparable(
             baseline,
             workload,
             conditions=self._record.conditions[workload],

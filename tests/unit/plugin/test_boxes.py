@@ -6,7 +6,7 @@ import pytest
 
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.plugin.boxes import Returned, merged, worst
-from tokgate.store.runs import RunRecord, runs_of
+from tokgate.store.runs import RunRecord, list_runs
 
 
 def record(name: str) -> RunRecord:
@@ -30,7 +30,7 @@ def returned(name: str, code: int | None, *, kept: bool = True, why: str = "") -
 def test_each_box_keeps_its_record_and_the_lost_are_told_with_their_place() -> None:
     boxes = [returned("a", 0), returned("b", None, kept=False, why="it was lost (cut)")]
     whole = merged(boxes, run_id="r", started="2026-01-01T00:00:00.000+00:00", command=("pytest",))
-    assert [one.run_id for one in runs_of(whole)] == ["r-a"]
+    assert [one.run_id for one in list_runs(whole)] == ["r-a"]
     assert whole.boxes[0].host == "ssh://a"
     assert whole.profile == "brief"
     assert not whole.measurements

@@ -42,7 +42,7 @@ def test_which_run_must_be_said_in_one_way(runs: Path, args: tuple[str, ...]) ->
 
 def test_what_cannot_be_read_or_written_is_said_with_a_remedy(runs: Path, tmp_path: Path) -> None:
     code, said = report(runs, "1999")
-    assert (code, "none of that name; give a folder, a run id or `latest`" in said) == (3, True)
+    assert (code, "found); pass a folder, a run ID, the start of one, or `latest`" in said) == (3, True)
     newer = tmp_path / "newer" / "run.json"
     newer.parent.mkdir()
     newer.write_text('{"schema": 99}')

@@ -131,7 +131,7 @@ def test_wrong_use_is_told(runs: Path) -> None:
     full = call("export", "--runs", str(runs), "--csv", "/dev/full")
     assert "/dev/full: cannot be written: No space left" in str(full.exception)
     nowhere = call("--runs", str(runs / "none"))
-    assert "run the suite first, or give --runs DIR" in str(nowhere.exception)
+    assert "run the suite first, or pass --runs DIR" in str(nowhere.exception)
 
 
 def test_a_damaged_record_is_named_beside_the_good_ones(runs: Path) -> None:
@@ -141,7 +141,7 @@ def test_a_damaged_record_is_named_beside_the_good_ones(runs: Path) -> None:
     (runs / "import-broken" / IMPORT).write_text("")
     told = call("--runs", str(runs))
     assert told.exit_code == 0
-    assert f"left out: {runs / '20260401T000000Z-abc' / RECORD}: is not a run record" in told.stderr
+    assert f"left out: {runs / '20260401T000000Z-abc' / RECORD}: is not a valid run record" in told.stderr
     assert f"left out: {runs / 'import-broken' / IMPORT}: is empty" in told.stderr
     assert "llama" in told.stdout
 

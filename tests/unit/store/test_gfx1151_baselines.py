@@ -9,7 +9,7 @@ import pytest
 from tokgate.config.catalogue import Catalogue
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.roofline import impossible, roofline
-from tokgate.store.baselines import Baseline, read_baseline, why_not_comparable
+from tokgate.store.baselines import Baseline, explain_incomparable, read_baseline
 
 ROOT = Path(__file__).parents[3]
 CATALOGUE = Catalogue(ROOT / "fixtures")
@@ -40,7 +40,7 @@ def test_each_is_of_a_declared_server_and_workload_or_published(path: Path) -> N
 def test_an_estimate_never_gates(server: str, ends: tuple[float, float]) -> None:
     read = baseline(server)
     assert read.cells["answer-c1"].metrics["decode_tps"] == ends
-    why = why_not_comparable(read, "answer-c1", conditions={}, fingerprint=ANY_BOX)
+    why = explain_incomparable(read, "answer-c1", conditions={}, fingerprint=ANY_BOX)
     assert why is not None
     assert "is an estimate (the owner's" in why
 
@@ -50,7 +50,7 @@ def test_what_the_owner_reports_is_compared_and_physically_possible(server: str,
     read = baseline(server)
     assert read.provenance == "reported"
     assert read.cells["answer-c1"].metrics["decode_tps"] == (tps,)
-    assert why_not_comparable(read, "answer-c1", conditions={}, fingerprint=ANY_BOX) is None
+    assert explain_incomparable(read, "answer-c1", conditions={}, fingerprint=ANY_BOX) is None
     size = CATALOGUE.server(server).model.bytes_per_token
     assert size is not None
     roof = roofline(CATALOGUE.hardware("gfx1151"), bytes_per_token=size, parameters_per_token=None, streams=1)

@@ -18,7 +18,7 @@ from tokgate.drive.sample import Sample
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight, differences, fingerprint_id
 from tokgate.measure.measurement import Measurement
-from tokgate.store.history import Cost, read_costs, read_history, unreadable
+from tokgate.store.history import Cost, list_unreadable, read_costs, read_history
 from tokgate.store.index import INDEX
 from tokgate.store.runs import RECORD, Box, RunRecord, RunWriter, read_run
 
@@ -96,7 +96,7 @@ def test_each_box_of_a_run_is_a_run_of_its_own_machine(tmp_path: Path, measureme
     write(tmp_path, records[0])  # kept by itself too, on the box that is this machine
     found = {one.fingerprint: [point.launches for point in one.points] for one in read_history(tmp_path)}
     assert found == {fingerprint_id(BOX): [(5.0,)], fingerprint_id(other): [(7.0,)]}
-    assert unreadable(tmp_path) == ()
+    assert list_unreadable(tmp_path) == ()
 
 
 def test_points_stand_in_the_order_of_time_and_invalid_ones_say_so(
@@ -169,8 +169,8 @@ def test_records_that_cannot_be_read_are_named_and_the_rest_is_read(
         (tmp_path / record(day).run_id / RECORD).write_bytes(raw)
     (series, _) = read_history(tmp_path)
     assert [point.started[:10] for point in series.points] == ["2026-01-04", "2026-01-05"]
-    told = unreadable(tmp_path)
-    parts = ("is empty: the run was cut off", "is not a run record", "has schema 99.*update tokgate")
+    told = list_unreadable(tmp_path)
+    parts = ("is empty: the run was interrupted", "is not a valid run record", "has schema 99.*update tokgate")
     for text, day, part in zip(told, (1, 2, 3), parts, strict=True):
         with pytest.raises(RecordError, match=part) as caught:
             read_run(tmp_path / record(day).run_id)
@@ -227,12 +227,12 @@ def test_an_index_that_turns_out_damaged_says_what_to_do(tmp_path: Path, measure
     with sqlite3.connect(tmp_path / INDEX) as index:
         index.execute("DROP TABLE fingerprint")
     index.close()
-    with pytest.raises(RecordError, match=r"history.sqlite: is damaged: .*; delete it, it is made anew"):
+    with pytest.raises(RecordError, match=r"history.sqlite: is damaged: .*; delete it: it will be rebuilt"):
         read_history(tmp_path)
 
 
 def test_no_folder_of_records_is_told(tmp_path: Path) -> None:
-    with pytest.raises(RecordError, match="No such file or directory; run the suite first, or give --runs"):
+    with pytest.raises(RecordError, match="No such file or directory; run the suite first, or pass --runs"):
         read_history(tmp_path / "runs")
     assert read_history(tmp_path) == ()
 

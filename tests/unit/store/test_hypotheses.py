@@ -38,7 +38,7 @@ def test_every_declared_hypothesis_can_be_settled_twice(declared: Path, tmp_path
 def test_a_run_is_evidence_once(tmp_path: Path) -> None:
     path = Path(shutil.copy(DECLARED[0], tmp_path))
     write_evidence(path, evidence("first"))
-    with pytest.raises(UsageError, match="run first is in its evidence already"):
+    with pytest.raises(UsageError, match="the evidence already contains run first"):
         write_evidence(path, evidence("first"))
 
 
@@ -46,6 +46,6 @@ def test_evidence_on_one_line_is_left_to_a_person(tmp_path: Path) -> None:
     path = Path(shutil.copy(DECLARED[0], tmp_path))
     text = path.read_text() + "evidence: [{date: 2026-01-01, run: old, outcome: refuted}]\n"
     path.write_text(text)
-    with pytest.raises(RecordError, match="write it by hand"):
+    with pytest.raises(RecordError, match="add this by hand"):
         write_evidence(path, evidence("first"))
     assert path.read_text() == text

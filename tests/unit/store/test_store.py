@@ -15,7 +15,7 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.measure.measurement import Answers, Bias, Canary, Measurement, Problem
 from tokgate.store import runs
-from tokgate.store.baselines import baseline_of, read_baseline, why_not_comparable, write_baseline
+from tokgate.store.baselines import explain_incomparable, make_baseline, read_baseline, write_baseline
 
 BOX = Fingerprint({"gpu": Fact("gfx1151", Weight.MUST_MATCH), "kernel": Fact("6.18", Weight.MAY_DIFFER)})
 CONDITIONS = {"chat": {"requests": "4", "prompts_sha256": "abc"}}
@@ -54,7 +54,7 @@ def measurement(bare_measurement: Measurement) -> Measurement:
 def test_a_baseline_keeps_what_a_sound_model_answers(tmp_path: Path, measurement: Measurement) -> None:
     record = msgspec.structs.replace(RECORD, measurements=(measurement,))
     path = tmp_path / "s.yaml"
-    write_baseline(path, baseline_of(record, "s", force=False, reason=None))
+    write_baseline(path, make_baseline(record, "s", force=False, reason=None))
     read = read_baseline(path)
     assert read is not None
     assert read.canary == ANSWERS
@@ -73,12 +73,12 @@ def test_a_record_reads_back_as_it_was_at_each_step(tmp_path: Path, measurement:
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
-        (b"", "is empty: the run was cut off"),
-        (b'{"schema": 1, "run_id": "x"', "is not a run record"),
-        (b'{"schema": 1}', "is not a run record: .*missing required field"),
-        (b'{"schema": 99}', "has schema 99, this tokgate reads up to 1; update tokgate"),
-        (b"[]", "is not a run record"),
-        (b'{"schema": 1, "run_id": "\xdc"}', "is not a run record: .*can.t decode byte 0xdc"),
+        (b"", "is empty: the run was interrupted"),
+        (b'{"schema": 1, "run_id": "x"', "is not a valid run record"),
+        (b'{"schema": 1}', "is not a valid run record: .*missing required field"),
+        (b'{"schema": 99}', "has schema 99, but this version of tokgate reads up to 1; update tokgate"),
+        (b"[]", "is not a valid run record"),
+        (b'{"schema": 1, "run_id": "\xdc"}', "is not a valid run record: .*can.t decode byte 0xdc"),
     ],
 )
 def test_a_damaged_record_is_named(tmp_path: Path, raw: bytes, message: str) -> None:
@@ -106,9 +106,9 @@ def test_runs_are_found_by_the_start_of_their_id(tmp_path: Path) -> None:
         runs.RunWriter(tmp_path / name, RECORD)
     assert runs.find_run(tmp_path, "latest").name == "20260101T000000Z-aa"
     assert runs.find_run(tmp_path, "20260101").name == "20260101T000000Z-aa"
-    with pytest.raises(RecordError, match="2 runs start with it"):
+    with pytest.raises(RecordError, match="'2026' is ambiguous; it matches: 20260101T000000Z-aa, 20260102T000000Z-bb"):
         runs.find_run(tmp_path, "2026")
-    with pytest.raises(RecordError, match="there are 2 runs, none of that name"):
+    with pytest.raises(RecordError, match=r"no such run: .nothing. \(2 runs found\)"):
         runs.find_run(tmp_path, "nothing")
 
 
@@ -122,15 +122,15 @@ def test_a_run_over_boxes_is_read_as_theirs_or_as_one_of_them(tmp_path: Path) ->
     assert [one.run_id for one in runs.read_runs(tmp_path, "latest")] == list(ids)
     assert [one.run_id for one in runs.read_runs(tmp_path, ids[1])] == [ids[1]]
     assert runs.read_one_run(tmp_path, ids[0]).run_id == ids[0]
-    with pytest.raises(UsageError, match=r"is of 2 boxes; name the run of one of them: .*-near or .*-far"):
+    with pytest.raises(UsageError, match=r"has 2 boxes; pass the run ID of one of them: .*-near or .*-far"):
         runs.read_one_run(tmp_path, "20260101")
-    with pytest.raises(RecordError, match="none of that name"):
+    with pytest.raises(RecordError, match="no such run: "):
         runs.read_runs(tmp_path, "20260101T000000Z-aa-nobody")
 
 
 def test_a_baseline_reads_back_from_its_yaml(tmp_path: Path, measurement: Measurement) -> None:
     record = msgspec.structs.replace(RECORD, measurements=(measurement, measurement))
-    baseline = baseline_of(record, "s", force=False, reason=None)
+    baseline = make_baseline(record, "s", force=False, reason=None)
     assert baseline.cells["chat"].metrics == {"decode_tps": (10.0, 10.0)}
     assert baseline.date == datetime.date(2026, 1, 1)
     path = tmp_path / "box" / "s.yaml"
@@ -164,36 +164,36 @@ def test_a_spoilt_run_is_refused_with_every_ground_unless_forced(measurement: Me
     )
     record = msgspec.structs.replace(RECORD, measurements=(invalid,), verdicts=(regressed(),), ended=None)
     with pytest.raises(BaselineRefused, match="host_busy: someone else") as caught:
-        baseline_of(record, "s", force=False, reason=None)
-    for ground in ("regressed: 0.90", "did not end by itself", "--force --reason"):
+        make_baseline(record, "s", force=False, reason=None)
+    for ground in ("regressed: 0.90", "the run did not finish", "--force --reason"):
         assert ground in str(caught.value)
-    assert baseline_of(record, "s", force=True, reason="I know").forced == "I know"
+    assert make_baseline(record, "s", force=True, reason="I know").forced == "I know"
 
 
 def test_a_run_without_the_server_is_refused() -> None:
     with pytest.raises(BaselineRefused, match="has no measurement of s"):
-        baseline_of(RECORD, "s", force=True, reason="please")
+        make_baseline(RECORD, "s", force=True, reason="please")
 
 
 def test_what_a_baseline_cannot_be_compared_with_is_said(measurement: Measurement) -> None:
-    baseline = baseline_of(
+    baseline = make_baseline(
         msgspec.structs.replace(RECORD, measurements=(measurement,)), "s", force=False, reason=None
     )
     newer = Fingerprint({**BOX.facts, "kernel": Fact("6.19", Weight.MAY_DIFFER)})
     other = Fingerprint({**BOX.facts, "gpu": Fact("gfx1100", Weight.MUST_MATCH)})
     same = CONDITIONS["chat"]
-    assert why_not_comparable(baseline, "chat", conditions=same, fingerprint=newer) is None
+    assert explain_incomparable(baseline, "chat", conditions=same, fingerprint=newer) is None
     told = [
-        why_not_comparable(baseline, "code", conditions=same, fingerprint=BOX),
-        why_not_comparable(baseline, "chat", conditions=same | {"requests": "8"}, fingerprint=BOX),
-        why_not_comparable(baseline, "chat", conditions=same, fingerprint=other),
-        why_not_comparable(
+        explain_incomparable(baseline, "code", conditions=same, fingerprint=BOX),
+        explain_incomparable(baseline, "chat", conditions=same | {"requests": "8"}, fingerprint=BOX),
+        explain_incomparable(baseline, "chat", conditions=same, fingerprint=other),
+        explain_incomparable(
             msgspec.structs.replace(baseline, provenance="estimate"), "chat", conditions=same, fingerprint=BOX
         ),
     ]
     for text, part in zip(
         told,
-        ("has no workload code", "requests: 4 → 8", "gpu: gfx1151 → gfx1100", "is an estimate"),
+        ("does not contain workload code", "requests: 4 → 8", "gpu: gfx1151 → gfx1100", "is an estimate"),
         strict=True,
     ):
         assert text is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tokgate._exceptions import SpecError
+from tokgate.config.words import format_count
 
 
 def read_text(file: Path) -> str:
@@ -29,7 +30,7 @@ def read_csv_rows(file: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str
         header = tuple(next(reader, ()))
         for row in reader:
             if row and len(row) != len(header):
-                message = f"the row has {len(row)} fields, the header has {len(header)}"
+                message = f"the row has {format_count(len(row), 'field')}, the header has {len(header)}"
                 raise SpecError(message, file=file, line=reader.line_num)
             if row:
                 rows.append((reader.line_num, dict(zip(header, row, strict=True))))

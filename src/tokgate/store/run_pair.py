@@ -1,4 +1,4 @@
-"""Two run records beside each other: what both measured, what only one did, and in what they differ."""
+"""Two run records side by side: the cells that both measured, those of only one, and the differences."""
 
 from __future__ import annotations
 
@@ -10,19 +10,21 @@ from tokgate.judge.cell import CaseKey
 from tokgate.judge.compare import Pair
 from tokgate.machine.fingerprint import Difference, Fingerprint, differences
 from tokgate.measure.measurement import Measurement
-from tokgate.store.baselines import yardsticks
+from tokgate.store.baselines import collect_yardsticks
 from tokgate.store.runs import RunRecord, is_cell
-from tokgate.store.summary import server_facts
+from tokgate.store.summary import collect_server_facts
 
 
-class Beside(msgspec.Struct, frozen=True, kw_only=True):
-    """What two records hold of the same cells; arms of experiments are no cells.
+class RunPair(msgspec.Struct, frozen=True, kw_only=True):
+    """The cells of two records; arms of experiments are not cells.
 
-    pairs: what can be compared. only_a, only_b: measured by one alone. unlike: by workload, the conditions in
-    which the two differ, so that its cells are not compared; None is a key that one does not have.
-    invalid: by cell, launches of A and of B that count for nothing. machine: in what the boxes differ;
-    servers: by server, in what its image, engine, arguments and settings do (of its first launches).
-    pace: the medians of the machine's yardstick in A and in B (GFLOPS), None where one did not take it.
+    pairs: the cells that can be compared.
+    only_a, only_b: what only one of them measured.
+    unlike: by workload, the conditions that differ, so that its cells cannot be compared; None: the key is missing.
+    invalid: number of invalid launches of A and of B.
+    machine: differences between the boxes.
+    servers: by server, differences of image, engine, arguments and settings between the first launches.
+    pace: median speed of the CPU in A and in B (GFLOPS); None if one did not measure it.
     """
 
     pairs: tuple[Pair, ...]
@@ -35,9 +37,9 @@ class Beside(msgspec.Struct, frozen=True, kw_only=True):
     pace: tuple[float, float] | None
 
 
-def beside(a: RunRecord, b: RunRecord) -> Beside:
-    """`a` and `b` side by side, in the order of `a`."""
-    cells_a, cells_b = _cells(a), _cells(b)
+def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
+    """Compare the contents of `a` and `b`, in the order of `a`."""
+    cells_a, cells_b = _launches(a), _launches(b)
     both = [key for key in cells_a if key in cells_b]
     unlike = {workload: _unlike(a, b, workload) for workload in dict.fromkeys(key.workload for key in both)}
     lost = {key: (_lost(cells_a[key]), _lost(cells_b[key])) for key in both}
@@ -45,9 +47,10 @@ def beside(a: RunRecord, b: RunRecord) -> Beside:
     for key in both:
         first.setdefault(key.server, key)
     paces = [
-        yardsticks(one for launches in cells.values() for one in launches) for cells in (cells_a, cells_b)
+        collect_yardsticks(launch for launches in cells.values() for launch in launches)
+        for cells in (cells_a, cells_b)
     ]
-    return Beside(
+    return RunPair(
         pairs=tuple(
             Pair(
                 server=key.server,
@@ -58,7 +61,9 @@ def beside(a: RunRecord, b: RunRecord) -> Beside:
             )
             for key in both
             if not unlike[key.workload]
-            for metric in dict.fromkeys(name for one in cells_a[key] + cells_b[key] for name in one.gated)
+            for metric in dict.fromkeys(
+                name for launch in cells_a[key] + cells_b[key] for name in launch.gated
+            )
         ),
         only_a=tuple(key for key in cells_a if key not in cells_b),
         only_b=tuple(key for key in cells_b if key not in cells_a),
@@ -74,16 +79,16 @@ def beside(a: RunRecord, b: RunRecord) -> Beside:
     )
 
 
-def _cells(record: RunRecord) -> dict[CaseKey, list[Measurement]]:
+def _launches(record: RunRecord) -> dict[CaseKey, list[Measurement]]:
     cells: dict[CaseKey, list[Measurement]] = {}
-    for one in record.measurements:
-        if is_cell(one.server):
-            cells.setdefault(CaseKey(one.server, one.workload), []).append(one)
+    for launch in record.measurements:
+        if is_cell(launch.server):
+            cells.setdefault(CaseKey(launch.server, launch.workload), []).append(launch)
     return cells
 
 
 def _facts(launches: list[Measurement]) -> Fingerprint:
-    return Fingerprint(server_facts(launches[0].facts))
+    return Fingerprint(collect_server_facts(launches[0].facts))
 
 
 def _unlike(a: RunRecord, b: RunRecord, workload: str) -> dict[str, tuple[str | None, str | None]]:
@@ -97,4 +102,4 @@ def _values(launches: list[Measurement], metric: str) -> tuple[float, ...]:
 
 
 def _lost(launches: list[Measurement]) -> int:
-    return sum(not one.valid for one in launches)
+    return sum(not launch.valid for launch in launches)
