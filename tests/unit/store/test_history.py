@@ -170,7 +170,11 @@ def test_records_that_cannot_be_read_are_named_and_the_rest_is_read(
     (series, _) = read_history(tmp_path)
     assert [point.started[:10] for point in series.points] == ["2026-01-04", "2026-01-05"]
     told = list_unreadable(tmp_path)
-    parts = ("is empty: the run was interrupted", "is not a valid run record", "has schema 99.*update tokgate")
+    parts = (
+        "is empty: the run was interrupted",
+        "is not a valid run record",
+        "has schema 99.*update tokgate",
+    )
     for text, day, part in zip(told, (1, 2, 3), parts, strict=True):
         with pytest.raises(RecordError, match=part) as caught:
             read_run(tmp_path / record(day).run_id)

@@ -106,7 +106,9 @@ def test_runs_are_found_by_the_start_of_their_id(tmp_path: Path) -> None:
         runs.RunWriter(tmp_path / name, RECORD)
     assert runs.find_run(tmp_path, "latest").name == "20260101T000000Z-aa"
     assert runs.find_run(tmp_path, "20260101").name == "20260101T000000Z-aa"
-    with pytest.raises(RecordError, match="'2026' is ambiguous; it matches: 20260101T000000Z-aa, 20260102T000000Z-bb"):
+    with pytest.raises(
+        RecordError, match="'2026' is ambiguous; it matches: 20260101T000000Z-aa, 20260102T000000Z-bb"
+    ):
         runs.find_run(tmp_path, "2026")
     with pytest.raises(RecordError, match=r"no such run: .nothing. \(2 runs found\)"):
         runs.find_run(tmp_path, "nothing")
