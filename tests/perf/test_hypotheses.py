@@ -8,6 +8,7 @@ import pytest
 
 from tokgate.judge.hypothesis import contradicts
 from tokgate.judge.verdict import Outcome
+from tokgate.plugin.options import OPTIONS
 
 if TYPE_CHECKING:
     from tokgate.suite.plan import Experiment
@@ -20,11 +21,11 @@ def test_hypothesis(
     experiment: Experiment, tokgate: Session, record_property: Any, pytestconfig: pytest.Config
 ) -> None:
     """What is measured does not contradict what is recorded of the claim or, if it is open, the claim."""
-    verdict = tokgate.experiment(experiment, blocks=pytestconfig.option.tokgate_blocks)
+    verdict = tokgate.experiment(experiment, blocks=pytestconfig.stash[OPTIONS].blocks)
     record_property("outcome", str(verdict.outcome))
     record_property("reason", verdict.reason)
     if message := contradicts(experiment.hypothesis, verdict):
         pytest.fail(message.replace("--run RUN", f"--run {tokgate.writer.record.run_id}"), pytrace=False)
-    strict = (Outcome.INCONCLUSIVE,) if pytestconfig.option.tokgate_strict else ()
+    strict = (Outcome.INCONCLUSIVE,) if pytestconfig.stash[OPTIONS].strict else ()
     if verdict.outcome in (Outcome.INVALID, *strict):
         pytest.fail(f"{verdict.outcome}: {verdict.reason}", pytrace=False)

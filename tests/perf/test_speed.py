@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tokgate.judge.verdict import Outcome
+from tokgate.plugin.options import OPTIONS
 
 if TYPE_CHECKING:
     from tokgate.judge.cell import CellKey
@@ -34,6 +35,6 @@ def test_verdict(
     verdict = tokgate.verdict(judged)
     record_property("outcome", str(verdict.outcome))
     record_property("reason", verdict.reason)
-    strict = (Outcome.INCONCLUSIVE,) if pytestconfig.option.tokgate_strict else ()
+    strict = (Outcome.INCONCLUSIVE,) if pytestconfig.stash[OPTIONS].strict else ()
     if verdict.outcome in (*FAILING, *strict):
         pytest.fail(f"{verdict.outcome}: {verdict.reason}", pytrace=False)

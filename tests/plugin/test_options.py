@@ -22,6 +22,7 @@ OPTIONS = (
     "require",
     "strict",
     "out",
+    "report",
     "no-wait",
 )
 
@@ -37,7 +38,7 @@ def run_pytest(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess
     )
 
 
-def test_all_options_stand_in_one_group_of_the_help() -> None:
+def test_help_lists_all_options_in_one_group() -> None:
     text = run_pytest("--help").stdout
     group = text.split("tokgate: speed of LLM servers")[1].split("\n\n")[0]
     for option in OPTIONS:
@@ -48,39 +49,49 @@ def test_all_options_stand_in_one_group_of_the_help() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("-n", "2"), "-n with -m perf: two servers at once"),
-        (("--tokgate-launches", "none"), "expected a whole number of launches"),
-        (("--tokgate-launches", "0"), "expected a whole number of launches"),
-        (("--tokgate-budget", "45"), "--tokgate-budget: expected a time with its unit, such as 30s"),
-        (("--tokgate-budget", "0s"), "--tokgate-budget 0s: a budget is more than nothing"),
-        (("--tokgate-budget", "45m", "--tokgate-launches", "3"), "--tokgate-budget plans the launches"),
+        (("-n", "2"), "-n cannot be combined with -m perf: two servers at once"),
+        (("--tokgate-launches", "none"), "--tokgate-launches must be a whole number (got 'none')"),
+        (("--tokgate-launches", "0"), "--tokgate-launches must be at least 1 (got 0)"),
+        (("--tokgate-blocks", "-1"), "--tokgate-blocks must be at least 1 (got -1)"),
+        (("--tokgate-budget", "45"), "--tokgate-budget: expected a time with a unit, such as 30s"),
+        (("--tokgate-budget", "0s"), "--tokgate-budget must be more than 0 (got 0s)"),
+        (("--tokgate-budget", "45m", "--tokgate-launches", "3"), "--tokgate-budget cannot be combined with"),
         (("--tokgate-hosts", "tcp://10.0.0.1:2375"), "--tokgate-hosts: tcp://10.0.0.1:2375: expected ssh://"),
         (
             ("--tokgate-hosts", "ssh://a", "--tokgate-plan"),
-            "by that box's own plan; leave out --tokgate-plan",
+            "--tokgate-hosts cannot be combined with --tokgate-plan: each box makes its own plan",
         ),
-        (("--tokgate-hosts", "ssh://a", "-n", "2"), "-n with -m perf: two servers at once"),
-        (("--tokgate-url", "http://127.0.0.1:1"), "--tokgate-url and --tokgate-model go together"),
+        (("--tokgate-hosts", "ssh://a", "-n", "2"), "-n cannot be combined with -m perf"),
+        (("--tokgate-url", "http://127.0.0.1:1"), "--tokgate-url requires --tokgate-model"),
+        (("--tokgate-model", "m"), "--tokgate-model requires --tokgate-url"),
         (("--tokgate-server", "embedded-smollm"), "did you mean `embedded-smollm2`"),
         (("--tokgate-profile", "embeded"), "no such profile: `embeded`; did you mean `embedded`"),
     ],
 )
-def test_options_that_make_no_sense_are_one_message(arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_options_are_one_message(arguments: tuple[str, ...], message: str) -> None:
     done = run_pytest("-m", "perf", "--collect-only", "--tokgate-profile", "embedded", *arguments)
     assert done.returncode == pytest.ExitCode.USAGE_ERROR
     assert message in done.stderr
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("form", ["--tokgate-out={}", "--tokgate-out {}"])
-def test_a_folder_elsewhere_for_the_records_is_taken_or_told_how(tmp_path: Path, form: str) -> None:
-    words = form.format(tmp_path).split()
-    done = run_pytest("-m", "perf", "--collect-only", "-q", "--tokgate-profile", "embedded", *words)
-    if len(words) == 1:
-        assert done.returncode == 0, done.stderr
-    else:  # pytest takes the second word for a folder of tests, and that folder's parent for the root
-        assert done.returncode == pytest.ExitCode.USAGE_ERROR
-        assert "write --tokgate-out=DIR with an equals sign" in done.stderr
+@pytest.mark.parametrize("option", ["--tokgate-out", "--tokgate-profile"])
+def test_path_after_a_space(tmp_path: Path, option: str) -> None:
+    """pytest takes the path for a folder of tests, and that folder's parent for the root: the message says so."""
+    path = tmp_path / "embedded.yaml"
+    path.write_bytes((ROOT / "fixtures" / "profiles" / "embedded.yaml").read_bytes())
+    collect = ("-m", "perf", "--collect-only", "-q")
+    assert run_pytest(*collect, f"{option}={path}").returncode == 0
+    done = run_pytest(*collect, option, str(path))
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"Next: write {option}={path} with an equals sign" in done.stderr
+
+
+def test_a_folder_without_fixtures(tmp_path: Path) -> None:
+    done = run_pytest("-m", "perf", cwd=tmp_path)
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert f"{tmp_path} as the project's folder, but it contains no fixtures/" in done.stderr
+    assert "run pytest in the folder of conftest.py" in done.stderr
 
 
 def test_the_suite_is_collected_launch_by_launch_and_then_judged() -> None:

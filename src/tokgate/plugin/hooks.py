@@ -15,7 +15,7 @@ from tokgate._exceptions import NotChecked, RecordError, TokgateError
 from tokgate.plugin import run
 from tokgate.plugin.hosts import as_box, over_hosts
 from tokgate.plugin.items import params_of
-from tokgate.plugin.options import add_options, asked_for
+from tokgate.plugin.options import OPTIONS, add_options, check_root, parse_options
 from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, PLAN, WRITER
 from tokgate.plugin.screen import say, shown
 
@@ -41,15 +41,17 @@ def pytest_configure(config: pytest.Config) -> None:
     First of all plugins, because junitxml and pytest-benchmark ask in this hook where to write.
     """
     config.addinivalue_line("markers", "perf: the performance suite itself, run with -m perf")
+    config.stash[OPTIONS] = parse_options(config)
     if not runs_suite(config):
         return
     if config.getoption("numprocesses", None) or config.getoption("dist", "no") != "no":
         raise pytest.UsageError(
-            "-n with -m perf: two servers at once would share this machine's memory bandwidth and neither "
-            "figure would be true. Leave out -n; the suite runs one server at a time."
+            "-n cannot be combined with -m perf: two servers at once would share the memory bandwidth of this "
+            "machine, and neither measurement would be right. Next: leave out -n"
         )
+    check_root(config)
     with run.usage_errors():
-        plan = asked_for(config)
+        plan = run.plan_suite(config)
         if over_hosts(config):
             return
         config.stash[PLAN] = plan
@@ -73,11 +75,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         return []
     from tokgate.config.words import format_duration
 
-    budget = config.option.tokgate_budget
+    budget_s = config.stash[OPTIONS].budget_s
     launches = (
         f"{plan.launches} launches of each server"
-        if budget is None
-        else f"a budget of {format_duration(budget)}"
+        if budget_s is None
+        else f"a budget of {format_duration(budget_s)}"
     )
     chosen = f"tokgate: profile {plan.profile.name} ({plan.why}), {launches}"
     return [chosen, *(f"tokgate: NOT CHECKED: {what}" for what in plan.not_checked)]
@@ -89,12 +91,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     plan = config.stash.get(PLAN, None)
     if plan is None:
         return
-    budget = None
-    if plan.unable is None and (config.option.tokgate_budget is not None or config.option.tokgate_plan):
+    options, budget = config.stash[OPTIONS], None
+    if plan.unable is None and (options.budget_s is not None or options.plan):
         with run.usage_errors():
             budget = _planned(config, items, plan)
     items.sort(key=lambda item: _order(item, plan, budget))
-    if plan.unable is not None and not config.option.tokgate_require:
+    if plan.unable is not None and not options.require:
         for item in items:
             item.add_marker(pytest.mark.skip(f"not checked: {plan.unable}"))
 
@@ -121,14 +123,14 @@ def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
     """--tokgate-plan ends here: the plan stands above."""
-    return True if PLAN in session.config.stash and session.config.option.tokgate_plan else None
+    return True if PLAN in session.config.stash and session.config.stash[OPTIONS].plan else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Before a server is tried: fail what is required and cannot be, skip what the budget does without."""
     plan = item.config.stash.get(PLAN, None)
-    if plan is not None and plan.unable is not None and item.config.option.tokgate_require:
+    if plan is not None and plan.unable is not None and item.config.stash[OPTIONS].require:
         pytest.fail(f"not checked: {plan.unable}", pytrace=False)
     session, params = item.config.stash.get(_SESSION, None), params_of(item)
     if session is not None and "server" in params:
@@ -165,7 +167,7 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
     command = config.stash[COMMAND]
     try:
         with lease(
-            wait=not config.option.tokgate_no_wait,
+            wait=config.stash[OPTIONS].wait,
             describe=" ".join(command),
             on_wait=lambda text: say(config, text),
         ):
@@ -197,7 +199,7 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     try:
         yield
     except NotChecked as gap:
-        if item.config.option.tokgate_require:
+        if item.config.stash[OPTIONS].require:
             pytest.fail(f"not checked: {gap}", pytrace=False)
         pytest.skip(f"not checked: {gap}")
     except RecordError as error:
@@ -229,7 +231,7 @@ def pytest_benchmark_generate_json(benchmarks: list[Any]) -> None:
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """--tokgate-report, last of all."""
-    if FOLDER in config.stash and config.option.tokgate_report is not None:
+    if FOLDER in config.stash and config.stash[OPTIONS].report is not None:
         run.publish_report(config)
 
 

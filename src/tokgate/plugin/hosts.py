@@ -10,13 +10,14 @@ import os
 import shlex
 import signal
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tokgate._exceptions import RecordError
 from tokgate.plugin import run
+from tokgate.plugin.options import OPTIONS
 from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, WRITER
 from tokgate.plugin.screen import say
 
@@ -36,14 +37,9 @@ def over_hosts(config: pytest.Config) -> bool:
 
     Raises HostUnusable, RecordError and pytest's UsageError.
     """
-    hosts: tuple[BoxAddress, ...] | None = config.option.tokgate_hosts
-    if hosts is None or hasattr(config, "workerinput"):
+    hosts = config.stash[OPTIONS].boxes
+    if not hosts or hasattr(config, "workerinput"):
         return False
-    if config.option.tokgate_plan or config.option.tokgate_url:
-        raise pytest.UsageError(
-            "--tokgate-hosts starts servers on each box by that box's own plan; leave out --tokgate-plan and "
-            "--tokgate-url, or the hosts"
-        )
     if config.option.collectonly:
         return False
     if not config.pluginmanager.hasplugin("xdist"):
@@ -73,7 +69,7 @@ def as_box(config: pytest.Config) -> str | None:
     # xdist says by this that others run beside it; on its box nobody does, and pytest-benchmark may time.
     os.environ.pop("PYTEST_XDIST_WORKER", None)
     config.stash[COMMAND] = tuple(told["command"])
-    config.option.tokgate_report = None  # the controller's
+    config.stash[OPTIONS] = replace(config.stash[OPTIONS], report=None)  # the controller writes it
     config.pluginmanager.register(_Box(config))
     name: str = told["name"]
     return name
@@ -200,7 +196,7 @@ class _Controller:
         from tokgate.plugin.boxes import Returned
         from tokgate.store.runs import RECORD, RunRecord, read_run
 
-        place = Path(self._config.option.tokgate_out) / self._name(host) / RECORD
+        place = self._config.stash[OPTIONS].out / self._name(host) / RECORD
         where = str(place.absolute()) if host.is_here else f"{host.url}: {host.checkout / place}"
         node = self._nodes.get(host.name)
         told = getattr(node, "workeroutput", {}).get(_KEY)

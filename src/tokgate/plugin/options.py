@@ -1,7 +1,10 @@
-"""The plugin's options, in one group of `pytest --help`, and what they ask for."""
+"""The plugin's options: one group of `pytest --help`, parsed once into one frozen struct."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,127 +13,186 @@ from tokgate.config.units import Duration
 
 if TYPE_CHECKING:
     from tokgate.config.box_address import BoxAddress
-    from tokgate.suite.plan import RunPlan
+
+
+# A dataclass: msgspec would be imported into every pytest session of an environment that contains tokgate.
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options of this session, checked.
+
+    profile: `auto`, the name of a profile, or the path of one.
+    servers: only these servers of the profile; empty for all.
+    url: a running server to measure instead of those of the profile; None for none.
+    model: the model to request from the server at `url`.
+    boxes: where to run the suite; empty for this machine.
+    launches: of each server; None for the number in the profile.
+    budget_s: the time limit of the run in seconds; None for no limit.
+    plan: print the plan and start nothing.
+    blocks: blocks for each hypothesis, unless a budget limits them.
+    require: fail what could not be checked, instead of skipping it.
+    strict: fail inconclusive verdicts.
+    out: the folder of run records.
+    report: the link to create to the folder that contains the report; None for no report.
+    wait: wait for another run on this machine to end.
+    """
+
+    profile: str
+    servers: tuple[str, ...]
+    url: str | None
+    model: str | None
+    boxes: tuple[BoxAddress, ...]
+    launches: int | None
+    budget_s: float | None
+    plan: bool
+    blocks: int
+    require: bool
+    strict: bool
+    out: Path
+    report: Path | None
+    wait: bool
+
+
+OPTIONS: pytest.StashKey[Options] = pytest.StashKey()
 
 
 def add_options(parser: pytest.Parser) -> None:
+    """Declare the options. argparse only stores their text: `parse_options` checks it and names the option."""
     group = parser.getgroup("tokgate", "tokgate: speed of LLM servers (-m perf)")
     option = group.addoption
     option(
         "--tokgate-profile",
         default="auto",
         metavar="auto|NAME|PATH",
-        help="servers × workloads to run: a profile of fixtures/profiles, a YAML file, or auto: gfx1151 when "
-        "the KFD topology shows 110501 and Docker answers, else embedded (default: auto)",
+        help="which servers and workloads to run: a profile of fixtures/profiles, the path of a YAML file, or auto: "
+        "gfx1151 if this machine has that GPU and a Docker daemon, else embedded (default: auto)",
     )
     option(
         "--tokgate-server",
         action="append",
         default=[],
         metavar="NAME",
-        help="only this server of the profile; may be given again",
+        help="measure only this server of the profile; repeat the option for more",
     )
     option(
         "--tokgate-url",
         metavar="URL",
-        help="measure the server that is already up there, under the profile's workloads; with --tokgate-model",
+        help="measure the server that is running at this URL under the workloads of the profile; requires "
+        "--tokgate-model",
     )
-    option("--tokgate-model", metavar="ID", help="the model to ask the server at --tokgate-url for")
+    option("--tokgate-model", metavar="ID", help="the model to request from the server at --tokgate-url")
     option(
         "--tokgate-hosts",
-        type=_hosts,
         metavar="HOST,…",
-        help="run the suite on each of these boxes and compare them: ssh://[USER@]HOST[:PORT][/CHECKOUT] (default: "
-        "tokgate in the home folder there), or unix:///PATH of a Docker engine of this machine",
+        help="run the suite on each of these boxes and compare them: ssh://[USER@]HOST[:PORT][/CHECKOUT] (default "
+        "checkout: tokgate in the home folder), or unix:///PATH of a Docker daemon on this machine",
     )
     option(
         "--tokgate-launches",
-        type=_launches,
         metavar="N",
-        help="launches (replicates) of each server; below 2 nothing can be decided (default: the profile's)",
+        help="launches (replicates) of each server; a verdict needs at least 2 (default: set by the profile)",
     )
     option(
         "--tokgate-budget",
-        type=_budget,
         metavar="TIME",
-        help="plan launches so that the run ends within this time (45m, 1h30m), stop what is decided early and "
-        "give the time it saves to what is noisy; instead of --tokgate-launches",
+        help="plan the launches so that the run ends within this time (45m, 1h30m): what is decided stops early, and "
+        "the time it saves goes to noisy cells; cannot be combined with --tokgate-launches",
     )
     option(
         "--tokgate-plan",
         action="store_true",
-        help="print what would be run, how long it takes and the drop each cell would see, and start nothing",
+        help="print what would run, how long it would take and the smallest drop each cell can detect; start nothing",
     )
     option(
         "--tokgate-blocks",
-        type=_launches,
-        default=2,
+        default="2",
         metavar="N",
-        help="blocks A B B A of each hypothesis, four launches a block; a budget gives as many as it has time "
-        "for (default: 2)",
+        help="blocks of launches (A B B A) for each hypothesis; with a budget, as many as there is time for "
+        "(default: 2)",
     )
     option(
-        "--tokgate-require",
-        action="store_true",
-        help="what could not be checked fails instead of being skipped",
+        "--tokgate-require", action="store_true", help="fail what could not be checked instead of skipping it"
     )
-    option(
-        "--tokgate-strict",
-        action="store_true",
-        help="an inconclusive verdict fails: the run must be able to tell",
-    )
+    option("--tokgate-strict", action="store_true", help="fail a verdict that is inconclusive")
     option(
         "--tokgate-out",
         default="runs",
         metavar="DIR",
-        help="where run records go, a folder each (default: runs)",
+        help="the folder of run records, one subfolder for each run (default: runs)",
     )
     option(
         "--tokgate-report",
         metavar="LINK",
-        help="however the run ends, write report.html and report.md into its folder, and make LINK point there",
+        help="write report.html and report.md into the folder of the run, however it ends, and create LINK to it",
     )
     option(
         "--tokgate-no-wait",
         action="store_true",
-        help="fail at once when another run measures on this machine, instead of waiting for it",
+        help="fail at once if another run is measuring on this machine, instead of waiting for it to end",
     )
 
 
-def asked_for(config: pytest.Config) -> RunPlan:
-    """What the options ask to run on this machine. Raises SpecError, UsageError (tokgate's and pytest's)."""
-    from tokgate.engines.specs import open_catalogue
-    from tokgate.suite.plan import AttachTarget, plan_run
-
-    option, launches = config.option, config.option.tokgate_launches
-    if option.tokgate_budget is not None:
-        from tokgate.judge.plan import MOST_LAUNCHES
-
-        if launches is not None:
-            raise pytest.UsageError(
-                "--tokgate-budget plans the launches; leave out --tokgate-launches, or the budget"
-            )
-        launches = MOST_LAUNCHES + 1  # and a fresh one; what the budget cannot come to is left out later
-    if bool(option.tokgate_url) != bool(option.tokgate_model):
-        raise pytest.UsageError("--tokgate-url and --tokgate-model go together: where, and which model")
-    if not (config.rootpath / "fixtures").is_dir():
-        # pytest looks for its root before it knows our options: `--tokgate-out DIR` is then two words to it.
-        raise pytest.UsageError(
-            f"{config.rootpath} has no fixtures/, and pytest takes it for the project's folder. Run this where "
-            "conftest.py is; write --tokgate-out=DIR with an equals sign, or pytest takes DIR for a folder of tests"
-        )
-    return plan_run(
-        open_catalogue(config.rootpath / "fixtures"),
+def parse_options(config: pytest.Config) -> Options:
+    """Check the options, each by itself and together. Raises pytest's UsageError, which names the option."""
+    option = config.option
+    options = Options(
         profile=option.tokgate_profile,
-        servers=option.tokgate_server,
-        attach=AttachTarget(url=option.tokgate_url, model=option.tokgate_model)
-        if option.tokgate_url
-        else None,
-        launches=launches,
+        servers=tuple(option.tokgate_server),
+        url=option.tokgate_url,
+        model=option.tokgate_model,
+        boxes=_parse_boxes(option.tokgate_hosts),
+        launches=_parse_count("--tokgate-launches", option.tokgate_launches),
+        budget_s=_parse_budget(option.tokgate_budget),
+        plan=option.tokgate_plan,
+        blocks=_parse_count("--tokgate-blocks", option.tokgate_blocks) or 0,
+        require=option.tokgate_require,
+        strict=option.tokgate_strict,
+        out=Path(option.tokgate_out),
+        report=None if option.tokgate_report is None else Path(option.tokgate_report),
+        wait=not option.tokgate_no_wait,
+    )
+    if options.url and not options.model:
+        raise pytest.UsageError("--tokgate-url requires --tokgate-model")
+    if options.model and not options.url:
+        raise pytest.UsageError("--tokgate-model requires --tokgate-url")
+    if options.budget_s is not None and options.launches is not None:
+        raise pytest.UsageError(
+            "--tokgate-budget cannot be combined with --tokgate-launches: the budget decides how many launches there are"
+        )
+    if options.boxes and (options.plan or options.url):
+        raise pytest.UsageError(
+            f"--tokgate-hosts cannot be combined with {'--tokgate-plan' if options.plan else '--tokgate-url'}: "
+            "each box makes its own plan and starts its own servers"
+        )
+    return options
+
+
+def check_root(config: pytest.Config) -> None:
+    """Check that pytest found the project's folder. Raises pytest's UsageError.
+
+    pytest looks for that folder before it knows the options of plugins: it then takes the PATH of
+    `--tokgate-profile PATH` for a folder of tests, and that folder's parent for the project's.
+    """
+    if (config.rootpath / "fixtures").is_dir():
+        return
+    words = [*map(str, config.invocation_params.args)]
+    misread = [
+        f"{option}={path}"
+        for option, path in pairwise(words)
+        if option in ("--tokgate-out", "--tokgate-profile", "--tokgate-report") and Path(path).exists()
+    ]
+    remedy = (
+        f"write {' '.join(misread)} with an equals sign"
+        if misread
+        else "run pytest in the folder of conftest.py"
+    )
+    raise pytest.UsageError(
+        f"pytest uses {config.rootpath} as the project's folder, but it contains no fixtures/. Next: {remedy}"
     )
 
 
-def _hosts(text: str) -> tuple[BoxAddress, ...]:
+def _parse_boxes(text: str | None) -> tuple[BoxAddress, ...]:
+    if text is None:
+        return ()
     from tokgate.config.box_address import parse_box_addresses
 
     try:
@@ -139,17 +201,25 @@ def _hosts(text: str) -> tuple[BoxAddress, ...]:
         raise pytest.UsageError(f"--tokgate-hosts: {error}") from error
 
 
-def _launches(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
-        raise pytest.UsageError(f"{text}: expected a whole number of launches or blocks, 1 or more")
-    return int(text)
+def _parse_count(option: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    try:
+        count = int(text)
+    except ValueError:
+        raise pytest.UsageError(f"{option} must be a whole number (got {text!r})") from None
+    if count < 1:
+        raise pytest.UsageError(f"{option} must be at least 1 (got {count})")
+    return count
 
 
-def _budget(text: str) -> Duration:
+def _parse_budget(text: str | None) -> float | None:
+    if text is None:
+        return None
     try:
         seconds = Duration.parse(text)
     except ValueError as error:
         raise pytest.UsageError(f"--tokgate-budget: {error}") from error
     if seconds <= 0:
-        raise pytest.UsageError(f"--tokgate-budget {text}: a budget is more than nothing")
-    return seconds
+        raise pytest.UsageError(f"--tokgate-budget must be more than 0 (got {text})")
+    return float(seconds)

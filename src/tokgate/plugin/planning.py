@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import pytest
 
 from tokgate.judge.cell import CaseKey
 from tokgate.plugin.items import params_of
+from tokgate.plugin.options import OPTIONS
 from tokgate.report.plan import planned
 from tokgate.store.runs import RunRecord
 from tokgate.suite.budget import Budget
@@ -26,20 +26,20 @@ def plan_items(
 
     Raises SpecError, RecordError.
     """
-    option, selected = config.option, chosen(items)
+    options, selected = config.stash[OPTIONS], chosen(items)
     past, references = compared_with(config, first_record(plan, run_id="RUN", command=()))
     estimates = estimate_chosen(plan, selected, past=past, references=references)
     budget = None
-    if option.tokgate_budget is not None:
+    if options.budget_s is not None:
         budget = Budget(
-            float(option.tokgate_budget),
+            options.budget_s,
             estimates.cells,
             timed=estimates.timed,
             blocks_s=estimates.blocks_s,
             family=len(selected.family),
         )
         _deselect(config, items, budget)
-    shown = preview(plan, selected, estimates, budget, blocks=option.tokgate_blocks)
+    shown = preview(plan, selected, estimates, budget, blocks=options.blocks)
     text = planned(shown.plan, requests=shown.requests, notes=shown.notes, width=width, colour=colour)
     return budget, text
 
@@ -57,7 +57,7 @@ def chosen(items: Sequence[pytest.Item]) -> Chosen:
 
 def compared_with(config: pytest.Config, record: RunRecord) -> tuple[Past, References]:
     """The runs before this one, and what each of its cells is compared with. Raises RecordError."""
-    past = Past(Path(config.option.tokgate_out), record)
+    past = Past(config.stash[OPTIONS].out, record)
     return past, References(config.rootpath / "baselines" / record.baselines, record, past)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokgate._exceptions import RecordError, TokgateError
+from tokgate.plugin.options import OPTIONS
 from tokgate.plugin.screen import say
 
 if TYPE_CHECKING:
@@ -28,9 +29,33 @@ WRITER: pytest.StashKey[RunWriter] = pytest.StashKey()
 COMMAND: pytest.StashKey[tuple[str, ...]] = pytest.StashKey()
 
 
+def plan_suite(config: pytest.Config) -> RunPlan:
+    """What the options select to run on this machine. Raises SpecError, UsageError."""
+    from tokgate.engines.specs import open_catalogue
+    from tokgate.suite.plan import AttachTarget, plan_run
+
+    options = config.stash[OPTIONS]
+    launches = options.launches
+    if options.budget_s is not None:
+        from tokgate.judge.plan import MOST_LAUNCHES
+
+        # One more, to confirm a regression. Tests that the budget has no time for are deselected or skipped later.
+        launches = MOST_LAUNCHES + 1
+    attach = None
+    if options.url is not None and options.model is not None:
+        attach = AttachTarget(url=options.url, model=options.model)
+    return plan_run(
+        open_catalogue(config.rootpath / "fixtures"),
+        profile=options.profile,
+        servers=options.servers,
+        attach=attach,
+        launches=launches,
+    )
+
+
 def only_looks(config: pytest.Config) -> bool:
     """Whether this run will say what it would do, and measure nothing."""
-    return bool(config.option.collectonly or config.option.tokgate_plan)
+    return bool(config.option.collectonly or config.stash[OPTIONS].plan)
 
 
 def prepare(config: pytest.Config, *, name: str | None = None) -> None:
@@ -38,7 +63,7 @@ def prepare(config: pytest.Config, *, name: str | None = None) -> None:
     from tokgate.store.runs import new_run_folder
 
     option = config.option
-    config.stash[FOLDER] = folder = new_run_folder(Path(option.tokgate_out), name)
+    config.stash[FOLDER] = folder = new_run_folder(config.stash[OPTIONS].out, name)
     config.stash.setdefault(COMMAND, ("pytest", *map(str, config.invocation_params.args)))
     option.xmlpath = option.xmlpath or str(folder / "junit.xml")
     if getattr(option, "timeout", 0) is None:
@@ -84,7 +109,7 @@ def _found_wrong(verdict: Verdict, config: pytest.Config) -> bool:
 
     experiments = config.stash[PLAN].experiments
     tested = [one.hypothesis for one in experiments if one.hypothesis.name == verdict.hypothesis]
-    wrong = ("regressed", "inconclusive") if config.option.tokgate_strict else ("regressed",)
+    wrong = ("regressed", "inconclusive") if config.stash[OPTIONS].strict else ("regressed",)
     return verdict.outcome in wrong or any(contradicts(one, verdict) for one in tested)
 
 
@@ -102,11 +127,12 @@ def publish_report(config: pytest.Config) -> None:
     """--tokgate-report: of a run that was cut off, and of one that could measure nothing, too."""
     from tokgate.report.write import publish
 
-    folder, link = config.stash[FOLDER], config.option.tokgate_report
+    folder, link = config.stash[FOLDER], config.stash[OPTIONS].report
+    assert link is not None
     try:
         if WRITER not in config.stash:
             record_nothing(config)
-        said = publish(folder, Path(link))
+        said = publish(folder, link)
     except RecordError as error:
         print(f"tokgate: no report: {error}", file=sys.stderr)
     else:
