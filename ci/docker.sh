@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# On a Debian machine of root's with nothing but Python and apt: a Docker engine that answers, and the base image.
+# On a Debian machine of root's with nothing but Python and apt: a Docker daemon that answers, and the base image.
 # Needs no image registry. Quick when all is there. A machine with its own Docker never needs this.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

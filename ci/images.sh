@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build images of fixtures/images: those the default tests use, or the ones named. Quick when nothing changed.
-# Needs a Docker engine. Usage: ./ci/images.sh [NAME...]      (vllm-cpu: about 10 minutes and 3 GB)
+# Needs a Docker daemon. Usage: ./ci/images.sh [NAME...]      (vllm-cpu: about 10 minutes and 3 GB)
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 

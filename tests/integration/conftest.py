@@ -1,4 +1,4 @@
-"""What the tests on real engines share: the declared servers, a Docker engine, and waiting without sleeping blindly."""
+"""What the tests on real engines share: the declared servers, a Docker daemon, and waiting without sleeping blindly."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def docker_engine() -> Iterator[DockerClient]:
     try:
         client = docker.from_env(timeout=20)
     except DockerException as error:
-        _without(f"no Docker engine answers: {error}")
+        _without(f"the Docker daemon does not answer: {error}")
     else:
         try:
             client.images.get(IMAGE)

@@ -1,4 +1,4 @@
-"""The suite over many boxes: two Docker engines of this machine, and one that is reached by ssh."""
+"""The suite over many boxes: two Docker daemons of this machine, and one that is reached by ssh."""
 
 from __future__ import annotations
 
@@ -294,7 +294,7 @@ def test_a_box_that_cannot_measure_is_named_before_anything_starts(
     ("url", "message"),
     [
         ("ssh://127.0.0.1:1/x", "ssh said: "),
-        ("unix:///nowhere/docker.sock", "no Docker engine answers: No such file or directory"),
+        ("unix:///nowhere/docker.sock", "the Docker daemon does not answer: No such file or directory"),
     ],
 )
 def test_a_box_that_is_not_there_is_named(project: Any, url: str, message: str) -> None:

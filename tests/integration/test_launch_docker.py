@@ -242,7 +242,7 @@ def test_no_engine_is_said_with_a_remedy_and_nothing_is_swept(
     spec = docker_spec()
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with (
-        pytest.raises(DockerUnavailable, match=r"no Docker engine answers.*systemctl start docker"),
+        pytest.raises(DockerUnavailable, match=r"the Docker daemon does not answer.*systemctl start docker"),
         start(spec, log_dir=tmp_path),
     ):
         pass

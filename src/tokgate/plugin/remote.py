@@ -50,7 +50,7 @@ def check_hosts(hosts: Sequence[BoxAddress], root: Path) -> None:
     mine = checkout(root)
     with ThreadPoolExecutor(max_workers=len(hosts)) as pool:
         for _ in pool.map(
-            lambda host: _check_engine(host) if host.is_here else _check_remote(host, mine), hosts
+            lambda host: _check_daemon(host) if host.is_here else _check_remote(host, mine), hosts
         ):
             pass
 
@@ -61,14 +61,14 @@ def ssh_arguments(host: BoxAddress) -> list[str]:
     return [*(word for option in _OPTIONS for word in ("-o", option)), *port, host.login]
 
 
-def _check_engine(host: BoxAddress) -> None:
+def _check_daemon(host: BoxAddress) -> None:
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_TIMEOUT_S)
             probe.connect(host.socket)
     except OSError as error:
         raise HostUnusable(
-            f"no Docker engine answers: {error.strerror or error}. Next: see that one listens there and that this "
+            f"the Docker daemon does not answer: {error.strerror or error}. Next: check that a daemon listens there and that this "
             f"user may use it (`docker -H {host.url} info`)",
             host=host.url,
         ) from error

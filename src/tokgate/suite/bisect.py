@@ -13,7 +13,7 @@ from tokgate._exceptions import ImageMissing, LaunchError, ServerExited, UsageEr
 from tokgate.config.profile import Profile
 from tokgate.judge.bisect import Bisection, OutOfTime, Step, Unmeasured, bisect
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.machine.daemon import ask_engine
+from tokgate.machine.daemon import ask_daemon, image_command
 from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunWriter
 from tokgate.suite.case import Watch, measure_case
@@ -55,18 +55,20 @@ def row_of(good: str, bad: str, tags: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_images(server: str, images: Sequence[str]) -> Mapping[str, str]:
-    """When each image was made. Raises LaunchError without an engine, ImageMissing with what to pull."""
-    engine = ask_engine(images)
-    if engine.version is None:
-        raise LaunchError(f"no Docker engine answers ({engine.error}). Next: `tokgate doctor`", server=server)
-    missing = [image for image in images if image not in engine.images]
+    """When each image was made. Raises LaunchError without a daemon, ImageMissing with what to pull."""
+    daemon = ask_daemon(images)
+    if daemon.version is None:
+        raise LaunchError(
+            f"the Docker daemon does not answer ({daemon.error}). Next: `tokgate doctor`", server=server
+        )
+    missing = [image for image in images if image not in daemon.images]
     if missing:
-        pulls = "".join(f"\n    docker pull {image}" for image in missing)
+        pulls = "".join(f"\n    {image_command(image)}" for image in missing)
         raise ImageMissing(
             f"{len(missing)} of {len(images)} images are not on this machine; nothing was started. Next:{pulls}",
             server=server,
         )
-    return engine.created
+    return daemon.created
 
 
 def open_bisect(cases: Mapping[str, Case], folder: Path, *, command: Sequence[str]) -> RunWriter:

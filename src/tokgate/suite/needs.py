@@ -57,7 +57,9 @@ def _model_check(weights: Weights) -> Check:
         name=f"model {weights.name}",
         ok=False,
         seen=f"missing in {weights.folder}: {', '.join(missing.files)}{size}",
-        remedy="`tokgate models fetch` with this profile",
+        remedy="`tokgate models fetch` with this profile"
+        if weights.repository
+        else "put it there, or correct `model` in the server's YAML",
     )
 
 

@@ -17,7 +17,7 @@ from tokgate.config.profile import Profile
 from tokgate.config.server import AttachLaunch, DockerLaunch, Model, ServerSpec
 from tokgate.config.workload import PromptSet, Workload
 from tokgate.engines import FALLBACK
-from tokgate.machine.daemon import ask_engine
+from tokgate.machine.daemon import ask_daemon
 from tokgate.machine.devices import find_gpus
 
 AUTO = "auto"
@@ -150,8 +150,8 @@ def _unable(catalogue: Catalogue, profile: Profile) -> str | None:
     if all(gpu.gfx_target_version != wanted for gpu in gpus):
         seen = ", ".join(gpu.gfx for gpu in gpus) or "no AMD GPU"
         return f"this machine has no {profile.hardware} (the KFD topology shows {seen})"
-    engine = ask_engine()
-    return None if engine.version else f"no Docker engine answers ({engine.error})"
+    daemon = ask_daemon()
+    return None if daemon.version else f"the Docker daemon does not answer ({daemon.error})"
 
 
 def attached(url: str, model: str) -> ServerSpec:

@@ -23,7 +23,7 @@ def docker(model: Model | None = None, **launch: Any) -> ServerSpec:
     )
 
 
-def test_only_what_the_spec_sets_is_asked_for() -> None:
+def test_options_of_an_empty_spec() -> None:
     assert container_options(docker()) == {
         "image": "an/image:1",
         "ipc_mode": "private",
@@ -31,7 +31,7 @@ def test_only_what_the_spec_sets_is_asked_for() -> None:
     }
 
 
-def test_everything_the_spec_sets_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_options_of_a_full_spec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODELS", "/srv/models")
     monkeypatch.setenv("HOME", "/home/u")
     spec = docker(
@@ -69,7 +69,8 @@ def test_everything_the_spec_sets_is_asked_for(monkeypatch: pytest.MonkeyPatch) 
     }
 
 
-def test_device_groups_are_the_numbers_of_the_nodes_and_of_those_inside_a_folder(tmp_path: Path) -> None:
+def test_device_groups(tmp_path: Path) -> None:
+    """Device groups are the numeric owners of the nodes, and of those inside a folder."""
     (tmp_path / "dri" / "by-path").mkdir(parents=True)
     for name in ("kfd", "dri/card1", "dri/renderD128"):
         (tmp_path / name).touch()
@@ -80,7 +81,7 @@ def test_device_groups_are_the_numbers_of_the_nodes_and_of_those_inside_a_folder
     assert options["group_add"] == [gid, "44"]
 
 
-def test_a_device_that_is_not_here_is_named(tmp_path: Path) -> None:
+def test_missing_device_is_named(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match=rf"server x: device {tmp_path}/kfd does not exist"):
         device_gids((f"{tmp_path}/kfd",), server="x")
 
@@ -96,13 +97,14 @@ def test_a_device_that_is_not_here_is_named(tmp_path: Path) -> None:
         (Model(id="m", source="/in/the/image.gguf"), "/in/the/image.gguf"),
     ],
 )
-def test_model_stands_for_its_path_in_the_container_or_its_name(model: Model, inside: str) -> None:
+def test_model_placeholder(model: Model, inside: str) -> None:
+    """`{model}` is the path inside the container, else the repository or the id."""
     spec = docker(model, volumes=("/srv/models:/models:ro",), args=("-m", "{model}"))
     assert model_inside(spec) == inside
     assert command(spec) == ("-m", inside)
 
 
-def test_files_are_looked_for_where_the_host_has_them(tmp_path: Path) -> None:
+def test_missing_files_by_their_path_on_the_host(tmp_path: Path) -> None:
     (tmp_path / "here.gguf").touch()
     volumes = (f"{tmp_path}:/models:ro", "named:/models/cache")
     check_files(docker(volumes=volumes, args=("-m", "/models/here.gguf", "--other=/elsewhere/x.gguf")))

@@ -16,7 +16,8 @@ from tokgate.launch.logs import new_log
 from tokgate.launch.port import check_free
 
 
-def test_a_listener_on_any_address_takes_the_port() -> None:
+def test_listener_takes_the_port() -> None:
+    """On whatever address it listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"server x: port {port} is taken by pid {os.getpid()}: "):
@@ -24,7 +25,8 @@ def test_a_listener_on_any_address_takes_the_port() -> None:
     check_free(port, server="x")
 
 
-def test_a_listener_that_would_share_its_port_takes_it_too() -> None:
+def test_shared_port_is_taken() -> None:
+    """A listener with SO_REUSEPORT, which would share its port, takes it as well."""
     with socket.socket() as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(("127.0.0.1", 0))
@@ -40,7 +42,8 @@ def test_cores_stay_within_the_affinity() -> None:
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout == b"1\n"
 
 
-def test_logs_of_one_server_are_numbered_and_its_name_cannot_leave_the_folder(tmp_path: Path) -> None:
+def test_log_names(tmp_path: Path) -> None:
+    """The logs of one server are numbered, and its name cannot leave the folder."""
     logs = tmp_path / "run" / "logs"
     assert new_log(logs, "a").name == "a-1.log"
     assert new_log(logs, "a").name == "a-2.log"

@@ -11,7 +11,8 @@ import msgspec
 from tokgate.launch.docker.owner import Owner
 
 
-def test_this_process_is_not_gone_also_when_read_back() -> None:
+def test_this_process_is_not_gone() -> None:
+    """Also after its owner was written and read."""
     here = Owner.current()
     assert here.pid == os.getpid()
     assert not msgspec.json.decode(msgspec.json.encode(here), type=Owner).is_gone()
@@ -22,7 +23,8 @@ def test_a_reused_pid_is_another_process() -> None:
     assert msgspec.structs.replace(here, started=here.started - 1).is_gone()
 
 
-def test_an_ended_process_is_gone_also_as_a_zombie() -> None:
+def test_ended_process_is_gone() -> None:
+    """Also as a zombie."""
     code = "import msgspec, sys; from tokgate.launch.docker.owner import Owner; print(msgspec.json.encode(Owner.current()).decode())"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -32,7 +34,7 @@ def test_an_ended_process_is_gone_also_as_a_zombie() -> None:
     assert owner.is_gone()
 
 
-def test_what_cannot_be_seen_from_here_is_left_alone() -> None:
+def test_invisible_process_is_not_gone() -> None:
     dead = msgspec.structs.replace(Owner.current(), started=0)
     assert dead.is_gone()
     assert not msgspec.structs.replace(dead, host="elsewhere").is_gone()

@@ -96,7 +96,8 @@ def test_a_server_is_started_as_the_owner_starts_it(
     assert flags(docker_run(CATALOGUE.server(server))) == flags(line)
 
 
-def test_numeric_groups_are_asked_for_where_the_device_is_not() -> None:
+def test_groups_without_the_device() -> None:
+    """Where the device is missing, the line asks for its numeric group with `stat`."""
     line = docker_run(CATALOGUE.server("llamacpp-rocm", {"launch": {"devices": ["/dev/not-there"]}}))
     assert '--group-add "$(stat -c %g /dev/not-there)"' in line
     owner = Path("/dev/null").stat().st_gid
@@ -104,7 +105,7 @@ def test_numeric_groups_are_asked_for_where_the_device_is_not() -> None:
     assert f"--group-add {owner}" in line
 
 
-def test_ports_and_limits_are_written_as_docker_reads_them() -> None:
+def test_ports_and_limits() -> None:
     launch = {
         "network": "bridge",
         "cpus": 1.5,

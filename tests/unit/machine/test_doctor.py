@@ -11,14 +11,14 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tokgate.machine.daemon import Engine
+from tokgate.machine.daemon import Daemon
 from tokgate.machine.devices import GFX1151, find_gpu
 from tokgate.machine.doctor import (
     Check,
     Needs,
     can_run,
+    daemon_check,
     disk_check,
-    engine_check,
     examine,
     file_check,
     image_check,
@@ -82,7 +82,7 @@ def test_memory_of_the_bios_counts_too(strix_halo):
     assert memory_check(gpu, _FP16_14B) == Check(name="GPU memory", ok=None, seen="unknown; 29.5 GB needed")
 
 
-def test_box_that_is_set_otherwise_is_told_so(strix_halo):
+def test_settings_for_information(strix_halo):
     strix_halo.write(
         {
             "sys/firmware/acpi/platform_profile": "balanced",
@@ -111,7 +111,7 @@ def test_box_without_the_gpu_cannot_run(box):
     assert not can_run(checks)
 
 
-def test_closed_node_tells_the_numeric_group(open_path):
+def test_closed_node_shows_the_numeric_group(open_path):
     node = open_path / "kfd"
     node.touch(0o600)
     node.chmod(0)
@@ -130,15 +130,15 @@ def test_closed_node_tells_the_numeric_group(open_path):
         [sys.executable, "-c", script, node], stdout=subprocess.PIPE, text=True, check=True
     ).stdout
     gid = os.getgid()
-    assert output.startswith(f"None gid {gid}, mode 0, closed to this user (containers are given gid {gid}")
+    assert output.startswith(f"None gid {gid}, mode 0, closed to this user (containers join gid {gid}")
     assert f"usermod -aG $(getent group {gid} | cut -d: -f1) $USER" in output
 
 
-def test_nothing_asked_is_little_looked_at(box, tmp_path):
+def test_no_needs_few_checks(box, tmp_path):
     assert [check.name for check in examine(Needs(disk=tmp_path), root=box.root)] == ["Python", "disk"]
 
 
-def test_port_in_use_names_who_has_it():
+def test_port_in_use_names_the_process():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
@@ -168,21 +168,20 @@ def test_model_files(tmp_path):
     assert (check.ok, check.seen) == (False, f"{tmp_path}/other.gguf does not exist")
 
 
-def test_disk_of_a_folder_yet_to_come(tmp_path):
+def test_disk_of_a_folder_that_does_not_exist(tmp_path):
     assert disk_check(tmp_path / "runs" / "next", 1).ok is True
     check = disk_check(tmp_path / "runs", 2**62)
     assert check.ok is False
     assert f"free at {tmp_path}" in check.seen
-    assert "make room for 4611686018.4 GB" in (check.remedy or "")
+    assert "free 4611686018.4 GB" in (check.remedy or "")
 
 
 def test_docker_and_its_images():
-    engine = Engine(version="28.1", images={"vllm": "sha256:12"})
-    assert engine_check(engine).ok is True
-    assert image_check("vllm", engine).seen == "sha256:12"
-    assert image_check("other", engine).remedy == (
-        "`docker pull other`, or build it if it is one of fixtures/images"
-    )
+    daemon = Daemon(version="28.1", images={"vllm": "sha256:12"})
+    assert daemon_check(daemon).ok is True
+    assert image_check("vllm", daemon).seen == "sha256:12"
+    assert image_check("other", daemon).remedy == "`docker pull other`"
+    assert image_check("tokgate/vllm-cpu:0.32.0", daemon).remedy == "`./ci/images.sh vllm-cpu`"
 
 
 def test_docker_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -56,7 +56,8 @@ def test_strix_halo(strix_halo):
     assert facts["os"].value == "Fedora Linux 43 (Server Edition)"
 
 
-def test_memory_is_the_same_wherever_the_bios_draws_the_border(strix_halo):
+def test_installed_memory(strix_halo):
+    """It is the same wherever the BIOS draws the border between memory and VRAM."""
     before = fingerprint_id(read_fingerprint(strix_halo.root, {}))
     device = "sys/devices/pci0000:00/0000:c5:00.0"
     strix_halo.write(
@@ -155,7 +156,7 @@ def test_id_differs_exactly_when_a_decisive_fact_does(a, b):
 
 
 @given(_fingerprints)
-def test_fingerprint_survives_json_and_does_not_depend_on_order(fingerprint):
+def test_id_after_json_and_in_any_order(fingerprint):
     again = msgspec.json.decode(msgspec.json.encode(fingerprint), type=Fingerprint)
     turned = Fingerprint(dict(reversed(again.facts.items())))
     assert differences(fingerprint, turned) == ()

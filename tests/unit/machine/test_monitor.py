@@ -25,7 +25,8 @@ def _wait_for_a_look(monitor: Monitor, box) -> None:
         time.sleep(0.005)
 
 
-def test_cpu_of_others_is_what_neither_we_nor_the_server_used(box):
+def test_cpu_of_others(box):
+    """It is what neither this process nor the server used."""
     box.add_cpu_times(user=1000, idle=1000)
     box.add_process(os.getpid(), name="pytest", cpu=100)
     box.add_process(70, name="llama-server", cpu=500, reaped=10)
@@ -62,7 +63,7 @@ def test_processes_of_one_program_are_one_culprit(box):
     assert str(monitor.report.culprit).startswith("cc1plus --serve (pid 82 and 2 more), ")
 
 
-def test_culprit_that_ended_during_the_region_is_still_named(box):
+def test_culprit_that_ended_is_named(box):
     box.add_cpu_times()
     box.add_process(os.getpid())
     with Monitor(interval_s=0.01, root=box.root) as monitor:
@@ -76,7 +77,8 @@ def test_culprit_that_ended_during_the_region_is_still_named(box):
 
 
 @pytest.mark.parametrize("server_pids", [None, [70], [os.getpid(), 71]])
-def test_others_are_unknown_when_the_server_cannot_be_told_apart(box, server_pids):
+def test_unknown_server_processes(box, server_pids):
+    """The CPU of others is unknown when the server cannot be told apart from them."""
     box.add_cpu_times()
     box.add_process(os.getpid())
     box.add_process(71)
@@ -117,7 +119,8 @@ def test_nothing_known_is_all_unknown(box):
     assert report.energy_joules is None
 
 
-def test_steal_pressure_and_swap_are_taken_over_the_region(box):
+def test_steal_pressure_and_swap(box):
+    """Their growth over the region counts."""
     pressure = (
         "some avg10=0.00 avg60=0.00 avg300=0.00 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0"
     )
@@ -220,7 +223,8 @@ def test_this_host_can_be_watched():
     assert report.cpus == os.cpu_count()
 
 
-def test_an_error_in_the_region_passes_and_the_report_is_there(box):
+def test_error_in_the_region(box):
+    """It passes through, and the report is made."""
     monitor = Monitor(root=box.root)
     with pytest.raises(ZeroDivisionError, match="by zero"), monitor:
         1 / 0  # noqa: B018

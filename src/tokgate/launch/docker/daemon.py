@@ -1,4 +1,4 @@
-"""The Docker engine, and what its failures mean to a person."""
+"""The Docker daemon, and what its failures mean to a person."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def connect() -> DockerClient:
 
 @contextmanager
 def open_daemon(server: str) -> Iterator[DockerClient]:
-    """A client, closed at the end. Raises DockerUnavailable when no engine answers."""
+    """A client, closed at the end. Raises DockerUnavailable when the daemon does not answer."""
     with docker_errors(server):
         client = connect()
     try:
@@ -38,7 +38,7 @@ def open_daemon(server: str) -> Iterator[DockerClient]:
 
 
 @contextmanager
-def docker_errors(server: str, *, doing: str = "asked the Docker engine for its version") -> Iterator[None]:
+def docker_errors(server: str, *, doing: str = "asked the Docker daemon for its version") -> Iterator[None]:
     """What docker-py raises inside becomes LaunchError, or DockerUnavailable when the engine is not there."""
     try:
         reach()
@@ -51,7 +51,7 @@ def docker_errors(server: str, *, doing: str = "asked the Docker engine for its 
         ) from error
     except UNREACHABLE as error:
         raise DockerUnavailable(
-            f"no Docker engine answers: {doing}; {error}. Next: see that Docker is installed and runs "
+            f"the Docker daemon does not answer: {doing}; {error}. Next: see that Docker is installed and runs "
             "(`systemctl start docker`), that this user may use it (`docker info`; group docker), "
             "and what DOCKER_HOST says.",
             server=server,

@@ -31,6 +31,7 @@ from tokgate.launch.port import check_free
 from tokgate.launch.probe import not_ready
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
+from tokgate.machine.daemon import image_command
 
 _GRACE_S = 5
 _LOG_END_S = 5.0
@@ -125,9 +126,8 @@ def _check_image(client: DockerClient, server: str, image: str) -> None:
         try:
             client.images.get(image)
         except ImageNotFound:
-            of_whom, _, name = image.partition(":")[0].partition("/")
-            how = f"./ci/images.sh {name} builds it" if of_whom == "tokgate" else f"docker pull {image}"
-            raise ImageMissing(f"image {image} is not on this machine. Next: {how}", server=server) from None
+            message = f"image {image} is not on this machine. Next: {image_command(image)}"
+            raise ImageMissing(message, server=server) from None
 
 
 def _create(client: DockerClient, *, name: str, **options: Any) -> Container:
