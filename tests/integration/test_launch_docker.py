@@ -128,7 +128,7 @@ def test_a_taken_port_names_its_holder(
     docker_spec: MakeSpec, free_port: int, tmp_path: Path, containers: Callable[[], list[str]]
 ) -> None:
     with socket.create_server(("127.0.0.1", free_port)):
-        expected = f"port {free_port} is taken by pid {os.getpid()}: .*pytest"
+        expected = f"port {free_port} is in use by pid {os.getpid()}: .*pytest"
         with pytest.raises(PortTaken, match=expected), start(docker_spec(), log_dir=tmp_path):
             pass
     assert containers() == []
@@ -353,7 +353,7 @@ def test_an_engine_that_stops_under_us_is_said_and_does_not_hang(
     def use() -> None:
         with start(spec, log_dir=tmp_path) as server:
             relay.cut()
-            with pytest.raises(DockerUnavailable, match="look whether its container runs"):
+            with pytest.raises(DockerUnavailable, match="check whether its container runs"):
                 server.check_alive()
 
     try:

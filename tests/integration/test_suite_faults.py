@@ -113,7 +113,7 @@ def test_nothing_at_the_url(project: Any, free_port: int) -> None:
     url = f"http://127.0.0.1:{free_port}"
     finished = project.perf("--tokgate-profile", "brief", "--tokgate-url", url, "--tokgate-model", "m")
     assert finished.code not in (0, 5)
-    assert "nothing to attach to" in finished.output
+    assert "could not connect to http" in finished.output
     assert "Traceback" not in finished.output
 
 
@@ -174,7 +174,7 @@ def test_a_second_run_fails_at_once_or_waits(
     with said.open("w") as file:
         args = ("--tokgate-profile", "brief", "--tokgate-launches", "1", "-k", "measure")
         second = long_project.start(*args, stdout=file)
-    eventually(lambda: "waiting for another run to end" in said.read_text())
+    eventually(lambda: "waiting for another run on this machine" in said.read_text())
     assert f"pid {first.pid}" in said.read_text()
     assert len(long_project.runs) == 1
     first.send_signal(signal.SIGINT)
@@ -249,5 +249,5 @@ def test_measure_without_a_server(project: Any, free_port: int) -> None:
     url = f"http://127.0.0.1:{free_port}"
     finished = project.tokgate("measure", url, "--model", "m", "--prompts", prompts, "--requests", "1")
     assert finished.code == 3
-    assert "nothing to attach to" in finished.output
+    assert "could not connect to http" in finished.output
     assert "Traceback" not in finished.output

@@ -17,7 +17,7 @@ from tokgate.drive.wire import CURRENT, Exchange, WireTransport
 from tokgate.engines import FALLBACK
 from tokgate.engines.engine import Engine
 
-_SHOWN_CHARACTERS = 300
+_SHOWN_CHARACTERS = 300  # of an error from elsewhere, which may be a whole page
 
 
 class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
@@ -34,7 +34,7 @@ class Endpoint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One chat completion to ask for, of exactly `max_tokens` tokens."""
+    """One chat completion of `max_tokens` tokens."""
 
     prompt_id: str
     messages: tuple[dict[str, str], ...]
@@ -42,7 +42,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Call(msgspec.Struct, kw_only=True, eq=False):
-    """A request under way, and once it has ended what its sample is made from."""
+    """A request in progress; once it has ended, the data of its sample."""
 
     index: int
     request: Request
@@ -55,13 +55,13 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     error: str | None = None
 
     def fail_stalled(self, silence_s: float) -> None:
-        """End the request now because its stream has been silent for so long."""
+        """End the request now. silence_s: seconds for which its stream has been silent."""
         if self.deadline is not None and not self.deadline.expired():
             self.stalled_s = silence_s
             self.deadline.reschedule(asyncio.get_running_loop().time())
 
     def sample(self, zero_s: float) -> Sample:
-        """Decode what arrived. zero_s: start of the timed region, on the clock of `perf_counter`."""
+        """Decode the stream. zero_s: start of the timed region, on the clock of `perf_counter`."""
         wire = self.exchange
         stream = decode_stream(wire.times_s, wire.pieces)
         assert self.end_s is not None, "the request has not ended"
@@ -98,7 +98,7 @@ class Client:
             api_key=os.environ.get("OPENAI_API_KEY") or "none",
             max_retries=0,
             timeout=None,
-            # Compression would delay and merge the events that are to be timed.
+            # Compression would delay and merge the events that are timed.
             default_headers={"Accept-Encoding": "identity"},
             http_client=openai.DefaultAioHttpClient(transport=WireTransport()),
         )
@@ -126,9 +126,9 @@ class Client:
             pass
 
     async def send(self, call: Call) -> None:
-        """Make the request of `call` and wait for the end of its stream, however it ends.
+        """Send the request of `call` and wait for the end of its stream.
 
-        What goes wrong becomes `call.error`; only cancellation is raised.
+        A failure becomes `call.error`; only cancellation is raised.
         """
         CURRENT.set(call.exchange)
         request = call.request
@@ -149,37 +149,37 @@ class Client:
             ):
                 await response.read()
         except TimeoutError:
-            call.error = self._too_long(call)
+            call.error = self._timeout_message(call)
         except openai.APIStatusError as error:
-            call.error = f"HTTP {error.status_code}: {_message(error)}"
+            call.error = f"HTTP {error.status_code}: {_status_message(error)}"
         except (openai.APIConnectionError, aiohttp.ClientError) as error:
-            call.error = _broken(error, call.exchange)
+            call.error = _connection_message(error, call.exchange)
         ended_s = call.exchange.last_s if call.error is None else None
         call.end_s = perf_counter() if ended_s is None else ended_s
 
-    def _too_long(self, call: Call) -> str:
-        seen = f"{len(call.exchange.pieces)} arrivals had come"
+    def _timeout_message(self, call: Call) -> str:
+        received = f"{len(call.exchange.pieces)} pieces of data"
         if call.stalled_s is not None:
-            return f"the stream stalled: nothing for {call.stalled_s:.2f} s after {seen.removesuffix(' had come')}"
-        return f"no complete answer within {self._request_timeout_s:g} s (request_timeout); {seen}"
+            return f"the stream stalled: nothing for {call.stalled_s:.2f} s after {received}"
+        return f"no complete answer within {self._request_timeout_s:g} s (request_timeout), after {received}"
 
 
-def _message(error: openai.APIStatusError) -> str:
+def _status_message(error: openai.APIStatusError) -> str:
     body: Any = error.body
     message = body.get("message") if isinstance(body, dict) else None
-    return _short(str(message or error.response.text or error.message))
+    return _shorten(str(message or error.response.text or error.message))
 
 
-def _broken(error: Exception, exchange: Exchange) -> str:
+def _connection_message(error: Exception, exchange: Exchange) -> str:
     cause = (error.__cause__ or error) if isinstance(error, openai.APIConnectionError) else error
-    what = _short(str(cause) or type(cause).__name__)
+    reason = _shorten(str(cause) or type(cause).__name__)
     if exchange.sent_s is None:
-        return f"could not send: {what}"
+        return f"could not send: {reason}"
     if exchange.status is None:
-        return f"the connection broke before any answer: {what}"
-    return f"the stream broke after {len(exchange.pieces)} arrivals: {what}"
+        return f"the connection broke before any answer: {reason}"
+    return f"the stream broke after {len(exchange.pieces)} pieces of data: {reason}"
 
 
-def _short(text: str) -> str:
+def _shorten(text: str) -> str:
     line = " ".join(text.split())
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"

@@ -1,4 +1,4 @@
-"""Attach: a server that somebody else started. tokgate asks and measures; it never stops it."""
+"""Attach: a server that somebody else started. tokgate measures it and never stops it."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class AttachedServer(msgspec.Struct, frozen=True, kw_only=True):
     facts: ServerFacts
 
     def check_alive(self) -> None:
-        """Raise ServerUnreachable if it no longer answers that it is well."""
+        """Raise ServerUnreachable if its health page no longer answers 200."""
         engine = engines.find(self.spec.engine)
-        if seen := not_ready(engine, self.facts.base_url):
+        if answer := not_ready(engine, self.facts.base_url):
             raise ServerUnreachable(
-                f"server {self.spec.name}: it answered before, and now: {seen}. "
+                f"server {self.spec.name} answered before, and now: {answer}. "
                 "Next: check it where it was started.",
                 url=f"{self.facts.base_url}{engine.health}",
             )
@@ -37,9 +37,9 @@ class AttachedServer(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
-    """See `Launcher`; log_dir stays unused, the log is its owner's.
+    """See `Launcher`; log_dir stays unused, as the log belongs to the server's owner.
 
-    Waits while it loads. Raises LaunchError at once when nothing answers there, ServerNotReady.
+    Waits while the server loads. Raises LaunchError at once when nothing answers there, ServerNotReady.
     """
     assert isinstance(spec.launch, AttachLaunch)
     base_url = spec.launch.url.rstrip("/").removesuffix("/v1")
@@ -49,7 +49,7 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
         answer = get(f"{base_url}{engine.health}")
         if answer.status is None:
             raise LaunchError(
-                f"nothing to attach to: {answer.words}. Next: start that server, or correct `launch.url`.",
+                f"could not connect to {base_url}: {answer.error}. Next: start that server, or correct its URL.",
                 server=spec.name,
             )
 
@@ -61,12 +61,12 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
         log_path=None,
     )
     # Declared only as OpenAI-compatible, it may still be an engine whose caches and lengths can be fixed.
-    seen = find_engine(base_url) if engine.is_fallback else engine
-    model = served_model(spec, seen, base_url)
-    version, settings = read_info(seen, base_url)
+    actual = find_engine(base_url) if engine.is_fallback else engine
+    model = served_model(spec, actual, base_url)
+    version, settings = read_info(actual, base_url)
     facts = ServerFacts(
         name=spec.name,
-        engine=seen.name,
+        engine=actual.name,
         engine_version=version,
         base_url=base_url,
         model=model,
@@ -77,7 +77,7 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
 
 
 def _pids(base_url: str) -> tuple[int, ...] | None:
-    """Who listens there, when that is this host: its CPU time is the server's, not a disturbance."""
+    """The processes that listen there, if it is this host: their CPU time is the server's, not a disturbance."""
     address = urlsplit(base_url)
     if address.hostname not in ("localhost", "127.0.0.1", "::1"):
         return ()

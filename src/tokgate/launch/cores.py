@@ -1,4 +1,4 @@
-"""How many physical cores this process may use: affinity, hyper-threads and cgroup quota considered."""
+"""The number of physical cores this process may use, by affinity, hyper-threads and cgroup quota."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cores() -> int:
-    """At least 1. Cores of the affinity mask, each counted once, and no more than the CPU quota allows."""
+    """The cores of the affinity mask, each counted once, at most as many as the CPU quota allows; at least 1."""
     cpus = os.sched_getaffinity(0)
     cores = len({_siblings(cpu) for cpu in cpus})
     quota = _quota_cpus()
@@ -18,12 +18,12 @@ def usable_cores() -> int:
 
 
 def _siblings(cpu: int) -> str:
-    """The hyper-threads of this cpu's core; itself where the kernel does not say."""
+    """The hyper-threads of this CPU's core; only itself where the kernel does not say."""
     return _read(_TOPOLOGY / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu)
 
 
 def _quota_cpus() -> float | None:
-    """CPUs' worth of time this control group may use, None without a limit."""
+    """CPUs that this control group may use at most; None without a limit."""
     limits: list[float] = []
     for line in (_read(Path("/proc/self/cgroup")) or "").splitlines():
         _, controllers, group = line.split(":", 2)

@@ -27,8 +27,8 @@ from tokgate.launch.probe import not_ready, read_info, served_model
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
 
-_GRACE_S = 3.0
-# Only what can change how the engine runs is recorded: the whole environment may hold secrets.
+_GRACE_S = 3.0  # between SIGTERM and SIGKILL: a server has no state to save
+# Only variables that can change how the engine runs are recorded: others may hold secrets.
 _ENGINE_ENV = ("GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_", "MALLOC_", "LD_")
 
 
@@ -56,10 +56,10 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[EmbeddedServer]:
     with log_path.open("ab") as log:
         process = subprocess.Popen(
             command,
-            stdin=subprocess.PIPE,  # held open: its closing tells the child that we are gone
+            stdin=subprocess.PIPE,  # held open: when it closes, the child ends
             stdout=subprocess.PIPE,
             stderr=log,
-            start_new_session=True,  # Ctrl-C in the terminal is ours to answer, not the child's
+            start_new_session=True,  # Ctrl-C in the terminal is for this process, not for the child
         )
     try:
         base_url = _wait(spec, process, log_path)
@@ -87,14 +87,14 @@ def _wait(spec: ServerSpec, process: subprocess.Popen[bytes], log_path: Path) ->
     """The base URL of the server, once it is ready."""
     base_url, engine = "", engines.find(spec.engine)
 
-    def seen() -> str | None:
+    def check_ready() -> str | None:
         nonlocal base_url
         base_url = base_url or _address(process)
-        return not_ready(engine, base_url) if base_url else "loading: it has told no address yet"
+        return not_ready(engine, base_url) if base_url else "loading: it has not printed its address yet"
 
     wait_until_ready(
         server=spec.name,
-        not_ready=seen,
+        not_ready=check_ready,
         check_alive=lambda: _check(spec, process, log_path, doing="while it started"),
         timeout_s=spec.start_timeout,
         log_path=log_path,
@@ -103,7 +103,7 @@ def _wait(spec: ServerSpec, process: subprocess.Popen[bytes], log_path: Path) ->
 
 
 def _address(process: subprocess.Popen[bytes]) -> str:
-    """The line the child prints when it listens; empty until then."""
+    """The address that the child prints when it listens; empty until then."""
     assert process.stdout is not None
     readable, _, _ = select.select([process.stdout], [], [], 0)
     return process.stdout.readline().decode().strip() if readable else ""
@@ -142,7 +142,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
     try:
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_S)
-    finally:  # also when Ctrl-C comes again while we wait
+    finally:  # also after a second Ctrl-C
         process.kill()
         process.wait()
         for pipe in (process.stdin, process.stdout):

@@ -1,7 +1,7 @@
 """llama.cpp's own server in this process: `python -m tokgate.launch.llama_server CONFIG_JSON`.
 
-It prints its address on stdout when it is ready; all that llama.cpp writes goes to stderr.
-It ends by SIGTERM, and when its stdin closes: when whoever started it is gone, however that ended.
+It prints its address on stdout when it is ready; everything llama.cpp writes goes to stderr.
+It ends at SIGTERM, and when its stdin closes, which happens however its parent ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import msgspec
 
 
 class LlamaConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """What the server is started with. context: tokens of each of the `parallel` slots."""
+    """The server's parameters. context: tokens of each of the `parallel` slots."""
 
     model: str
     alias: str
@@ -28,15 +28,15 @@ class LlamaConfig(msgspec.Struct, frozen=True, kw_only=True):
 def end_with_stdin() -> None:
     """Let the kernel end this process when the other end of stdin closes.
 
-    A thread that reads stdin would not do: loading a model holds the interpreter's lock for minutes.
+    A thread that reads stdin is not enough: loading a model holds the interpreter's lock for minutes.
     """
-    signal.signal(signal.SIGIO, signal.SIG_DFL)  # which is to terminate
+    signal.signal(signal.SIGIO, signal.SIG_DFL)  # the default is to terminate
     fcntl.fcntl(0, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(0, fcntl.F_SETFL, fcntl.fcntl(0, fcntl.F_GETFL) | os.O_ASYNC)
     closed = select.poll()
     closed.register(0, select.POLLHUP)
-    if closed.poll(0):  # it closed before the kernel was asked to tell
-        sys.exit("whoever started this server is gone")
+    if closed.poll(0):  # it closed before the handler was set
+        sys.exit("the process that started this server has ended")
 
 
 def serve(config: LlamaConfig) -> None:

@@ -1,4 +1,4 @@
-"""Where a server's log goes, and the error that a server's end becomes, with the cause out of that log."""
+"""A server's log file, and the error for a server that ended, with the cause from that log."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def exited(
 ) -> ServerExited:
     """The error for a server that ended. doing: what it was doing, such as "while it started"."""
     cause = root_cause(log_path.read_text(errors="replace").splitlines(), engines.find(spec.engine))
-    says = "Its log says" if cause.explains else "Its log names no error, and ends with"
-    said = f"{says}: {cause.line}" if cause.line else "Its log is empty."
+    intro = "Its log says" if cause.explains else "Its log shows no error; its last line is"
+    explanation = f"{intro}: {cause.line}" if cause.line else "Its log is empty."
     ended = "killed by the kernel: over its memory limit" if out_of_memory else exit_words(exit_code)
     return ServerExited(
-        f"ended {doing} ({ended}). {said}\n"
+        f"ended {doing} ({ended}). {explanation}\n"
         + (f"Hint: {cause.hint}\n" if cause.hint else "")
         + f"Next: read {log_path}",
         server=spec.name,

@@ -1,4 +1,4 @@
-"""Is a port free, and if not, who has it."""
+"""Whether a port is free, and if not, which process has it."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from tokgate._exceptions import PortTaken
 
 
 def check_free(port: int, *, server: str) -> None:
-    """Raise PortTaken, naming the process where this user may see it, when something listens on `port`.
+    """Raise PortTaken when a process listens on `port`; names it where this user may see it.
 
     Two servers can share a port without an error (SO_REUSEPORT), and each would get half the requests.
     """
-    with socket.socket() as ours:
-        ours.setsockopt(
+    with socket.socket() as probe:
+        probe.setsockopt(
             socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # remains of closed connections do not matter
+        )  # closed connections that linger do not matter
         try:
-            ours.bind(("", port))
+            probe.bind(("", port))
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
             raise PortTaken(
-                f"port {port} is taken by {_holder(port)}. Next: end that, or change `launch.port`.",
+                f"port {port} is in use by {_holder(port)}. Next: stop it, or change `launch.port`.",
                 server=server,
             ) from None
 
@@ -47,4 +47,4 @@ def _holder(port: int) -> str:
             except psutil.Error:
                 command = "a process that has just ended"
             return f"pid {connection.pid}: {command[:200]}"
-    return f"a process this user may not see (`sudo ss -ltnp 'sport = :{port}'` names it)"
+    return f"a process that this user cannot see (`sudo ss -ltnp 'sport = :{port}'` names it)"

@@ -1,4 +1,4 @@
-"""Waiting for a server: its process and its HTTP answer are both looked at, at every poll."""
+"""Waits for a server: every poll checks both its process and its HTTP answer."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tokgate._exceptions import ServerNotReady
 
-_POLL_S = 0.15
+_POLL_S = 0.15  # short against any start, so that startup_s is not rounded up noticeably
 
 
 def wait_until_ready(
@@ -19,25 +19,26 @@ def wait_until_ready(
     timeout_s: float,
     log_path: Path | None,
 ) -> None:
-    """Return when `not_ready` gives None; it gives in words what it saw otherwise.
+    """Return when the server is ready.
 
-    check_alive raises when the server has ended, so a crash shows within a poll and not at the limit.
-    Raises ServerNotReady after timeout_s seconds, and whatever check_alive raises.
+    not_ready: gives None when it is, else the last answer as text.
+    check_alive: raises when it has ended, so that a crash shows at the next poll and not at the limit.
+    timeout_s: seconds after which ServerNotReady is raised. log_path: the log to name in that error.
     """
     started = time.perf_counter()
     while True:
         check_alive()
-        seen = not_ready()
-        if seen is None:
+        answer = not_ready()
+        if answer is None:
             return
         waited_s = time.perf_counter() - started
         if waited_s >= timeout_s:
             log = f"read {log_path}, or " if log_path else ""
             raise ServerNotReady(
-                f"alive, but not ready after {waited_s:.1f} s (limit {timeout_s:g} s); last seen: {seen}. "
+                f"alive, but not ready after {waited_s:.1f} s (limit {timeout_s:g} s); last answer: {answer}. "
                 f"Next: {log}raise `start_timeout` in the server's YAML.",
                 server=server,
-                last_seen=seen,
+                last_seen=answer,
                 waited_s=waited_s,
                 log_path=log_path,
             )

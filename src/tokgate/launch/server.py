@@ -1,4 +1,4 @@
-"""Server: a running server as everything above this floor sees it, and the Protocol launchers meet."""
+"""Server: a running server as all layers above see it, and the Protocol of launchers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
 
     base_url: without `/v1`. model: the id it lists. shm_bytes: size of /dev/shm as seen inside.
     args, env: the effective command line and environment; secrets are masked.
-    pids: its processes on this host; empty when it runs elsewhere, None when they cannot be told.
-    container: what Docker gives it (ipc, cpus, memory_bytes, devices, …) where that is not the default.
-    settings: what the engine says of itself (llama.cpp /props, vLLM's logged engine config).
+    pids: its processes on this host; empty when it runs elsewhere, None when they are not known.
+    container: its settings in Docker (ipc, cpus, memory_bytes, devices, …) that are not the defaults.
+    settings: what the engine states about itself (llama.cpp /props, vLLM's logged engine config, …).
     """
 
     name: str
@@ -54,7 +54,7 @@ class Server(Protocol):
 
 
 class Launcher(Protocol):
-    """Starts one kind of server. A new engine is one more of these, or a YAML file."""
+    """Starts one kind of server: a container, an embedded one, or none (attach)."""
 
     def __call__(self, spec: ServerSpec, *, log_dir: Path) -> AbstractContextManager[Server]:
         """Start `spec`, wait until it is ready, write its log below log_dir. Raises LaunchError."""

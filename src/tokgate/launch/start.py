@@ -1,4 +1,4 @@
-"""One door for every kind of server: `start(spec, log_dir=…)`."""
+"""Starts every kind of server: `start(spec, log_dir=…)`."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from tokgate.launch.server import Launcher, Server
 
 
 def start(spec: ServerSpec, *, log_dir: Path) -> AbstractContextManager[Server]:
-    """A context in which `spec` runs and is ready; the server has ended when the context has.
+    """A context in which `spec` runs and is ready; the server ends with the context.
 
-    log_dir: made if missing; the server's log is written below it from the first line.
+    log_dir: folder of the server's log, which has its first line too; created if missing.
     Entering raises LaunchError (its subclasses say what was missing, or how the server failed).
     """
     return _launcher(spec)(spec, log_dir=log_dir)

@@ -9,7 +9,7 @@ from contextlib import closing
 
 import msgspec
 
-_TIMEOUT_S = 10  # a daemon that is alive answers these questions within a second
+_TIMEOUT_S = 10  # so that a dead daemon does not hang the caller
 
 
 class Daemon(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,7 +1,7 @@
-"""The GPUs of this box, found by what the kernel's compute driver (KFD) says they are.
+"""The GPUs of this box, as the kernel's compute driver (KFD) describes them.
 
-Card numbers mean nothing: card0 may be a display chip, or missing. KFD names each compute device by
-its architecture, and states which render node and PCI address are the same device.
+Card numbers mean nothing: card0 may be a display chip, or missing. KFD states the architecture of each
+compute device, and which render node and PCI address belong to it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ GFX1151 = 110501
 class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     """One compute device.
 
-    gfx_target_version: as KFD states it (110501 is gfx1151); node: KFD's number of it.
-    render_node: its /dev/dri node; card: its DRM name (`card1`); device: its device folder in sysfs.
-    Each of these is None where the box does not show it.
+    gfx_target_version: its architecture as KFD states it (110501 is gfx1151).
+    node: its number in KFD.
+    pci_address, render_node (in /dev/dri), card (DRM name, `card1`), device (folder in sysfs): each is None
+    where the box does not show it.
     """
 
     gfx_target_version: int
@@ -54,14 +55,14 @@ def gfx_name(gfx_target_version: int) -> str:
 
 
 def find_gpus(root: Path = ROOT) -> tuple[Gpu, ...]:
-    """All compute devices KFD lists, in its order; empty when there is no KFD or no GPU."""
+    """All compute devices in KFD's order; empty when there is no KFD or no GPU."""
     nodes = root / "sys/class/kfd/kfd/topology/nodes"
     try:
         numbers = sorted(int(node.name) for node in nodes.iterdir() if node.name.isdigit())
     except OSError:
         return ()
-    found = (_gpu(number, read_fields(nodes / str(number) / "properties"), root) for number in numbers)
-    return tuple(gpu for gpu in found if gpu is not None)
+    gpus = (_gpu(number, read_fields(nodes / str(number) / "properties"), root) for number in numbers)
+    return tuple(gpu for gpu in gpus if gpu is not None)
 
 
 def find_gpu(gfx_target_version: int, root: Path = ROOT) -> Gpu | None:
@@ -70,7 +71,7 @@ def find_gpu(gfx_target_version: int, root: Path = ROOT) -> Gpu | None:
 
 
 def gpu_memory(gpu: Gpu) -> GpuMemory:
-    """Its pools as the driver states them now; None for each that it does not."""
+    """The GPU's pools as the driver states them now; None for each that it does not state."""
 
     def read(pool: str) -> int | None:
         return None if gpu.device is None else read_int(gpu.device / f"mem_info_{pool}")
@@ -106,7 +107,7 @@ def _number(properties: dict[str, str], key: str) -> int | None:
 
 
 def _pci_address(domain: int | None, location_id: int | None) -> str | None:
-    """KFD packs bus, device and function into location_id as PCI does: 8, 5 and 3 bits."""
+    """KFD stores bus, device and function in location_id as PCI does: 8, 5 and 3 bits."""
     if location_id is None:
         return None
     return f"{domain or 0:04x}:{location_id >> 8 & 0xFF:02x}:{location_id >> 3 & 0x1F:02x}.{location_id & 7}"

@@ -1,8 +1,8 @@
-"""Fingerprint: what this box is, as facts by key, and how two boxes differ.
+"""Fingerprint: the facts of this box by key, and how two boxes differ.
 
-Each fact carries its weight. What must match decides whether two measurements may be compared at all;
-what may differ is a suspect when they are and disagree: a driver update must show as a regression,
-not hide as another machine. Facts of a server are added by the floors that know it.
+Each fact has a weight. Facts that must match decide whether two measurements may be compared at all. Facts
+that may differ are suspects when the measurements disagree: a driver update must show as a regression, and
+not as another machine. The layers above add the facts of a server.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tokgate.machine.sysfs import read_fields, read_int, read_text
 
 Value = str | int | float | bool | None
 
-# Boot options that change speed; the rest of the command line may even name disks or people.
+# Boot options that change speed; the rest of the command line may name disks or people.
 _BOOT_OPTIONS = re.compile(r"(iommu|amd_iommu|ttm\.|amdttm\.|amdgpu\.|mitigations|amd_pstate|isolcpus)")
 _PACKAGES = {
     "linux_firmware": (
@@ -38,7 +38,7 @@ _PACKAGES = {
 
 
 class Weight(StrEnum):
-    """How much a difference in a fact means."""
+    """What a difference in a fact means: not comparable, a suspect, or nothing (TOLD: for information)."""
 
     MUST_MATCH = "must_match"
     MAY_DIFFER = "may_differ"
@@ -53,7 +53,7 @@ class Fact(msgspec.Struct, frozen=True):
 
 
 class Difference(msgspec.Struct, frozen=True, kw_only=True):
-    """A fact in which two fingerprints differ; None is unknown there, or not recorded at all."""
+    """A fact in which two fingerprints differ; None: unknown, or not recorded."""
 
     key: str
     a: Value
@@ -71,7 +71,7 @@ class Fingerprint(msgspec.Struct, frozen=True):
     facts: dict[str, Fact]
 
     def merged(self, extra: Mapping[str, Fact]) -> Fingerprint:
-        """This one with more facts (of a server, say); a key of both takes the value in `extra`."""
+        """This fingerprint with more facts, such as those of a server; where both have a key, `extra` wins."""
         return Fingerprint({**self.facts, **extra})
 
 
@@ -89,22 +89,22 @@ def fingerprint_id(fingerprint: Fingerprint) -> str:
 
 
 def differences(a: Fingerprint, b: Fingerprint) -> tuple[Difference, ...]:
-    """Every fact in which a and b differ, the weightiest first.
+    """Every fact in which a and b differ, those that must match first.
 
-    The weight is b's where b has the key: an older a may have judged otherwise.
+    The weight is b's where b has the key: an older a may have another one.
     """
     unknown = Fact(None, Weight.TOLD)
-    found = []
+    different = []
     for key in {**a.facts, **b.facts}:
-        ours, theirs = a.facts.get(key, unknown), b.facts.get(key, unknown)
-        if ours.value != theirs.value:
-            weight = theirs.weight if key in b.facts else ours.weight
-            found.append(Difference(key=key, a=ours.value, b=theirs.value, weight=weight))
-    return tuple(sorted(found, key=lambda difference: list(Weight).index(difference.weight)))
+        fact_a, fact_b = a.facts.get(key, unknown), b.facts.get(key, unknown)
+        if fact_a.value != fact_b.value:
+            weight = fact_b.weight if key in b.facts else fact_a.weight
+            different.append(Difference(key=key, a=fact_a.value, b=fact_b.value, weight=weight))
+    return tuple(sorted(different, key=lambda difference: list(Weight).index(difference.weight)))
 
 
 def read_fingerprint(root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> Fingerprint:
-    """What the box below `root` is; what cannot be read is None. Starts no process but, on rpm systems, rpm."""
+    """The facts of the box below `root`; unreadable ones are None. Starts no process, except rpm on rpm systems."""
     gpus = find_gpus(root)
     must_match: dict[str, Value] = {
         "gpu": "+".join(gpu.gfx for gpu in gpus) or None,
@@ -121,7 +121,7 @@ def read_fingerprint(root: Path = ROOT, environ: Mapping[str, str] = os.environ)
         "ROCBLAS_USE_HIPBLASLT": environ.get("ROCBLAS_USE_HIPBLASLT", "unset"),
     }
     dmi = root / "sys/class/dmi/id"
-    told: dict[str, Value] = {
+    informative: dict[str, Value] = {
         "system": _words(dmi / "sys_vendor", dmi / "product_name"),
         "os": read_fields(root / "etc/os-release", "=").get("PRETTY_NAME", "").strip('"') or None,
         "python": platform.python_version(),
@@ -129,7 +129,7 @@ def read_fingerprint(root: Path = ROOT, environ: Mapping[str, str] = os.environ)
     return Fingerprint(
         {
             key: Fact(value, weight)
-            for weight, values in zip(Weight, (must_match, may_differ, told), strict=True)
+            for weight, values in zip(Weight, (must_match, may_differ, informative), strict=True)
             for key, value in values.items()
         }
     )
@@ -153,7 +153,7 @@ def _gpu_facts(gpus: tuple[Gpu, ...]) -> dict[str, Value]:
 
 
 def _loaded_firmware(device: Path) -> str | None:
-    """What the GPU really runs, `mec=0x20 smc=0x64…`, whatever package is installed."""
+    """The firmware that the GPU runs (`mec=0x20 smc=0x64…`), whatever package is installed."""
     versions = {
         path.name.removesuffix("_fw_version"): read_int(path)
         for path in sorted((device / "fw_version").glob("*_fw_version"))
@@ -179,7 +179,7 @@ def _settings(root: Path) -> dict[str, Value]:
 
 
 def _versions(root: Path) -> dict[str, Value]:
-    """Of the host only: what is inside an image goes with the image's digest."""
+    """Versions on the host only; the image's digest stands for everything inside it."""
     dmi = root / "sys/class/dmi/id"
     packages = package_versions([name for names in _PACKAGES.values() for name in names], root)
     versions: dict[str, Value] = {
@@ -195,7 +195,7 @@ def _versions(root: Path) -> dict[str, Value]:
 
 
 def iommu(root: Path = ROOT) -> str | None:
-    """`on` when the kernel has sorted devices into IOMMU groups, `off` when it has none, None if unknown."""
+    """`on` when the kernel has IOMMU groups, `off` when it has none, None if unknown."""
     try:
         return "on" if any((root / "sys/kernel/iommu_groups").iterdir()) else "off"
     except OSError:
@@ -234,9 +234,9 @@ def _cpu_quotas(root: Path) -> list[float]:
 
 
 def _installed_memory(root: Path, gpus: tuple[Gpu, ...]) -> int | None:
-    """GiB of memory that is built in, to the next 4: the kernel keeps some of it for itself.
+    """GiB of installed memory, rounded up to a multiple of 4, as the kernel reserves some of it.
 
-    VRAM counts too: an APU's is taken from the same memory, and the BIOS moves the border.
+    VRAM counts too: an APU takes it from the same memory, and a BIOS setting moves the border.
     """
     total_kB = read_fields(root / "proc/meminfo", ":").get("MemTotal", "").removesuffix(" kB")
     if not total_kB.isdigit():
@@ -257,7 +257,7 @@ def _container(root: Path) -> str:
 
 
 def _every(cpus: Path, name: str) -> str | None:
-    """What the CPUs' files say, each different value once."""
+    """The values in the CPUs' files, each different one once."""
     values = {read_text(path) for path in cpus.glob(f"cpu[0-9]*/{name}")} - {None}
     return " ".join(sorted(value for value in values if value)) or None
 
@@ -267,7 +267,7 @@ def _words(*paths: Path) -> str | None:
 
 
 def _joined(values: list[str | None] | list[int | None]) -> Value:
-    """The value of one GPU as it is, of several as text; None when none of them says anything."""
+    """One GPU's value as it is, several GPUs' as text; None when none has a value."""
     if len(values) == 1:
         return values[0]
     return " + ".join("unknown" if value is None else str(value) for value in values) if any(values) else None

@@ -1,4 +1,4 @@
-"""HostReport: what the host did in one timed region, as the monitor saw it."""
+"""HostReport: the activity of the host during one timed region, as the monitor saw it."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import msgspec
 class Culprit(msgspec.Struct, frozen=True, kw_only=True):
     """The program that took most CPU from the measurement.
 
-    cores: its mean over the region, in CPUs, of all its processes; processes: how many those were;
-    pid: the busiest of them.
+    pid: its busiest process.
+    cores: mean CPUs of all its processes over the region.
+    processes: how many they were.
     """
 
     name: str
@@ -25,7 +26,7 @@ class Culprit(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Level(msgspec.Struct, frozen=True, kw_only=True):
-    """One series over the region."""
+    """The extremes and the mean of one series over the region."""
 
     low: float
     mean: float
@@ -33,14 +34,17 @@ class Level(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class HostReport(msgspec.Struct, frozen=True, kw_only=True):
-    """What the host did in one timed region. Unknown is None, or left out and named in `unknown`.
+    """The activity of the host during one timed region. Unknown values are None, or absent and listed in `unknown`.
 
-    others_cores: CPU taken by processes that are neither ours nor the server's, as a mean in CPUs; None
-    when the server's cannot be told apart. steal: share of the machine's CPU time the hypervisor gave
-    to others. pressure: by resource and kind (`cpu_some`), share of the time tasks waited for it.
-    swapped_bytes: moved to or from swap. throttled: by limit, how much its counter grew (0: not at all).
-    timeline: by series, its value at each of `at_s` (seconds from the start); levels: their extremes.
-    monitor_cores: what this watching cost while it went on, in CPUs.
+    others_cores: mean CPUs of processes other than tokgate's and the server's; None when the server's
+    processes are not known.
+    culprit: the program that took most of that.
+    steal: share of the machine's CPU time that the hypervisor gave to others.
+    pressure: share of the time that tasks waited, by resource and kind (`cpu_some`).
+    swapped_bytes: bytes moved to or from swap.
+    throttled: growth of each limit's counter (0: not at all).
+    levels: extremes of the series. timeline: their values at each of `at_s` (seconds from the start).
+    monitor_cores: mean CPUs of the monitor itself.
     """
 
     duration_s: float

@@ -1,7 +1,7 @@
 """Lease: one measurement at a time on this host, whoever starts it.
 
-The lock is the kernel's, so it ends with its holder however that ends. The note beside it, written by
-the holder, only tells others who that is; it is believed only while the lock is held.
+The lock is the kernel's, so it ends with its holder, however that ends. The holder writes a note beside it
+that tells others who it is; the note counts only while the lock is held.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from filelock import FileLock, Timeout
 
 from tokgate._exceptions import LeaseHeld, UsageError
 
-# One place for all users, so neither $TMPDIR nor $XDG_RUNTIME_DIR, which differ between them.
+# One place for all users, so neither $TMPDIR nor $XDG_RUNTIME_DIR, which differ between users.
 LEASE_DIR = Path("/tmp/tokgate")
-_POLL_S = 0.25
+_POLL_S = 0.25  # costs the running measurement nothing noticeable
 
 
 class Holder(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds the lease. since: ISO 8601 in UTC; describe: what it does, such as its command line."""
+    """The process that holds the lease. since: ISO 8601 in UTC; describe: what it does, such as its command line."""
 
     pid: int
     user: str
@@ -46,13 +46,15 @@ def lease(
 ) -> Iterator[None]:
     """Hold this host's measuring lease while the context lasts.
 
-    wait: whether to wait for a holder to end; on_wait is then called once, with who that is.
-    describe: what others are told of this holder.
+    wait: whether to wait for the present holder to end.
+    describe: what this process does, for the others.
+    on_wait: called once before waiting, with a message that names the holder.
+    directory: where the lock and the note are.
     Raises LeaseHeld when another process has it and wait is false, and UsageError when the lease's
     directory cannot be used. KeyboardInterrupt ends the waiting.
     """
     _prepare(directory)
-    # Not per thread: the context may be left by another thread than the one that entered it.
+    # Not per thread: another thread than the one that entered the context may leave it.
     lock = FileLock(directory / "lease.lock", mode=0o666, thread_local=False)
     note = directory / "holder.json"
     try:
@@ -61,12 +63,12 @@ def lease(
         holder = _read(note)
         if not wait:
             raise LeaseHeld(
-                f"this machine is being measured by another run ({holder}); lock {lock.lock_file}. "
-                "Two at once would slow each other down and neither could be trusted. "
-                "Next: leave out --tokgate-no-wait to wait for it, or end that run.",
+                f"another run is measuring on this machine ({holder}); lock {lock.lock_file}. "
+                "Two runs at once would slow each other down, and neither could be trusted. "
+                "Next: leave out --tokgate-no-wait to wait for it, or stop that run.",
                 holder=holder,
             ) from None
-        on_wait(f"waiting for another run to end on this machine ({holder}); Ctrl-C gives up")
+        on_wait(f"waiting for another run on this machine to end ({holder}); press Ctrl-C to give up")
         lock.acquire(poll_interval=_POLL_S)
     try:
         _write(note, describe)
@@ -78,9 +80,9 @@ def lease(
 
 
 def _prepare(directory: Path) -> None:
-    """Make the directory, open to all users.
+    """Create the directory, writable for all users.
 
-    Not sticky like /tmp itself: there, a lock file of one user may not be used by another.
+    It is not sticky like /tmp itself, where one user may not use another's lock file.
     """
     try:
         try:
@@ -89,11 +91,11 @@ def _prepare(directory: Path) -> None:
         except FileExistsError:
             pass
         if not os.access(directory, os.W_OK | os.X_OK):
-            raise PermissionError("not writable for this user")
+            raise PermissionError("this user may not write to it")
     except OSError as error:
         raise UsageError(
-            f"the lease that keeps two runs apart needs {directory}, which cannot be used: {error}. "
-            f"Next: let its owner run `chmod 777 {directory}`, or remove it."
+            f"the lease that prevents two runs at once needs {directory}, which cannot be used: {error}. "
+            f"Next: have its owner run `chmod 777 {directory}`, or remove it."
         ) from error
 
 
@@ -101,7 +103,7 @@ def _read(note: Path) -> str:
     try:
         return str(msgspec.json.decode(note.read_bytes(), type=Holder))
     except (OSError, msgspec.MsgspecError):  # the holder is just starting, or another program
-        return "it has not said who it is"
+        return "an unknown process"
 
 
 def _write(note: Path, describe: str) -> None:
@@ -111,11 +113,11 @@ def _write(note: Path, describe: str) -> None:
         since=datetime.now(UTC).isoformat(timespec="seconds"),
         describe=describe,
     )
-    # Under a name nobody can have laid out beforehand, then moved: whole or not at all.
-    with tempfile.NamedTemporaryFile(dir=note.parent, prefix=note.stem, delete=False) as fresh:
-        fresh.write(msgspec.json.encode(holder))
-    Path(fresh.name).chmod(0o644)
-    Path(fresh.name).replace(note)
+    # Under a random name that nobody can have prepared, then moved: complete or not at all.
+    with tempfile.NamedTemporaryFile(dir=note.parent, prefix=note.stem, delete=False) as new:
+        new.write(msgspec.json.encode(holder))
+    Path(new.name).chmod(0o644)
+    Path(new.name).replace(note)
 
 
 def _user() -> str:

@@ -1,4 +1,4 @@
-"""Runs that outlived what started them: a cancelled job's pytest that did not end with it."""
+"""Runs that outlived the job that started them: a pytest that did not end when its job was canceled."""
 
 from __future__ import annotations
 
@@ -9,24 +9,28 @@ from pathlib import Path
 import psutil
 
 PATIENCE_S = 20.0
-"""What a run may take to end its server after SIGINT, before it is killed."""
+"""Seconds a run has to end its server after SIGINT, before it is killed."""
 
 
 def end_runs(folder: Path) -> tuple[str, ...]:
-    """End every `pytest -m perf` whose working folder is `folder`, but this process's own family.
+    """End every `pytest -m perf` whose working folder is `folder`, except this process and its parents.
 
-    SIGINT first, as Ctrl-C, so that it ends its server and keeps its record. Returns what was ended, in words.
+    SIGINT first, like Ctrl-C, so that a run ends its server and keeps its record. Returns what it ended, one line each.
     """
     family = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
-    runs = [one for one in psutil.process_iter() if one.pid not in family and _is_run(one, folder.resolve())]
-    told = tuple(f"pid {one.pid}: {' '.join(one.cmdline())}" for one in runs)
-    for one in runs:
-        one.send_signal(signal.SIGINT)
+    runs = [
+        process
+        for process in psutil.process_iter()
+        if process.pid not in family and _is_run(process, folder.resolve())
+    ]
+    lines = tuple(f"pid {run.pid}: {' '.join(run.cmdline())}" for run in runs)
+    for run in runs:
+        run.send_signal(signal.SIGINT)
     _, alive = psutil.wait_procs(runs, timeout=PATIENCE_S)
-    for one in alive:
-        one.kill()
+    for run in alive:
+        run.kill()
     psutil.wait_procs(alive, timeout=PATIENCE_S)
-    return told
+    return lines
 
 
 def _is_run(process: psutil.Process, folder: Path) -> bool:
@@ -34,7 +38,7 @@ def _is_run(process: psutil.Process, folder: Path) -> bool:
         command = process.cmdline()
         if Path(process.cwd()) != folder:
             return False
-    except psutil.Error:  # it has ended, or is another user's
+    except psutil.Error:  # it has ended, or belongs to another user
         return False
-    # By its arguments alone: the shell that is to start one, or an editor of this text, is none.
-    return any(Path(one).name == "pytest" for one in command) and "perf" in command
+    # By whole arguments: a shell that will start a run, or an editor of this text, does not count.
+    return any(Path(word).name == "pytest" for word in command) and "perf" in command

@@ -1,8 +1,8 @@
-"""Monitor: watches what the host does while something is measured on it.
+"""Monitor: watches the host during a measurement.
 
-A thread looks at /proc and /sys about once a second. All processes are looked through only before and
-after the region, and in a second in which others were busy, to find who they are. Measured on two
-cores of a virtual machine with 80 processes: 0.05 % of a core, and 0.2 % while others are busy.
+A thread reads /proc and /sys about once a second. It reads all processes only before and after the region,
+and in a second in which others were busy, to find out who they are. Its cost on two cores of a virtual
+machine with 80 processes: 0.05 % of a core, and 0.2 % while others are busy.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ from tokgate.machine.sensors import (
 )
 from tokgate.machine.sysfs import read_text
 
-_LOOK_CLOSER_CORES = 0.1
+_BUSY_CORES = 0.1  # CPUs of others from which on all processes are read, which costs four times as much
 
 
 class _Usage(NamedTuple):
-    """CPU used so far at one moment: by everyone, and by us and the server. None is unknown."""
+    """CPU used until one moment: by all processes, and by tokgate and the server (None: unknown)."""
 
     at_s: float
     cpu: CpuTimes | None
     family_s: float | None
 
     def others_cores_since(self, before: _Usage) -> float | None:
-        """Mean CPUs all others took between two moments."""
+        """Mean CPUs of all other processes between two moments."""
         if self.cpu is None or before.cpu is None or self.family_s is None or before.family_s is None:
             return None
         others_s = self.cpu.busy_s - before.cpu.busy_s - (self.family_s - before.family_s)
@@ -49,7 +49,7 @@ class _Usage(NamedTuple):
 
 
 class _Moment(NamedTuple):
-    """What is compared between the start and the end of the region."""
+    """The counters that are compared between the start and the end of the region."""
 
     usage: _Usage
     pressure_s: dict[str, float]
@@ -58,11 +58,13 @@ class _Moment(NamedTuple):
 
 
 class Monitor:
-    """Watches the host while its context lasts; after it, `report` says what was seen.
+    """Watches the host while its context lasts; `report` is available afterwards.
 
     server_pids: the server's processes on this host (their descendants count too); empty when it runs
-    elsewhere, None when it runs here but which processes it is cannot be known.
-    gpu: the GPU the server is meant to use, if any. interval_s: between looks.
+    elsewhere, None when it runs here but its processes are not known.
+    gpu: the GPU that the server uses, if any.
+    interval_s: seconds between two readings.
+    root: where /proc and /sys are, for tests.
     """
 
     report: HostReport
@@ -104,7 +106,7 @@ class Monitor:
         self._thread.join()
         if not self._at_s:  # the region was shorter than one interval
             self._sample()
-        self.report = self._reported(self._moment())
+        self.report = self._make_report(self._moment())
 
     def _watch(self) -> None:
         while not self._over.wait(self._interval_s):
@@ -122,12 +124,12 @@ class Monitor:
         for name, read in self._readers.items():
             value = read()
             self._timeline[name].append(None if value is None else round(value, 2))
-        if others is not None and others > _LOOK_CLOSER_CORES:
-            self._look_through(read_processes(self._root))
+        if others is not None and others > _BUSY_CORES:
+            self._sort_processes(read_processes(self._root))
 
     def _moment(self) -> _Moment:
         processes = read_processes(self._root)
-        usage = self._usage(self._look_through(processes))
+        usage = self._usage(self._sort_processes(processes))
         return _Moment(
             usage=usage,
             pressure_s=read_pressure(self._root),
@@ -136,7 +138,7 @@ class Monitor:
         )
 
     def _usage(self, members: list[Process]) -> _Usage:
-        # Without one of its heads, the family's CPU would pass for others'.
+        # When a head is missing, its CPU would count as that of others.
         whole = self._heads is not None and {process.pid for process in members}.issuperset(self._heads)
         return _Usage(
             at_s=time.perf_counter(),
@@ -144,19 +146,19 @@ class Monitor:
             family_s=family_cpu_s(members) if whole else None,
         )
 
-    def _look_through(self, processes: dict[int, Process]) -> list[Process]:
-        """Tell our family from the others, and keep what each of those had used when first seen."""
+    def _sort_processes(self, processes: dict[int, Process]) -> list[Process]:
+        """Separate our family from the others, and keep the CPU time of each of those when it was first seen."""
         self._members = family(processes, self._heads or ())
         for pid, process in processes.items():
             if pid not in self._members:
                 key = (pid, process.started)
-                # One that was not there at the first look has used all of its time since.
+                # A process that was not there at first has used all of its time since.
                 _, before_s = self._others.get(key, (process, 0.0 if self._looked else process.cpu_s))
                 self._others[key] = (process, before_s)
         self._looked = True
         return [processes[pid] for pid in self._members]
 
-    def _reported(self, end: _Moment) -> HostReport:
+    def _make_report(self, end: _Moment) -> HostReport:
         start = self._start
         duration_s = end.usage.at_s - start.usage.at_s
         others = end.usage.others_cores_since(start.usage)
@@ -206,14 +208,14 @@ class Monitor:
         )
 
     def _culprit(self, duration_s: float) -> Culprit | None:
-        """The program whose processes took most; those of one name, a compiler's say, count as one."""
+        """The program whose processes took most; processes of one name, such as a compiler's, count as one."""
         by_name: dict[str, list[tuple[float, int]]] = {}
         for process, before_s in self._others.values():
             if process.cpu_s > before_s:
                 by_name.setdefault(process.name, []).append((process.cpu_s - before_s, process.pid))
         if not by_name:
             return None
-        totals = {name: sum(used_s for used_s, _ in found) for name, found in by_name.items()}
+        totals = {name: sum(used_s for used_s, _ in uses) for name, uses in by_name.items()}
         worst = max(totals, key=totals.__getitem__)
         _, busiest = max(by_name[worst])
         return Culprit(

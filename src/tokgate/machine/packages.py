@@ -1,4 +1,4 @@
-"""Versions of installed system packages, from what each package manager keeps on disk."""
+"""Versions of installed system packages, from the files of each package manager."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tokgate.machine.sysfs import read_text
 
 
 def package_versions(names: Iterable[str], root: Path = Path("/")) -> dict[str, str]:
-    """Version of each of `names` that dpkg, pacman or rpm has installed; absent means not seen."""
+    """The version of each of `names` that dpkg, pacman or rpm has installed; others are absent."""
     wanted = tuple(names)
     return _dpkg(wanted, root) | _pacman(wanted, root) | _rpm(wanted, root)
 
@@ -19,7 +19,7 @@ def _dpkg(names: tuple[str, ...], root: Path) -> dict[str, str]:
     versions = {}
     status = "\n" + (read_text(root / "var/lib/dpkg/status") or "")
     for name in names:
-        # Searched, not parsed: the file has megabytes.
+        # Searched, not parsed: the file is several megabytes long.
         _, found, entry = status.partition(f"\nPackage: {name}\n")
         fields = dict(line.split(": ", 1) for line in entry.split("\n\n", 1)[0].splitlines() if ": " in line)
         if found and "installed" in fields.get("Status", "").split() and "Version" in fields:
@@ -37,7 +37,7 @@ def _pacman(names: tuple[str, ...], root: Path) -> dict[str, str]:
 
 
 def _rpm(names: tuple[str, ...], root: Path) -> dict[str, str]:
-    # Its data base has no format to rely on, so its own command is asked, and only where there is one.
+    # The format of its database changes, so its own command is run, where there is such a database.
     if not any((root / folder).exists() for folder in ("var/lib/rpm", "usr/lib/sysimage/rpm")):
         return {}
     command = ["rpm", "--root", str(root), "-q", "--qf", "%{NAME} %{VERSION}-%{RELEASE}\\n", *names]

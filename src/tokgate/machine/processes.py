@@ -1,7 +1,7 @@
-"""CPU time of processes, alone and as families, from /proc; and who listens on a port.
+"""CPU time of processes and families of processes from /proc, and which process listens on a port.
 
-Read here rather than through psutil, which takes several times as long for each process: the monitor
-looks while a measurement runs.
+/proc is read directly, because psutil takes several times as long per process, and the monitor runs during a
+measurement.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 class Process(NamedTuple):
     """One process at one moment.
 
-    started: its start in clock ticks, which with the pid tells it from a later one of the same pid.
-    cpu_s: CPU seconds of all its threads; reaped_s: those of its ended children.
+    started: its start in clock ticks since boot; together with the pid it is unique.
+    cpu_s: CPU seconds of all its threads.
+    reaped_s: CPU seconds of its children that have ended.
     """
 
     pid: int
@@ -34,7 +35,7 @@ class Process(NamedTuple):
 
 
 def read_process(pid: int, root: Path = ROOT) -> Process | None:
-    """One process; None when it is gone, or out of sight."""
+    """One process; None when it has ended, or this user cannot see it."""
     try:
         with open(f"{root}/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - Path costs more than the read
             stat = file.read()
@@ -63,7 +64,7 @@ def read_processes(root: Path = ROOT) -> dict[int, Process]:
 
 
 def family(processes: Mapping[int, Process], heads: Iterable[int]) -> set[int]:
-    """Pids of `heads` and all their descendants, as far as they live."""
+    """Pids of `heads` and all their descendants that are alive."""
     children: dict[int, list[int]] = {}
     for process in processes.values():
         children.setdefault(process.parent, []).append(process.pid)
@@ -78,12 +79,12 @@ def family(processes: Mapping[int, Process], heads: Iterable[int]) -> set[int]:
 
 
 def family_cpu_s(members: Iterable[Process]) -> float:
-    """CPU seconds a family has used, with those of its members that ended."""
+    """CPU seconds that a family has used, including members that have ended."""
     return sum(process.cpu_s + process.reaped_s for process in members)
 
 
 def program(pid: int, root: Path = ROOT) -> str | None:
-    """Its program and first argument, `python train.py`; no more, as the rest may hold keys."""
+    """Its program and first argument, `python train.py`; not the others, which may hold keys."""
     words = (read_text(root / f"proc/{pid}/cmdline") or "").split("\0")[:2]
     return " ".join([Path(words[0]).name, *words[1:]])[:80] if words[0] else None
 
@@ -91,7 +92,7 @@ def program(pid: int, root: Path = ROOT) -> str | None:
 def listening_pids(port: int, root: Path = ROOT) -> tuple[int, ...] | None:
     """Processes that listen on this TCP port; empty when none does.
 
-    None when something listens that is out of sight, such as a process of another user.
+    None when one listens that this user cannot see, such as another user's.
     """
     inodes = {inode for table in ("tcp", "tcp6") for inode in _listeners(root / "proc/net" / table, port)}
     if not inodes:

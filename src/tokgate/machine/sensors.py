@@ -1,6 +1,6 @@
-"""What the box's sensors say now: readers by name for levels, and counters that only grow.
+"""The box's sensors: readers of current levels by name, and counters that only grow.
 
-A reader gives None where its file is missing or says nothing; no sensor is ever taken to be fine.
+A reader gives None where its file is missing or empty; a missing sensor never counts as a good value.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from tokgate.machine.sysfs import read_fields, read_int, read_text
 
 Reader = Callable[[], float | None]
 
-_NOWHERE = Path(os.devnull)  # no file lies below it
+_NOWHERE = Path(os.devnull)  # there is no file below it
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _CPU_SENSORS = ("k10temp", "zenpower", "coretemp", "cpu_thermal")
 _CURRENT_CLOCK = re.compile(r"(\d+)Mhz \*", re.IGNORECASE)
 
-# gpu_metrics v3.0, the table of gfx1151: the times, in its own unit, for which each limit held the chip
-# back, counted since boot (struct gpu_metrics_v3_0 of the kernel's kgd_pp_interface.h).
+# gpu_metrics v3.0, the table of gfx1151: the times since boot, in its own unit, for which each limit throttled
+# the chip (struct gpu_metrics_v3_0 of the kernel's kgd_pp_interface.h).
 _METRICS_V3_0 = (3, 0)
 _RESIDENCIES = struct.Struct("<7I")
 _RESIDENCIES_AT = 228
@@ -63,7 +63,7 @@ def gpu_levels(gpu: Gpu) -> dict[str, Reader]:
 
 
 class CpuTimes(NamedTuple):
-    """Sums over all CPUs since boot, in seconds, and how many tasks run now."""
+    """Sums over all CPUs since boot, in seconds, and the number of tasks that run now."""
 
     busy_s: float
     steal_s: float
@@ -72,7 +72,7 @@ class CpuTimes(NamedTuple):
 
 
 def read_cpu(root: Path) -> CpuTimes | None:
-    """The machine's CPU times, without interrupts: those cannot be put down to anyone."""
+    """The machine's CPU times, without interrupts, which belong to no process."""
     fields = read_fields(root / "proc/stat")
     times = [int(word) * _TICK_S for word in fields.get("cpu", "").split()[:8]]
     if len(times) < 8:
@@ -82,7 +82,7 @@ def read_cpu(root: Path) -> CpuTimes | None:
 
 
 def read_pressure(root: Path) -> dict[str, float]:
-    """Seconds since boot in which some, or all, tasks waited: by `cpu_some`, `memory_full` and so on."""
+    """Seconds since boot in which some, or all, tasks waited, by resource and kind (`cpu_some`, `memory_full`)."""
     seconds = {}
     for resource in ("cpu", "io", "memory"):
         for kind, line in read_fields(root / "proc/pressure" / resource).items():
@@ -102,7 +102,7 @@ def read_swapped_pages(root: Path) -> int | None:
 
 
 def throttle_counters(root: Path, gpu: Gpu | None) -> dict[str, int]:
-    """How often, or how long, each limit has held the CPU or the GPU back since boot; what is known of it.
+    """How often, or for how long, each known limit has throttled the CPU or the GPU since boot.
 
     cpu_*: Intel's counts of thermal events. gpu_prochot, gpu_thm_*: heat; gpu_spl, gpu_fppt, gpu_sppt:
     the sustained, fast and slow power limits.

@@ -1,4 +1,4 @@
-"""Reading single values from /proc and /sys, where any file may be missing: then it is None, unknown."""
+"""Reads single values from /proc and /sys; any file may be missing, and then the value is None (unknown)."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def read_text(path: Path) -> str | None:
-    """The file without surrounding white space; None where it cannot be read or is empty."""
+    """The file's text without surrounding white space; None where it cannot be read or is empty."""
     try:
         return path.read_text(errors="replace").strip() or None
     except OSError:
@@ -14,7 +14,7 @@ def read_text(path: Path) -> str | None:
 
 
 def read_int(path: Path) -> int | None:
-    """The whole number a file holds, decimal or 0x hexadecimal; None where there is none."""
+    """The integer in a file, decimal or 0x hexadecimal; None where there is none."""
     text = read_text(path)
     try:
         return None if text is None else int(text, 0)
@@ -25,7 +25,7 @@ def read_int(path: Path) -> int | None:
 def read_fields(path: Path, separator: str | None = None) -> dict[str, str]:
     """Lines `key value` (or `key: value` with separator ":") as a mapping; empty where unreadable.
 
-    A key that comes again keeps its first value: /proc/cpuinfo repeats itself for each processor.
+    A repeated key keeps its first value: /proc/cpuinfo repeats its keys for each processor.
     """
     fields: dict[str, str] = {}
     for line in (read_text(path) or "").splitlines():

@@ -1,8 +1,8 @@
-"""Yardstick: a fixed piece of CPU work, timed beside each launch.
+"""Yardstick: a fixed amount of CPU work, timed at each launch.
 
-A guest cannot see that its host slowed it down: no steal, no other process, the same clock. On a shared
-virtual machine of two CPUs this work was seen to fall from 204 to 144 GFLOP/s for minutes, unannounced,
-and llama.cpp's decode with it. What the machine lost is not the server's regression.
+A guest cannot see that its host slows it down: no steal, no other process, the same clock. On a shared
+virtual machine of two CPUs this work fell from 204 to 144 GFLOP/s for minutes, and llama.cpp's decode with
+it. Such a loss of the machine is not a regression of the server.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import time
 from statistics import median
 
-_SIZE = 512  # three matrices of 1 MB: they stay in a core's cache
-_SECONDS = 0.3
+_SIZE = 512  # three matrices of 1 MB each, which fit into a core's cache
+_SECONDS = 0.3  # enough products for a median, short against a launch
 
 
 def cpu_gflops() -> float:
     """GFLOP/s of float32 matrix products on all CPUs this process may use: the median over 0.3 s."""
-    import numpy as np  # the machine room is read by commands that need no arrays
+    import numpy as np  # late: commands that need no arrays import this package too
 
     factor = np.ones((_SIZE, _SIZE), np.float32)
     product = factor @ factor  # starts the library's threads

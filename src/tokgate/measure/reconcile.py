@@ -1,4 +1,4 @@
-"""Client against server: two clocks that watched the same streams must agree. Pure."""
+"""Compares client and server: two clocks that timed the same streams must agree. Pure."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ AGREEMENT = 0.02
 """Client and server may differ by this fraction."""
 
 STAMP_S = 0.005
-"""A stream's two ends are stamped when a thread gets its turn: on a loaded machine so much apart, and
-neither clock is wrong. On a second of decoding it is a quarter of AGREEMENT."""
+"""Each side stamps a stream's ends when its thread is scheduled: on a loaded machine the stamps may differ by this
+many seconds though neither clock is wrong. For a second of decoding it is a quarter of AGREEMENT."""
 
 
 def timing_problems(samples: Sequence[Sample]) -> tuple[Problem, ...]:
-    """llama.cpp's own `timings` of a launch's requests against what the client saw.
+    """Disagreements between llama.cpp's own `timings` of a launch's requests and the client.
 
-    The decode rates are compared as the gate uses them, as the geometric mean over the requests: one late
-    wake-up is noise, which the statistics over launches see; what all requests share is a bias.
+    The decode rates are compared as the gate uses them, by their geometric mean over the requests: one late
+    wake-up is noise, which the statistics over launches cover; a difference in all requests is a bias.
     """
-    timed = [one for one in samples if one.error is None and one.timings is not None]
-    found = [problem for sample in timed for problem in _of_request(sample)]
+    timed = [sample for sample in samples if sample.error is None and sample.timings is not None]
+    problems = [problem for sample in timed for problem in _request_problems(sample)]
     if (rates := _mean_rates(samples)) is not None:
         limit = max(AGREEMENT, STAMP_S / rates.server_s)
         if not abs(rates.client_tps / rates.server_tps - 1) <= limit:
             detail = f"decode {rates.client_tps:.2f} tok/s by the client, {rates.server_tps:.2f} tok/s by the server"
-            found.append(_problem(f"{rates.requests} requests", detail, limit))
-    return tuple(found)
+            problems.append(_problem(f"{rates.requests} requests", detail, limit))
+    return tuple(problems)
 
 
 def decode_difference(samples: Sequence[Sample]) -> float | None:
-    """By how much (fraction) the client's decode rate is above llama.cpp's own; None where there is none to compare."""
+    """By how much (fraction) the client's decode rate exceeds llama.cpp's own; None without one of them."""
     rates = _mean_rates(samples)
     return None if rates is None else rates.client_tps / rates.server_tps - 1
 
@@ -44,7 +44,7 @@ def decode_difference(samples: Sequence[Sample]) -> float | None:
 def counter_problems(
     samples: Sequence[Sample], grown: Mapping[str, float], counters: Counters | None
 ) -> tuple[Problem, ...]:
-    """The engine's own counters over a launch's timed region against what the client saw of the same requests.
+    """Disagreements between the engine's own counters over a launch's timed region and the client.
 
     grown: by name, how much each sample of its page of counters grew; a missing one is not compared.
     counters: what the engine calls them, None when it has none.
@@ -97,22 +97,22 @@ def _decode_s(sample: Sample) -> float | None:
     return times[-1] - times[0] if len(times) > 1 else None
 
 
-def _of_request(sample: Sample) -> list[Problem]:
-    """What no late wake-up explains: a first token before its prompt was read, other token counts."""
-    found, server, first = [], sample.timings, ttft_s(sample)
+def _request_problems(sample: Sample) -> list[Problem]:
+    """What a late wake-up cannot explain: a first token before its prompt was read, other token counts."""
+    problems, server, first = [], sample.timings, ttft_s(sample)
     assert server is not None
-    whom = f"request {sample.index} ({sample.prompt_id})"
+    scope = f"request {sample.index} ({sample.prompt_id})"
     if first is not None and first < server.prompt_ms / 1e3 * (1 - AGREEMENT):
         detail = f"TTFT {first * 1e3:.1f} ms by the client, prompt {server.prompt_ms:.1f} ms by the server"
-        found.append(_problem(whom, detail, AGREEMENT))
+        problems.append(_problem(scope, detail, AGREEMENT))
     if server.predicted_n != sample.completion_tokens:
-        detail = f"usage says {sample.completion_tokens} tokens, timings say {server.predicted_n}"
-        found.append(_problem(whom, detail, 0))
-    return found
+        detail = f"{sample.completion_tokens} tokens by usage, {server.predicted_n} by timings"
+        problems.append(_problem(scope, detail, 0))
+    return problems
 
 
 class _Rates(NamedTuple):
-    """A decode rate by client and by server, the server's seconds of decoding, and of how many requests."""
+    """A decode rate by client and by server, the server's seconds of decoding, and the number of requests."""
 
     client_tps: float
     server_tps: float
@@ -121,16 +121,16 @@ class _Rates(NamedTuple):
 
 
 def _mean_rates(samples: Sequence[Sample]) -> _Rates | None:
-    rates = [one for sample in samples if (one := _rates(sample)) is not None]
-    ours = geometric_mean([one.client_tps for one in rates])
-    theirs = geometric_mean([one.server_tps for one in rates])
-    if ours is None or theirs is None:
+    rates = [rate for sample in samples if (rate := _rates(sample)) is not None]
+    client_tps = geometric_mean([rate.client_tps for rate in rates])
+    server_tps = geometric_mean([rate.server_tps for rate in rates])
+    if client_tps is None or server_tps is None:
         return None
-    return _Rates(ours, theirs, fmean(one.server_s for one in rates), len(rates))
+    return _Rates(client_tps, server_tps, fmean(rate.server_s for rate in rates), len(rates))
 
 
 def _rates(sample: Sample) -> _Rates | None:
-    """None where client or server cannot tell, or the request failed.
+    """The rates of one request; None when one is not known, or the request failed.
 
     llama.cpp's rate is (predicted_n - 1) / predicted_ms: the first token belongs to the prompt.
     """
@@ -147,5 +147,5 @@ def _rates(sample: Sample) -> _Rates | None:
     return _Rates(rate, (server.predicted_n - 1) / seconds, seconds)
 
 
-def _problem(whom: str, detail: str, limit: float) -> Problem:
-    return Problem(rule="client_server_disagree", detail=f"{whom}: {detail} (limit {limit:.1%})")
+def _problem(scope: str, detail: str, limit: float) -> Problem:
+    return Problem(rule="client_server_disagree", detail=f"{scope}: {detail} (limit {limit:.1%})")

@@ -108,7 +108,9 @@ def test_missing_files_by_their_path_on_the_host(tmp_path: Path) -> None:
     (tmp_path / "here.gguf").touch()
     volumes = (f"{tmp_path}:/models:ro", "named:/models/cache")
     check_files(docker(volumes=volumes, args=("-m", "/models/here.gguf", "--other=/elsewhere/x.gguf")))
-    with pytest.raises(ModelMissing, match=rf"{tmp_path}/gone.gguf does not exist .*told /models/gone.gguf"):
+    with pytest.raises(
+        ModelMissing, match=rf"{tmp_path}/gone.gguf does not exist .*inside the container: /models/gone.gguf"
+    ):
         check_files(docker(volumes=volumes, args=("--model=/models/gone.gguf",)))
     with pytest.raises(ModelMissing, match=rf"{tmp_path}/weights does not exist"):
         check_files(docker(Model(id="m", source=f"{tmp_path}/weights"), volumes=volumes, args=("{model}",)))

@@ -20,7 +20,7 @@ def test_listener_takes_the_port() -> None:
     """On whatever address it listens."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        with pytest.raises(PortTaken, match=rf"server x: port {port} is taken by pid {os.getpid()}: "):
+        with pytest.raises(PortTaken, match=rf"server x: port {port} is in use by pid {os.getpid()}: "):
             check_free(port, server="x")
     check_free(port, server="x")
 

@@ -106,7 +106,7 @@ def test_holder_without_a_note_is_still_respected(tmp_path):
         for content in ("", "{", '{"pid": "x"}'):
             (tmp_path / "holder.json").write_text(content)
             with (
-                pytest.raises(LeaseHeld, match="it has not said who it is"),
+                pytest.raises(LeaseHeld, match="an unknown process"),
                 lease(wait=False, describe="x", on_wait=_never, directory=tmp_path),
             ):
                 pytest.fail("two hold the lease")

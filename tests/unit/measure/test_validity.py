@@ -73,7 +73,7 @@ def test_one_prompt_must_always_be_as_long() -> None:
     [
         ({"predicted_ms": 900.0}, "decode 10.00 tok/s by the client, 11.11 tok/s by the server"),
         ({"prompt_ms": 600.0}, "TTFT 500.0 ms by the client, prompt 600.0 ms by the server"),
-        ({"predicted_n": 12, "predicted_ms": 1100.0}, "usage says 11 tokens, timings say 12"),
+        ({"predicted_n": 12, "predicted_ms": 1100.0}, "11 tokens by usage, 12 by timings"),
     ],
 )
 def test_client_and_server_must_agree(timings: dict[str, float], evidence: str) -> None:

@@ -1,4 +1,4 @@
-"""The Docker daemon, and what its failures mean to a person."""
+"""Connections to the Docker daemon, and its failures as errors that say what to do."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tokgate.machine.daemon import reach
 
 LABEL = "tokgate"
 OWNER_LABEL = "tokgate.owner"
-# Longer than any answer takes, so that an engine that died never hangs a run.
-_TIMEOUT_S = 20
+_TIMEOUT_S = 20  # longer than any answer takes, so that a daemon that died never hangs a run
 UNREACHABLE = (RequestException, DockerException, OSError)
+"""What docker-py raises when the daemon cannot be reached."""
 
 
 def connect() -> DockerClient:
-    """A client of the engine that DOCKER_HOST names, else of the local one. Raises one of UNREACHABLE."""
+    """A client of the daemon that DOCKER_HOST names, else of the local one. Raises one of UNREACHABLE."""
     reach()
     return docker.from_env(timeout=_TIMEOUT_S)
 
@@ -38,21 +38,24 @@ def open_daemon(server: str) -> Iterator[DockerClient]:
 
 
 @contextmanager
-def docker_errors(server: str, *, doing: str = "asked the Docker daemon for its version") -> Iterator[None]:
-    """What docker-py raises inside becomes LaunchError, or DockerUnavailable when the engine is not there."""
+def docker_errors(server: str, *, doing: str = "connect to it") -> Iterator[None]:
+    """Turn docker-py's errors into LaunchError, or into DockerUnavailable when the daemon does not answer.
+
+    doing: what the block tries to do, such as "start its container".
+    """
     try:
         reach()
         yield
     except APIError as error:
         raise LaunchError(
-            f"Docker refused: {doing}; it said: {error.explanation or error}. "
+            f"Docker could not {doing}: {error.explanation or error}. "
             "Next: compare `launch` in the server's YAML with what this machine has.",
             server=server,
         ) from error
     except UNREACHABLE as error:
         raise DockerUnavailable(
-            f"the Docker daemon does not answer: {doing}; {error}. Next: see that Docker is installed and runs "
-            "(`systemctl start docker`), that this user may use it (`docker info`; group docker), "
-            "and what DOCKER_HOST says.",
+            f"the Docker daemon does not answer: could not {doing}: {error}. Next: check that Docker is installed "
+            "and runs (`systemctl start docker`), that this user may use it (`docker info`; group docker), and "
+            "the value of DOCKER_HOST.",
             server=server,
         ) from error

@@ -1,4 +1,4 @@
-"""What a running container is in fact, read from Docker and from inside it."""
+"""The facts of a running container, read from Docker and from inside it."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def read_facts(
 
 
 def _shm_bytes(container: Container) -> int | None:
-    """Size of /dev/shm asked inside: inspect also states a shm_size that `ipc: host` made meaningless."""
+    """Size of /dev/shm inside the container; with `ipc: host`, the shm_size that Docker states has no effect."""
     try:
         code, output = container.exec_run(["df", "-Pk", "/dev/shm"], stderr=False)
-    except APIError:  # an image without df, or a container that may not run anything else
+    except APIError:  # an image without df, or a container that cannot run another program
         return None
     if code != 0 or not isinstance(output, bytes):
         return None
@@ -63,13 +63,13 @@ def _shm_bytes(container: Container) -> int | None:
 
 
 def _env(pairs: list[str]) -> dict[str, str]:
-    """The environment; of a secret only that it is set, since facts are stored and shown."""
+    """The environment; a secret is replaced by "(set)", since facts are stored and shown."""
     split = (pair.partition("=") for pair in pairs)
     return {key: "(set)" if _SECRET.search(key) else value for key, _, value in split}
 
 
 def _settings(host: dict[str, Any]) -> dict[str, str]:
-    """What Docker gives the container, where it is not the default; two arms can be compared by it."""
+    """The container's settings that are not the defaults, by which two arms can be compared."""
     listed = {
         "volumes": host.get("Binds"),
         "devices": [device["PathOnHost"] for device in host.get("Devices") or ()],
@@ -91,6 +91,6 @@ def _settings(host: dict[str, Any]) -> dict[str, str]:
 
 
 def _pids(container: Container) -> tuple[int, ...]:
-    """Its processes as the host numbers them."""
+    """Its processes, by their pids on the host."""
     top = container.top(ps_args="-eo pid")
     return tuple(int(row[0]) for row in top["Processes"] or ())

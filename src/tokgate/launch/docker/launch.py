@@ -1,4 +1,4 @@
-"""Docker: one server in one container, from before its first log line until it is surely gone."""
+"""Docker: one server in one container, from its first log line until the container is certainly gone."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.daemon import image_command
 
-_GRACE_S = 5
-_LOG_END_S = 5.0
-_CREATED_TRIES = 20
+_GRACE_S = 5  # between SIGTERM and SIGKILL: a server has no state to save
+_LOG_END_S = 5.0  # the last lines of an ended container arrive at once; a dead daemon must not hold the run
+_CREATED_TRIES = 20  # of 0.1 s each: the daemon finishes a creation even when its client is interrupted
 
 
 class DockerServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class DockerServer(msgspec.Struct, frozen=True, kw_only=True):
     log: _Log
 
     def check_alive(self) -> None:
-        """Raise ServerExited if the container has ended, DockerUnavailable if the engine has."""
+        """Raise ServerExited if the container has ended, DockerUnavailable if the daemon has."""
         _check(self.spec, self.container, self.log, doing="while it was in use")
 
 
@@ -56,7 +56,7 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
     """See `Launcher`. Raises DockerUnavailable, ImageMissing, ModelMissing, OptionRejected, PortTaken,
     ServerExited, ServerNotReady, and LaunchError for whatever else Docker refuses.
 
-    While it is open, SIGTERM to this process raises KeyboardInterrupt, so that the container goes too.
+    While it is open, SIGTERM to this process raises KeyboardInterrupt, so that the container is removed too.
     """
     assert isinstance(spec.launch, DockerLaunch)
     check_files(spec)
@@ -70,7 +70,7 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
     }
     with open_daemon(spec.name) as client, _sigterm_interrupts():
         _check_image(client, spec.name, spec.launch.image)
-        with docker_errors(spec.name, doing=f"ask {spec.launch.image} for its options"):
+        with docker_errors(spec.name, doing=f"list the options of {spec.launch.image}"):
             check_options(client, spec, labels=labels, log_dir=log_dir)
         check_free(spec.launch.port, server=spec.name)
         log = None
@@ -105,7 +105,7 @@ class _Log:
     def __init__(self, container: Container, path: Path) -> None:
         self.path = path
         self._thread = threading.Thread(target=self._copy, args=(container,), name=f"log of {path.name}")
-        self._thread.daemon = True  # an engine that hangs must not hold this process
+        self._thread.daemon = True  # a daemon that hangs must not hold this process
         self._thread.start()
 
     def _copy(self, container: Container) -> None:
@@ -113,7 +113,9 @@ class _Log:
             try:
                 for piece in container.logs(stream=True, follow=True):
                     file.write(piece)
-            except Exception as error:  # a thread has nobody to raise to; the log is where it is looked for
+            except (
+                Exception
+            ) as error:  # a thread has no caller to raise to, so it is written where people look
                 file.write(f"\n[tokgate] the log ends here: {error}\n".encode())
 
     def join(self) -> None:
@@ -134,7 +136,7 @@ def _create(client: DockerClient, *, name: str, **options: Any) -> Container:
     try:
         return client.containers.create(name=name, **options)
     except KeyboardInterrupt:
-        # The engine was asked, and goes on: what is not there yet can not be removed either.
+        # The daemon goes on creating it, and what does not exist yet cannot be removed either.
         for _ in range(_CREATED_TRIES):
             with suppress(NotFound):
                 client.api.inspect_container(name)
@@ -144,7 +146,7 @@ def _create(client: DockerClient, *, name: str, **options: Any) -> Container:
 
 
 def _check(spec: ServerSpec, container: Container, log: _Log, *, doing: str) -> None:
-    with docker_errors(spec.name, doing="look whether its container runs"):
+    with docker_errors(spec.name, doing="check whether its container runs"):
         try:
             container.reload()
         except NotFound:
@@ -165,21 +167,21 @@ def _check(spec: ServerSpec, container: Container, log: _Log, *, doing: str) -> 
 
 
 def _remove(client: DockerClient, server: str, name: str) -> None:
-    """Stop and remove the container, by name: also one whose creation was interrupted before it was ours."""
+    """Stop and remove the container by name, which also works when its creation was interrupted."""
     with docker_errors(
-        server, doing=f"remove container {name}, which may still run (the next run's sweep will)"
+        server, doing=f"remove container {name}, which may still run (the next run removes it)"
     ):
         try:
             with suppress(NotFound):
                 client.api.stop(name, timeout=_GRACE_S)
-        finally:  # also when Ctrl-C comes again: then without grace
+        finally:  # also after a second Ctrl-C, then without waiting
             with suppress(NotFound):
                 client.api.remove_container(name, force=True, v=True)
 
 
 @contextmanager
 def _sigterm_interrupts() -> Iterator[None]:
-    """SIGTERM acts like Ctrl-C, unless the program has its own handler; only the main thread can ask for it."""
+    """Make SIGTERM act like Ctrl-C, unless the program has its own handler; works in the main thread only."""
     main = threading.current_thread() is threading.main_thread()
     if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield

@@ -1,4 +1,4 @@
-"""From a spec to the container it describes: what Docker is asked for, and what must be there first."""
+"""From a spec to its container: the options of its creation, and the files that must exist first."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.launch.models.paths import expand
 
 LOCAL = ("/", "~", "$", ".")
-"""What a path of this host begins with, and neither a repository nor a named volume does."""
+"""How a path of this host begins, unlike a repository or a named volume."""
 
 
 class Bind(msgspec.Struct, frozen=True):
@@ -26,7 +26,7 @@ class Bind(msgspec.Struct, frozen=True):
 def container_options(spec: ServerSpec) -> dict[str, Any]:
     """Keyword arguments of docker-py's `containers.create` for `spec`; only what the spec sets.
 
-    The one thing read from this machine is the owner of the device nodes. Raises LaunchError when one is missing.
+    Only the owners of the device nodes are read from this machine. Raises LaunchError when one is missing.
     """
     how = _docker(spec)
     groups = [*(device_gids(how.devices, server=spec.name) if how.device_groups else ()), *how.groups]
@@ -59,7 +59,7 @@ def command(spec: ServerSpec) -> tuple[str, ...]:
 
 
 def model_inside(spec: ServerSpec) -> str:
-    """What `{model}` stands for: the model's path as the container sees it, else its repository, else its id."""
+    """The value of `{model}`: the model's path as the container sees it, else its repository, else its id."""
     model = spec.model
     if model.source is None or model.source.startswith("package:"):
         return model.id
@@ -83,14 +83,14 @@ def binds(spec: ServerSpec) -> tuple[Bind, ...]:
 def check_files(spec: ServerSpec) -> None:
     """Raise ModelMissing when a mounted path, or a model file named in the arguments, is not on this host.
 
-    Without this Docker makes a missing folder itself, empty and owned by root.
+    Without this check Docker creates a missing folder, empty and owned by root.
     """
     mounted = binds(spec)
     for bind in mounted:
         if not bind.host.exists():
             raise ModelMissing(
-                f"{bind.host} does not exist, and is to be mounted at {bind.target}. "
-                "Next: make it, or correct `launch.volumes`.",
+                f"{bind.host} does not exist, but `launch.volumes` mounts it at {bind.target}. "
+                "Next: create it, or correct `launch.volumes`.",
                 server=spec.name,
             )
     for arg in command(spec):
@@ -101,7 +101,7 @@ def check_files(spec: ServerSpec) -> None:
                     file = bind.host / path.relative_to(bind.target)
                     if not file.exists():
                         raise ModelMissing(
-                            f"model file {file} does not exist (the container is told {path}). "
+                            f"model file {file} does not exist (inside the container: {path}). "
                             "Next: download it there, or correct `model` or `launch.args`.",
                             server=spec.name,
                         )
@@ -110,7 +110,7 @@ def check_files(spec: ServerSpec) -> None:
 def device_gids(devices: Iterable[str], *, server: str) -> tuple[int, ...]:
     """The numeric groups that own the device nodes, ascending; of a folder, those of the nodes inside.
 
-    Numbers, because a group's name means another number inside the image, or none.
+    Numbers, because a group's name has another number inside the image, or none.
     """
     gids: set[int] = set()
     for device in devices:
@@ -121,7 +121,7 @@ def device_gids(devices: Iterable[str], *, server: str) -> tuple[int, ...]:
         except FileNotFoundError as error:
             raise LaunchError(
                 f"device {error.filename} does not exist on this machine. Next: load its driver "
-                "(amdgpu gives /dev/kfd and /dev/dri), or take it out of `launch.devices`.",
+                "(amdgpu creates /dev/kfd and /dev/dri), or remove it from `launch.devices`.",
                 server=server,
             ) from None
     return tuple(sorted(gids))

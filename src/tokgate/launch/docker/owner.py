@@ -1,4 +1,4 @@
-"""Who started a container, written on the container, so that a later run can tell whether it is orphaned."""
+"""The process that started a container, as a label on it, so that a later run can tell whether it is orphaned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
-    """A process, told apart from every other: pids are reused, so its start (clock ticks since boot) counts too."""
+    """A process, unique by its start (clock ticks since boot), because pids are reused."""
 
     host: str
     boot: str
@@ -29,7 +29,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
         return cls(host=platform.node(), boot=boot, pid_namespace=namespace, pid=pid, started=started)
 
     def is_gone(self) -> bool:
-        """True only when it is certain: never of a process on another host or in a container of its own."""
+        """Whether it has certainly ended; False for a process on another host or in another pid namespace."""
         here = Owner.current()
         if self.host != here.host:
             return False
@@ -39,7 +39,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _started(pid: int) -> int | None:
-    """The start of process `pid`; None when there is none, or only its zombie."""
+    """When process `pid` started (clock ticks since boot); None when it has ended, also when it is a zombie."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):

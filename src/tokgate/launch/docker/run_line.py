@@ -1,4 +1,4 @@
-"""What the launcher asks Docker for, as the `docker run` line a person would type."""
+"""The container of a server as the `docker run` command that a person would type."""
 
 from __future__ import annotations
 
@@ -33,16 +33,14 @@ _GIB = 1024**3
 
 
 def docker_run(spec: ServerSpec) -> str:
-    """The line, one option a row, of a server in a container. The launcher differs in the name and its labels.
+    """The command of a server in a container, one option per line. The launcher adds its own name and labels.
 
-    Groups of device nodes are numbers where the nodes exist, elsewhere a question to `stat`.
-    Raises UsageError when the server is no container.
+    Groups of device nodes are numbers where the nodes exist, elsewhere calls of `stat`.
+    Raises UsageError when the server does not run in a container.
     """
     how = spec.launch
     if not isinstance(how, DockerLaunch):
-        raise UsageError(
-            f"server {spec.name} does not run in a container; there is no docker run line for it"
-        )
+        raise UsageError(f"server {spec.name} does not run in a container, so it has no docker run command")
     bare = msgspec.structs.replace(spec, launch=msgspec.structs.replace(how, device_groups=False))
     options = container_options(bare)
     groups = [f"--group-add {group}" for group in _device_groups(how, spec.name)]

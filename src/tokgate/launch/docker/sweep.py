@@ -1,4 +1,4 @@
-"""Containers whose run was killed before it could end them."""
+"""Containers whose run was killed before it could remove them."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tokgate.launch.docker.owner import Owner
 
 
 def sweep() -> tuple[str, ...]:
-    """Remove every tokgate container whose owner is gone, and only those. Returns their names.
+    """Remove every tokgate container whose owner has ended, and only those. Returns their names.
 
-    Nothing to do, and no error, where there is no Docker.
+    Without Docker it does nothing and raises nothing.
     """
     try:
         client = connect()

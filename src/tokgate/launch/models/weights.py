@@ -1,4 +1,4 @@
-"""Weights: the files of a model, where this machine keeps them, and what of them is missing or damaged."""
+"""Weights: the files of a model, where this machine keeps them, and which are missing or damaged."""
 
 from __future__ import annotations
 
@@ -20,11 +20,14 @@ _INDEX = "model.safetensors.index.json"
 
 
 class Weights(msgspec.Struct, frozen=True, kw_only=True):
-    """What a server loads.
+    """The files that a server loads.
 
-    repository: on the Hugging Face hub, None when it is not said where the files come from; revision: None
-    is the newest. file: the one file, kept in `folder`; None for all that serving needs, and then `folder` is
-    the hub's cache. size: bytes of all of it; sha256: of the one file; either None when not declared.
+    repository: on the Hugging Face hub; None when the spec names none.
+    revision: None is the newest.
+    file: the only file, kept in `folder`; None for all files that serving needs, and then `folder` is the
+    hub's cache.
+    size: bytes of all files; None when not declared.
+    sha256: of the only file; None when not declared.
     """
 
     repository: str | None
@@ -36,12 +39,12 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def name(self) -> str:
-        """As a person names it."""
+        """Repository and file, for messages."""
         return f"{self.repository or self.folder}{f'/{self.file}' if self.file else ''}"
 
 
 class Lack(msgspec.Struct, frozen=True, kw_only=True):
-    """What of some weights is not here: names of files, and bytes, None when the size is not declared."""
+    """The missing files of some weights: their names, and bytes (None when the size is not declared)."""
 
     weights: Weights
     files: tuple[str, ...]
@@ -49,7 +52,7 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def weights_of(spec: ServerSpec) -> Weights | None:
-    """What a server loads from this machine's disk; None when it brings its model, or is somebody else's."""
+    """The weights a server loads from this machine's disk; None when they are inside its image, or it is attached."""
     model, how = spec.model, spec.launch
     if not isinstance(how, DockerLaunch) or model.source is None or model.source.startswith("package:"):
         return None
@@ -71,7 +74,7 @@ def weights_of(spec: ServerSpec) -> Weights | None:
 
 
 def lack(weights: Weights) -> Lack | None:
-    """What is missing, asked of the disk alone; None when all is there."""
+    """The missing files, by looking at the disk only; None when all are there."""
     if weights.file is not None:
         if (weights.folder / weights.file).is_file():
             return None
@@ -88,18 +91,18 @@ def lack(weights: Weights) -> Lack | None:
 
 
 def damaged(weights: Weights) -> Iterator[Path]:
-    """The files that are not what the hub, or the spec, says they are, by their SHA-256. Reads them whole."""
+    """The files whose SHA-256 differs from that of the hub or the spec. Reads each of them completely."""
     for path, expected in _hashes(weights):
         if sha256_of(path) != expected:
             yield path
 
 
 _DOWNLOADS = ".cache/huggingface/download"
-"""Where the hub's client keeps its notes, below a folder of its own files."""
+"""Where the hub's client keeps its metadata, below a folder of files that it fetched."""
 
 
 def _hub_cache(spec: ServerSpec) -> Path:
-    """The hub's cache that the server will see: the one mounted, else this user's."""
+    """The hub's cache that the server will see: the mounted one, else this user's."""
     for bind in binds(spec):
         if bind.target.name == "huggingface":
             return bind.host / "hub"
@@ -124,7 +127,7 @@ def _snapshot(weights: Weights) -> Path | None:
 
 
 def _expected(snapshot: Path) -> tuple[str, ...]:
-    """The files without which nothing is served: what the weights' own index lists, if there is one."""
+    """The files that serving needs: those in the index of the weights, if there is one."""
     needed = ("config.json", "tokenizer_config.json")
     try:
         index = json.loads((snapshot / _INDEX).read_bytes())
@@ -134,7 +137,7 @@ def _expected(snapshot: Path) -> tuple[str, ...]:
 
 
 def _hashes(weights: Weights) -> Iterator[tuple[Path, str]]:
-    """(file, SHA-256) of what has one: the hub names large files by it."""
+    """(file, SHA-256) of each file that has one: the hub names large files by it."""
     if weights.file is not None:
         path = weights.folder / weights.file
         stated = weights.sha256 or _noted(weights.folder / _DOWNLOADS / f"{weights.file}.metadata")
@@ -147,7 +150,7 @@ def _hashes(weights: Weights) -> Iterator[tuple[Path, str]]:
 
 
 def _noted(metadata: Path) -> str | None:
-    """The hash that the hub's client noted of a file: the second line, when it is a SHA-256."""
+    """The hash that the hub's client recorded for a file: the second line, when it is a SHA-256."""
     with suppress(FileNotFoundError):
         _, etag, *_ = [*metadata.read_text().splitlines(), "", ""]
         return etag if SHA256.fullmatch(etag) else None
