@@ -168,7 +168,7 @@ FAULTS = {
     "garbage": "an event of the stream is not a chat chunk .*not json",
     "reset": r"the stream broke after \d+ arrivals: .*ConnectionResetError",
     "close": r"the stream broke after \d+ arrivals: .*payload is not completed",
-    "stall": r"the stream stalled: nothing for \d\.\d\d s after \d+ arrivals",
+    "stall": r"the stream stalled: nothing for \d\.\d\d s after \d+ pieces of data",
     "silent": r"no complete answer within 0\.5 s \(request_timeout\); 0 arrivals",
 }
 
