@@ -15,29 +15,18 @@ from typing import Literal
 import msgspec
 
 from tokgate.config.metric import find_metric
+from tokgate.judge.blocks import Block, OutOfTime, Unmeasured
 from tokgate.judge.power import detectable_log
 from tokgate.judge.sequential import nominal_tails
-from tokgate.judge.stats import Mirrored, contrast
+from tokgate.judge.stats import contrast
 from tokgate.measure.metrics import geometric_mean
 
 LEVEL = 0.05
 BLOCKS = 4
 
 Finding = Literal["fast", "slow", "undecided", "failed"]
-Run = Callable[[tuple[str, ...]], tuple[float, ...]]
-"""Measures these images in this order, a fresh launch each; raises `Unmeasured`, `OutOfTime`."""
-
-
-class Unmeasured(Exception):
-    """An image has no figure: it does not start, or no launch of it was valid. why: in words."""
-
-    def __init__(self, image: str, why: str) -> None:
-        self.image, self.why = image, why
-        super().__init__(f"{image}: {why}")
-
-
-class OutOfTime(Exception):
-    """There is no room for another launch."""
+Run = Callable[[tuple[str, ...]], Block]
+"""Measures one block of these images, each on new launches; raises `Unmeasured`, `OutOfTime`."""
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,7 +120,7 @@ class _Search:
         self.metric, self.level, self.blocks = metric, level, blocks
         self.sign = 1 if find_metric(metric).direction == "higher" else -1
         self.good, self.bad = images[0], images[-1]
-        self.done: list[Mirrored] = []
+        self.done: list[Block] = []
         self.steps: list[Step] = []
 
     def search(self) -> Bisection:
@@ -172,16 +161,16 @@ class _Search:
     def _step(self, image: str, tail: float) -> Finding:
         """Compare an image with the ends (the bad one with the good one alone) until it is decided."""
         arms = tuple(dict.fromkeys((self.good, image, self.bad)))
-        mine: list[Mirrored] = []
+        mine: list[Block] = []
         looks = nominal_tails(tail, tuple((n + 1) / self.blocks for n in range(self.blocks)))
         step = Step(image=image, finding="undecided")
         for number, look in enumerate(looks):
             # Another arm goes first each time, so that a drift that bends favours none.
             order = arms[number % len(arms) :] + arms[: number % len(arms)]
             try:
-                mine.append(Mirrored(arms=order, values=self.run((*order, *reversed(order)))))
+                mine.append(self.run(order))
             except Unmeasured as error:
-                if error.image != image or image == self.bad:
+                if error.arm != image or image == self.bad:
                     raise
                 step = msgspec.structs.replace(step, finding="failed", why=error.why)
                 break
@@ -193,7 +182,7 @@ class _Search:
         self.tell(step)
         return step.finding
 
-    def _look(self, image: str, mine: Sequence[Mirrored], tail: float, *, last: float) -> Step:
+    def _look(self, image: str, mine: Sequence[Block], tail: float, *, last: float) -> Step:
         weights = dict.fromkeys((self.good, self.bad), -0.5) | {image: 1.0}
         if image == self.bad:
             weights = {self.good: -1.0, self.bad: 1.0}
@@ -218,13 +207,13 @@ class _Search:
         )
 
 
-def _mean(blocks: Sequence[Mirrored], arm: str) -> float | None:
+def _mean(blocks: Sequence[Block], arm: str) -> float | None:
     """Over an arm's launches."""
     return geometric_mean(
         [
             value
             for block in blocks
-            for name, value in zip((*block.arms, *reversed(block.arms)), block.values, strict=True)
+            for name, value in zip(block.order, block.values, strict=True)
             if name == arm
         ]
     )

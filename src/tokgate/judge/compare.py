@@ -8,7 +8,7 @@ from typing import Literal
 import msgspec
 
 from tokgate.config.metric import find_metric
-from tokgate.judge.stats import LogRatio, welch
+from tokgate.judge.stats import LogRatio, contrast
 
 Finding = Literal["slower", "faster", "alike", "unknown"]
 
@@ -74,7 +74,7 @@ def _ratio(pair: Pair) -> LogRatio | str:
     for run, values in (("A", pair.a), ("B", pair.b)):
         if min(values) <= 0:
             return f"a launch of {run} has {min(values):g}, which has no ratio"
-    return welch(pair.b, pair.a)
+    return contrast({"a": pair.a, "b": pair.b}, {"b": 1, "a": -1})
 
 
 def _p(ratio: LogRatio) -> float:

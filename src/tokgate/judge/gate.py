@@ -23,7 +23,7 @@ from tokgate.judge import wording
 from tokgate.judge.cell import Cell, Reference
 from tokgate.judge.power import detectable_log, fewest, gate_drop
 from tokgate.judge.sequential import look_tail
-from tokgate.judge.stats import LogRatio, against_figure, against_history, log_moments, welch, welch_error
+from tokgate.judge.stats import LogRatio, against_figure, against_history, log_moments, mean_error, welch
 from tokgate.judge.verdict import Outcome, Verdict
 
 SCREEN = 5.0  # how much more often than `level` an unchanged run may be asked for fresh launches
@@ -248,7 +248,7 @@ def _error(case: _Case, launches: int) -> tuple[float, float]:
         return case.speed.se, case.speed.df
     if case.reference.kind == "figure":
         return math.sqrt(case.current[1] / launches), launches - 1
-    return welch_error(case.current[1], launches, case.baseline[1], len(case.reference.values))
+    return mean_error((case.current[1], launches), (case.baseline[1], len(case.reference.values)))
 
 
 def _launches_to_decide(case: _Case, tail: float) -> int | None:

@@ -17,7 +17,7 @@ from tokgate.judge.cell import CaseKey
 from tokgate.judge.gate import SCREEN
 from tokgate.judge.power import POWER, gate_drop
 from tokgate.judge.sequential import FIRST_LOOK
-from tokgate.judge.stats import welch_error
+from tokgate.judge.stats import mean_error
 from tokgate.judge.verdict import Outcome, Verdict
 
 MOST_LAUNCHES = 20
@@ -232,9 +232,7 @@ def _seen(cell: Expected, launches: int, share: float, *, power: float) -> float
                 return math.sqrt(variance * (1 + 1 / cell.values)), cell.values - 1
             case "figure":
                 return math.sqrt(variance / n), n - 1
-        return welch_error(
-            variance, n, variance, BASELINE_LAUNCHES if cell.reference is None else cell.values
-        )
+        return mean_error((variance, n), (variance, BASELINE_LAUNCHES if cell.reference is None else cell.values))
 
     return gate_drop(
         error,

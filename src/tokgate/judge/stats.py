@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 from scipy.special import stdtr, stdtrit
+
+from tokgate.judge.blocks import Block
 
 
 class LogRatio(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,13 +53,6 @@ class LogRatio(msgspec.Struct, frozen=True, kw_only=True):
         return float(stdtr(self.df, excess / self.se))
 
 
-class Block(msgspec.Struct, frozen=True, kw_only=True):
-    """Four launches in the order they ran, in a mirrored order of two arms."""
-
-    order: Literal["abba", "baab"]
-    values: tuple[float, float, float, float]
-
-
 def log_moments(values: Sequence[float]) -> tuple[float, float]:
     """Mean and variance (n - 1) of the logarithms; the variance of one value is infinite.
 
@@ -88,32 +82,29 @@ def scatter(groups: Sequence[Sequence[float]]) -> float | None:
 
 
 def welch(current: Sequence[float], baseline: Sequence[float]) -> LogRatio:
-    """current / baseline, independent launches with unequal variances (Welch 1947).
+    """current / baseline of independent launches with unequal variances (Welch 1947)."""
+    return contrast({"current": current, "baseline": baseline}, {"current": 1, "baseline": -1})
 
-    Agrees with scipy.stats.ttest_ind(log(current), log(baseline), equal_var=False) but for the cap on
-    the degrees of freedom (`welch_error`).
+
+def mean_error(*means: tuple[float, int]) -> tuple[float, float]:
+    """Standard error and Welch-Satterthwaite degrees of freedom of a sum or difference of independent means.
+
+    means: the variance of one value and the number of values of each mean.
+
+    The degrees of freedom are capped at what samples that are all of the smallest size would have, for two
+    means 2 (min(n) - 1). Without the cap a small sample that happens to scatter little is trusted too much:
+    3 launches against 10 reject 4 times as often as they should at a tail of 0.0005, 5 against 20 twice as
+    often; with it 0.3 and 0.9 times. It costs 5 against 10 less than 0.1 % of power.
     """
-    mean_c, var_c = log_moments(current)
-    mean_b, var_b = log_moments(baseline)
-    se, df = welch_error(var_c, len(current), var_b, len(baseline))
-    return LogRatio(estimate=mean_c - mean_b, se=se, df=df)
-
-
-def welch_error(var_c: float, n_c: int, var_b: float, n_b: int) -> tuple[float, float]:
-    """Standard error and Welch-Satterthwaite degrees of freedom of a difference of two means.
-
-    The degrees of freedom are capped at 2 (min(n) - 1), what two samples of the smaller size would have.
-    Without the cap a small sample that happens to scatter little is trusted too much: 3 launches
-    against 10 reject 4 times as often as they should at a tail of 0.0005, 5 against 20 twice as often;
-    with it 0.3 and 0.9 times. It costs 5 against 10 less than 0.1 % of power.
-    """
-    part_c, part_b = var_c / n_c, var_b / n_b
-    total, cap = part_c + part_b, 2.0 * (min(n_c, n_b) - 1)
+    parts = [variance / n for variance, n in means]
+    total, cap = sum(parts), float(len(means) * (min(n for _, n in means) - 1))
     if math.isinf(total) or cap == 0:
         return math.inf, 1.0
     if total == 0:
         return 0.0, cap
-    return math.sqrt(total), min(cap, total**2 / (part_c**2 / (n_c - 1) + part_b**2 / (n_b - 1)))
+    return math.sqrt(total), min(
+        cap, total**2 / sum(part**2 / (n - 1) for part, (_, n) in zip(parts, means, strict=True))
+    )
 
 
 def against_history(current: Sequence[float], nights: Sequence[float]) -> LogRatio:
@@ -139,35 +130,35 @@ def against_figure(current: Sequence[float], figure: float) -> LogRatio:
     )
 
 
-def blocked(blocks: Sequence[Block]) -> LogRatio:
-    """B / A over blocks of mirrored order, any linear drift within a block removed; k blocks leave 2k - 1
-    degrees of freedom. Raises ValueError without blocks."""
-    arms = {"abba": ("a", "b"), "baab": ("b", "a")}
-    return contrast([Mirrored(arms=arms[one.order], values=one.values) for one in blocks], {"a": -1, "b": 1})
-
-
-class Mirrored(msgspec.Struct, frozen=True, kw_only=True):
-    """Launches of two or more arms, each once in this order and once more in the reverse; values as they ran."""
-
-    arms: tuple[str, ...]
-    values: tuple[float, ...]
-
-
 def contrast(
-    blocks: Sequence[Mirrored], weights: Mapping[str, float], *, beside: Sequence[Mirrored] = ()
+    launches: Sequence[Block] | Mapping[str, Sequence[float]],
+    weights: Mapping[str, float],
+    *,
+    beside: Sequence[Block] = (),
 ) -> LogRatio:
-    """The weighted sum of the arms' log values (weights sum to 0), any linear drift within a block removed.
+    """The weighted sum of the arms' log values: `{"a": -1, "b": 1}` is the log ratio B / A.
 
-    Least squares of log value = level of the block + slope of the block x position + effect of the arm. In a
-    mirrored order effects are orthogonal to level and slope: a block of n arms gives the contrast of its arms'
-    means, and n - 1 residuals, what is left of the differences within its pairs beside one slope. k blocks
-    leave k (n - 1) + k - 1 degrees of freedom.
-    beside: other blocks on the same machine, whose residuals tell of the same scatter of a launch.
+    launches: blocks in mirrored order, or, by arm, independent launches that ran at any time.
+    weights: by arm, with the sum 0.
+    beside: other blocks on the same machine, whose residuals inform about the same scatter of a launch.
+
+    Blocks: any linear drift within a block is removed. Least squares of log value = level of the block +
+    slope of the block x position + effect of the arm. In a mirrored order effects are orthogonal to level and
+    slope: a block of n arms gives the contrast of its arms' means, and n - 1 residuals, what is left of the
+    differences within its pairs after one slope. k blocks leave k (n - 1) + k - 1 degrees of freedom: 2k - 1
+    for two arms (A B B A).
+    Independent launches: each arm has its own variance (Welch). For two arms this agrees with
+    scipy.stats.ttest_ind(log(b), log(a), equal_var=False) except for the cap on the degrees of freedom
+    (`mean_error`).
+
     Raises ValueError: without blocks, or as `log_moments`.
     """
+    if isinstance(launches, Mapping):
+        return _contrast_means(launches, weights)
+    blocks = launches
     if not blocks:
         raise ValueError("no blocks: at least one complete A B B A is needed")
-    unit = sum(weight**2 for weight in weights.values()) / 2  # variances of one launch that an effect has
+    unit = sum(weight**2 for weight in weights.values()) / 2  # variance of an effect, in variances of a launch
     effects = [_effect(block, weights) for block in blocks]
     mean = math.fsum(effects) / len(effects)
     residuals = [_residual(block) for block in (*blocks, *beside)]
@@ -176,14 +167,20 @@ def contrast(
     return LogRatio(estimate=mean, se=math.sqrt(unit * squares / df / len(effects)), df=float(df))
 
 
-def _effect(block: Mirrored, weights: Mapping[str, float]) -> float:
+def _contrast_means(groups: Mapping[str, Sequence[float]], weights: Mapping[str, float]) -> LogRatio:
+    moments = {arm: log_moments(groups[arm]) for arm in weights}
+    se, df = mean_error(*((weights[arm] ** 2 * moments[arm][1], len(groups[arm])) for arm in weights))
+    return LogRatio(estimate=sum(weights[arm] * moments[arm][0] for arm in weights), se=se, df=df)
+
+
+def _effect(block: Block, weights: Mapping[str, float]) -> float:
     log_moments(block.values)
     pairs = zip(block.values, reversed(block.values), strict=True)
     means = {arm: math.log(one * other) / 2 for arm, (one, other) in zip(block.arms, pairs, strict=False)}
     return math.fsum(weight * means[arm] for arm, weight in weights.items())
 
 
-def _residual(block: Mirrored) -> float:
+def _residual(block: Block) -> float:
     """Sum of squares, in variances of one launch, of the pairs' differences that no slope explains."""
     pairs = list(zip(block.values, reversed(block.values), strict=True))[: len(block.arms)]
     apart = [(len(block.values) - 1 - 2 * at, math.log(b / a)) for at, (a, b) in enumerate(pairs)]
