@@ -27,8 +27,9 @@ from nights import World, nights
 from pages import Row, markdown, svg
 
 from tokgate.config.hypothesis import Arm, Claim, Hypothesis
+from tokgate.judge.blocks import Block
 from tokgate.judge.hypothesis import decide
-from tokgate.judge.stats import Block, welch
+from tokgate.judge.stats import welch
 from tokgate.judge.verdict import Outcome
 
 SEED = 20261124
@@ -128,7 +129,7 @@ def experiments(*, runs: int, seed: int) -> Iterator[Row]:
             is_b = np.array([arm == "b" for order in orders for arm in order])
             values = np.exp(noise + np.log1p(-drop) * is_b).reshape(BLOCKS, 4)
             blocks = [
-                Block(order=order, values=tuple(four))
+                Block(arms=tuple(order[:2]), values=tuple(four))
                 for order, four in zip(orders, values.tolist(), strict=True)
             ]
             verdict = decide(question, blocks)

@@ -8,14 +8,15 @@ import pytest
 
 from tokgate.drive import wire
 from tokgate.measure.bias import bias_problems
-from tokgate.suite.calibrate import MOST_STREAMS, client_bias
+from tokgate.suite.calibrate import MOST_STREAMS, measure_client_bias
+from tokgate.suite.instruments import Instruments
 
 TOLERANCE = {"decode_tps": 0.03, "output_tps": 0.03, "ttft_s": 0.08}
 
 
 @pytest.mark.parametrize("streams", [1, 16, 100])
 def test_this_client_is_within_the_default_tolerances(streams: int) -> None:
-    bias = client_bias(streams)
+    bias = measure_client_bias(streams)
     assert bias is not None
     assert bias.streams == streams
     assert bias.requests >= 2 * streams
@@ -24,7 +25,7 @@ def test_this_client_is_within_the_default_tolerances(streams: int) -> None:
 
 def test_client_whose_clock_runs_fast_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "perf_counter", lambda: perf_counter() * 1.1)
-    bias = client_bias.__wrapped__(4)
+    bias = measure_client_bias(4)
     assert bias is not None
     assert bias.decode_tps == pytest.approx(1 / 1.1 - 1, abs=0.01)
     assert bias.ttft_s == pytest.approx(0.01, rel=0.5)
@@ -33,13 +34,14 @@ def test_client_whose_clock_runs_fast_is_caught(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_calibrated_once_for_a_number_of_streams() -> None:
-    assert client_bias(2) is client_bias(2)
+    instruments = Instruments()
+    assert instruments.client_bias(2) is instruments.client_bias(2)
 
 
 def test_more_streams_than_one_process_serves_are_told_the_bias_at_the_most(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("tokgate.suite.calibrate.MOST_STREAMS", 3)
-    bias = client_bias.__wrapped__(MOST_STREAMS)
+    bias = measure_client_bias(MOST_STREAMS)
     assert bias is not None
     assert bias.streams == 3

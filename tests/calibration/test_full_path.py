@@ -22,6 +22,7 @@ from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.verdict import Outcome
 from tokgate.launch.start import start
 from tokgate.suite.case import measure_case
+from tokgate.suite.instruments import Instruments
 from tokgate.suite.plan import Case, attached
 
 CV, NIGHTS, LAUNCHES = 0.01, 3, 5
@@ -44,7 +45,7 @@ def launches(truth_server: TruthServer, tmp_path: Path) -> Launches:
             slowdown = noise.lognormvariate(0, CV) / (1 - drop)
             truth_server.serve(Scenario(ttft_s=0.02, itl_s=0.003, jitter=0.1, slowdown=slowdown))
             with start(spec, log_dir=tmp_path) as server:
-                found = measure_case(server, cell, launch=launch, watch=lambda *_: None)
+                found = measure_case(server, cell, Instruments(), launch=launch, watch=lambda *_: None)
             values.append(found.gated["decode_tps"])
         return tuple(values)
 

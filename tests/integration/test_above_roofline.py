@@ -18,6 +18,8 @@ from tokgate.machine.fingerprint import Fingerprint
 from tokgate.store.runs import RunRecord, RunWriter
 from tokgate.suite.case import measure_case
 from tokgate.suite.experiment import run_experiment
+from tokgate.suite.instruments import Instruments
+from tokgate.suite.live import Live
 from tokgate.suite.plan import Case, Experiment
 
 WORKLOAD = Workload(
@@ -35,10 +37,14 @@ def a_cell(catalogue: Catalogue, hardware: Hardware) -> Case:
 def test_more_bandwidth_than_there_is_invalidates(catalogue: Catalogue, tmp_path: Path) -> None:
     cell = a_cell(catalogue, SLOW)
     with start(cell.server, log_dir=tmp_path) as server:
-        impossible = measure_case(server, cell, launch=1, watch=lambda *_: None)
+        impossible = measure_case(server, cell, Instruments(), launch=1, watch=lambda *_: None)
         fast = msgspec.structs.replace(SLOW, bandwidth_GBps=1e6)
         possible = measure_case(
-            server, msgspec.structs.replace(cell, hardware=fast), launch=2, watch=lambda *_: None
+            server,
+            msgspec.structs.replace(cell, hardware=fast),
+            Instruments(),
+            launch=2,
+            watch=lambda *_: None,
         )
     (problem,) = [one for one in impossible.problems if one.rule == "above_roofline"]
     assert not impossible.valid
@@ -70,7 +76,8 @@ def verdict_of(cell: Case, folder: Path, claim: Claim) -> tuple[Verdict, RunReco
     writer = RunWriter(folder, record)
     around = lambda _: nullcontext(lambda *_: None)  # noqa: E731
     experiment = Experiment(hypothesis=hypothesis, arms={"a": cell})
-    verdict = run_experiment(experiment, writer, blocks=1, goes_on=lambda _: True, around=around)
+    live = Live(writer, around=around)
+    verdict = run_experiment(experiment, live, blocks=1, goes_on=lambda _: True)
     return verdict, writer.record
 
 
@@ -78,7 +85,7 @@ def test_what_is_out_of_reach_is_told_without_a_launch(catalogue: Catalogue, tmp
     # 90 MB a token at 0.01 GB/s: one token in nine seconds.
     verdict, record = verdict_of(a_cell(catalogue, SLOW), tmp_path, Claim(metric="decode_tps", reach=100))
     assert verdict.outcome is Outcome.REFUTED
-    assert "100.0 tok/s is claimed, and the chip on paper allows 0.1111 tok/s" in verdict.reason
+    assert "the claim is 100.0 tok/s, and the chip allows 0.1111 tok/s on paper" in verdict.reason
     assert record.measurements == ()
     assert not (tmp_path / "logs").exists()
 

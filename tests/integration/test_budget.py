@@ -16,14 +16,14 @@ import yaml
 UNDISTURBED = """
 
 import msgspec
-import tokgate.suite.session as session
+import tokgate.suite.live as live
 
-def measure_case(*args, _measure=session.measure_case, **named):
+def measure_case(*args, _measure=live.measure_case, **named):
     found = _measure(*args, **named)
     problems = tuple(one for one in found.problems if one.rule not in {rules})
     return msgspec.structs.replace(found, problems=problems, valid=not problems)
 
-session.measure_case = measure_case
+live.measure_case = measure_case
 """
 """For a project's conftest.py: what other programs on this machine do to a measurement is not the point here."""
 

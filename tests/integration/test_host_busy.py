@@ -21,6 +21,7 @@ from tokgate.launch.start import start
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.quiet import host_problems
 from tokgate.suite.case import measure_case
+from tokgate.suite.instruments import Instruments
 from tokgate.suite.plan import Case, attached
 
 
@@ -89,7 +90,7 @@ def test_a_disturbed_pass_is_made_again_when_the_other_has_gone(catalogue: Catal
         spec = attached(truth_server.url, "reference")
         cell = Case(server=spec, workload=workload, prompts=catalogue.prompts("short-chat"))
         with start(spec, log_dir=tmp_path) as server:
-            measured = measure_case(server, cell, launch=1, watch=burn_beside_the_first)
+            measured = measure_case(server, cell, Instruments(), launch=1, watch=burn_beside_the_first)
     assert any("tg-burner" in problem.detail for problem in measured.disturbed), measured.disturbed
     assert not any("tg-burner" in problem.detail for problem in measured.problems), measured.problems
     assert len(measured.samples) == workload.requests

@@ -16,6 +16,7 @@ from tokgate.launch.models.paths import gguf_file
 from tokgate.launch.start import start
 from tokgate.measure.measurement import Answers, Canary, Measurement
 from tokgate.suite.case import measure_case
+from tokgate.suite.instruments import Instruments
 from tokgate.suite.plan import Case
 
 SERVER = "embedded-smollm2"
@@ -35,7 +36,7 @@ def measure(catalogue: Catalogue, tmp_path: Path) -> Measure:
         prompts, canary = catalogue.prompts(BRIEF.prompts), catalogue.prompts("canary")
         cell = Case(server=spec, workload=BRIEF, prompts=prompts, canary=canary)
         with start(spec, log_dir=tmp_path) as server:
-            return measure_case(server, cell, launch=1, watch=lambda *_: None, stored=stored)
+            return measure_case(server, cell, Instruments(), launch=1, watch=lambda *_: None, stored=stored)
 
     return measure
 

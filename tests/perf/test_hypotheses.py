@@ -1,4 +1,4 @@
-"""The hypotheses of the profile: each claim tested as an experiment of two arms."""
+"""The hypotheses of the profile: each claim is tested as an experiment of its arms."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tokgate.judge.hypothesis import contradicts
-from tokgate.judge.verdict import Outcome
+from tokgate.judge.policy import explain_failure
 from tokgate.plugin.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -20,12 +19,10 @@ pytestmark = pytest.mark.perf
 def test_hypothesis(
     experiment: Experiment, tokgate: Session, record_property: Any, pytestconfig: pytest.Config
 ) -> None:
-    """What is measured does not contradict what is recorded of the claim or, if it is open, the claim."""
+    """The outcome does not contradict the recorded status of the claim or, if that is open, the claim."""
     verdict = tokgate.experiment(experiment, blocks=pytestconfig.stash[OPTIONS].blocks)
     record_property("outcome", str(verdict.outcome))
     record_property("reason", verdict.reason)
-    if message := contradicts(experiment.hypothesis, verdict):
-        pytest.fail(message.replace("--run RUN", f"--run {tokgate.writer.record.run_id}"), pytrace=False)
-    strict = (Outcome.INCONCLUSIVE,) if pytestconfig.stash[OPTIONS].strict else ()
-    if verdict.outcome in (Outcome.INVALID, *strict):
-        pytest.fail(f"{verdict.outcome}: {verdict.reason}", pytrace=False)
+    strict, run = pytestconfig.stash[OPTIONS].strict, tokgate.writer.record.run_id
+    if message := explain_failure(verdict, [experiment.hypothesis], strict=strict, run=run):
+        pytest.fail(message, pytrace=False)

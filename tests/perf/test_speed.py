@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tokgate.judge.verdict import Outcome
+from tokgate.judge.policy import explain_failure
 from tokgate.plugin.options import OPTIONS
 
 if TYPE_CHECKING:
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from tokgate.suite.session import Session
 
 pytestmark = pytest.mark.perf
-
-FAILING = (Outcome.REGRESSED, Outcome.INVALID)
 
 
 def test_measure(server: Server, workload: str, tokgate: Session, benchmark: Any) -> None:
@@ -35,6 +33,5 @@ def test_verdict(
     verdict = tokgate.verdict(judged)
     record_property("outcome", str(verdict.outcome))
     record_property("reason", verdict.reason)
-    strict = (Outcome.INCONCLUSIVE,) if pytestconfig.stash[OPTIONS].strict else ()
-    if verdict.outcome in (*FAILING, *strict):
-        pytest.fail(f"{verdict.outcome}: {verdict.reason}", pytrace=False)
+    if message := explain_failure(verdict, strict=pytestconfig.stash[OPTIONS].strict):
+        pytest.fail(message, pytrace=False)

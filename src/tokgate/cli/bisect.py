@@ -103,7 +103,7 @@ def bisect(
                 writer,
                 metric=metric,
                 blocks=blocks,
-                goes_on=lambda: ends is None or time.monotonic() < ends,
+                goes_on=lambda _: ends is None or time.monotonic() < ends,
                 around=lambda title: live(title, progress),
                 tell=lambda step: typer.echo(step_line(metric, step)),
             )

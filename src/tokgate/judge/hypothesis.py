@@ -1,4 +1,4 @@
-"""What an experiment of A B B A blocks says of a claim: confirmed, refuted, or that it cannot tell."""
+"""What an experiment in mirrored blocks says about a claim: confirmed, refuted, or that it cannot tell."""
 
 from __future__ import annotations
 
@@ -6,134 +6,177 @@ import math
 from collections.abc import Sequence
 
 from tokgate.config.hypothesis import Claim, Hypothesis
-from tokgate.config.words import format_figure
+from tokgate.config.words import format_figure, format_ratio
 from tokgate.judge import wording
+from tokgate.judge.blocks import Block
 from tokgate.judge.power import detectable_log, fewest
-from tokgate.judge.stats import Block, LogRatio, blocked, log_moments
+from tokgate.judge.stats import LogRatio, contrast, log_moments
 from tokgate.judge.verdict import Outcome, Verdict
 
 
 def decide(hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.05) -> Verdict:
-    """Confirmed or refuted only when the whole interval of B / A is on one side of the claim.
+    """Compare the claimed arm (`claim.arm`, default B) with each of the other arms.
 
-    blocks: the claimed metric of every launch, in order; level: what the two tails of the interval hold.
-    A claim that an arm fails is refuted by the blocks: both arms ran. Raises ValueError: no blocks, a
-    figure that is not finite and above zero, or a claim that sets no bound.
+    blocks: the claimed metric of every launch, in order.
+    level: how often, at most, the verdict is wrong: confirmed, or refuted, where the opposite is true.
+
+    Confirmed only when the interval of the ratio to every other arm lies within the claimed bounds. Each of
+    these tests uses the whole `level` (intersection-union test: all of them must hold, so the error of the
+    whole is at most that of one).
+    Refuted when the interval of the ratio to any other arm lies outside the bounds. One is enough, so each of
+    m tests gets `level` / m (Bonferroni, which is the first step of Holm's procedure).
+    For two arms both rules are the same: the whole interval of B / A is on one side of the claim.
+
+    A claim that an arm fails is refuted by the blocks: all arms ran.
+    Raises ValueError: no blocks, a value that is not finite and above zero, or a claim that sets no bound.
     """
-    found = blocked(blocks)
-    claim, tail = hypothesis.claim, level / 2
+    launches = sum(len(block.values) for block in blocks)
+    claim, claimed = hypothesis.claim, hypothesis.claim.arm or "b"
+    others = [arm for arm in hypothesis.named_arms if arm != claimed]
+    ratios = {arm: contrast(blocks, {arm: -1, claimed: 1}) for arm in others}
     if claim.fails is not None:
-        reason = f"arm {claim.fails.upper()} started in every block; {_supports(hypothesis)}"
-        return _verdict(hypothesis, Outcome.REFUTED, reason, launches=4 * len(blocks))
+        reason = f"{format_arm(claim.fails)} started in every block; {_rival(hypothesis)}"
+        return _verdict(hypothesis, Outcome.REFUTED, reason, launches=launches)
     if claim.above is None and claim.below is None:
         raise ValueError(f"hypothesis {hypothesis.name}: the claim sets neither above, below nor fails")
-    low, high = found.interval(tail)
-    outcome = _side(claim, low, high)
-    detectable = -math.expm1(-detectable_log(found.se, found.df, tail))
-    sentence = wording.explain_ratio(
-        claim, found.ratio, (low, high), level=level, blocks=len(blocks), detectable=detectable
+    outcome, tail = _outcome(claim, list(ratios.values()), level / 2)
+    weakest = min(others, key=lambda arm: _margin(claim, ratios[arm].estimate))
+    ratio = ratios[weakest]
+    low, high = ratio.interval(tail)
+    detectable = -math.expm1(-detectable_log(ratio.se, ratio.df, tail))
+    reason = wording.explain_ratio(
+        claim,
+        ratio.ratio,
+        (low, high),
+        of=f"{claimed} / {weakest}" if hypothesis.arms else "B / A",
+        level=2 * tail,
+        blocks=len(blocks),
+        launches=launches,
+        detectable=detectable,
     )
+    if len(others) > 1:
+        rest = [f"{arm} {format_ratio(ratios[arm].ratio)}" for arm in others if arm != weakest]
+        reason += f"; the ratio to {', to '.join(rest)}"
     if outcome is Outcome.INCONCLUSIVE:
-        sentence += "; " + wording.suggest_blocks(_blocks_to_decide(claim, found, len(blocks), tail))
+        needed = _blocks_to_decide(claim, ratio, blocks, tail)
+        reason += f"; {wording.suggest_blocks(needed)}"
     elif outcome is Outcome.REFUTED:
-        sentence += f"; {_supports(hypothesis)}"
+        reason += f"; {_rival(hypothesis)}"
     return _verdict(
         hypothesis,
         outcome,
-        sentence,
-        launches=4 * len(blocks),
-        ratio=found.ratio,
+        reason,
+        launches=launches,
+        ratio=ratio.ratio,
         ends=(low, high),
         detectable=detectable,
-        arms=(_arm_mean(blocks, "a"), _arm_mean(blocks, "b")),
+        arms=(_arm_mean(blocks, weakest), _arm_mean(blocks, claimed)),
     )
+
+
+def _outcome(claim: Claim, ratios: Sequence[LogRatio], tail: float) -> tuple[Outcome, float]:
+    """The outcome, and the tail of the intervals that it is based on."""
+    if all(_side(claim, ratio.interval(tail)) is Outcome.CONFIRMED for ratio in ratios):
+        return Outcome.CONFIRMED, tail
+    shared = tail / len(ratios)
+    if any(_side(claim, ratio.interval(shared)) is Outcome.REFUTED for ratio in ratios):
+        return Outcome.REFUTED, shared
+    return Outcome.INCONCLUSIVE, tail
 
 
 def decide_share(hypothesis: Hypothesis, shares: Sequence[float], *, level: float = 0.05) -> Verdict:
     """Confirmed or refuted only when the whole interval of arm A's share is on one side of the claim.
 
-    shares: of what the chip allows, 1.0 is all, of each launch. Raises ValueError: none, or not above zero.
+    shares: of what the chip allows (1.0 is all), one for each launch.
+    level: how often, at most, the verdict is wrong.
+    Raises ValueError: no shares, or a share that is not above zero.
     """
     mean, variance = log_moments(shares)
-    found = LogRatio(estimate=mean, se=math.sqrt(variance / len(shares)), df=len(shares) - 1)
-    low, high = found.interval(level / 2)
-    outcome = _side(hypothesis.claim, low, high)
+    share = LogRatio(estimate=mean, se=math.sqrt(variance / len(shares)), df=len(shares) - 1)
+    low, high = share.interval(level / 2)
+    outcome = _side(hypothesis.claim, (low, high))
     reason = wording.explain_share(
-        hypothesis.claim, found.ratio, (low, high), level=level, launches=len(shares)
+        hypothesis.claim, share.ratio, (low, high), level=level, launches=len(shares)
     )
     if outcome is Outcome.INCONCLUSIVE:
-        reason += "; more launches would tell"
+        reason += "; more launches would decide"
     elif outcome is Outcome.REFUTED:
-        reason += f"; {_supports(hypothesis)}"
-    return _verdict(hypothesis, outcome, reason, launches=len(shares), ratio=found.ratio, ends=(low, high))
+        reason += f"; {_rival(hypothesis)}"
+    return _verdict(hypothesis, outcome, reason, launches=len(shares), ratio=share.ratio, ends=(low, high))
 
 
-def within_reach(hypothesis: Hypothesis, *, possible: float) -> Verdict:
-    """Whether the chip allows the claimed figure at all. possible: what it does on paper, in the metric's unit."""
+def decide_reach(hypothesis: Hypothesis, *, possible: float) -> Verdict:
+    """Whether the chip allows the claimed value at all. possible: what it allows on paper, in the metric's unit."""
     claimed = hypothesis.claim.reach
     assert claimed is not None
     metric = hypothesis.claim.metric or ""
-    figures = f"{format_figure(metric, claimed)} is claimed, and the chip on paper allows {format_figure(metric, possible)}"
+    values = f"the claim is {format_figure(metric, claimed)}, and the chip allows {format_figure(metric, possible)} on paper"
     if possible >= claimed:
-        return _verdict(hypothesis, Outcome.CONFIRMED, f"within reach: {figures}")
-    return _verdict(hypothesis, Outcome.REFUTED, f"out of reach: {figures}; {_supports(hypothesis)}")
+        return _verdict(hypothesis, Outcome.CONFIRMED, f"within reach: {values}")
+    return _verdict(hypothesis, Outcome.REFUTED, f"out of reach: {values}; {_rival(hypothesis)}")
 
 
-def invalid(hypothesis: Hypothesis, reason: str) -> Verdict:
+def mark_invalid(hypothesis: Hypothesis, reason: str) -> Verdict:
     """The experiment cannot tell, for this reason."""
     return _verdict(hypothesis, Outcome.INVALID, reason)
 
 
-def not_treated(hypothesis: Hypothesis, *, seen: str, remedy: str) -> Verdict:
-    """The treatment did not reach the server: invalid, or what the claim said.
+def judge_untreated(hypothesis: Hypothesis, *, seen: str, remedy: str) -> Verdict:
+    """The treatment did not reach the server: invalid, or confirmed where that was the claim.
 
-    seen: what both arms showed; remedy: what to do.
+    seen: what is the same in both arms; remedy: what to do.
     """
-    finding = f"the treatment did not reach the server: {seen}"
+    reason = f"the treatment did not reach the server: {seen}"
     if hypothesis.claim.untreated:
-        return _verdict(hypothesis, Outcome.CONFIRMED, f"{finding}, as claimed")
-    return invalid(hypothesis, f"{finding}; {remedy}")
+        return _verdict(hypothesis, Outcome.CONFIRMED, f"{reason}, as claimed")
+    return mark_invalid(hypothesis, f"{reason}; {remedy}")
 
 
-def treated(hypothesis: Hypothesis, *, seen: str) -> Verdict:
-    """Refuted: the treatment was claimed not to reach the server, and did. seen: what differs inside."""
-    reason = f"the treatment reached the server: {seen}; {_supports(hypothesis)}"
+def judge_treated(hypothesis: Hypothesis, *, seen: str) -> Verdict:
+    """Refuted: the treatment reached the server, against the claim. seen: what differs inside the arms."""
+    reason = f"the treatment reached the server: {seen}; {_rival(hypothesis)}"
     return _verdict(hypothesis, Outcome.REFUTED, reason)
 
 
-def arm_failed(hypothesis: Hypothesis, arm: str, *, root_cause: str) -> Verdict:
-    """An arm that does not start: a finding of its own, or what the claim said, for the cause it said.
+def judge_failed_arm(hypothesis: Hypothesis, arm: str, *, root_cause: str) -> Verdict:
+    """An arm does not start: an outcome of its own, or confirmed where that was the claim, with that cause.
 
     root_cause: the log line that explains it.
     """
-    claim, finding = hypothesis.claim, f"arm {arm.upper()} does not start: {root_cause}"
+    claim, reason = hypothesis.claim, f"{format_arm(arm)} does not start: {root_cause}"
     if claim.fails != arm:
-        return _verdict(hypothesis, Outcome.ARM_FAILED, finding)
+        return _verdict(hypothesis, Outcome.ARM_FAILED, reason)
     if claim.cause is not None and claim.cause not in root_cause:
-        return _verdict(hypothesis, Outcome.ARM_FAILED, f"{finding}; the claimed cause was {claim.cause!r}")
-    return _verdict(hypothesis, Outcome.CONFIRMED, f"{finding}, as claimed")
+        return _verdict(hypothesis, Outcome.ARM_FAILED, f"{reason}; the claimed cause was {claim.cause!r}")
+    return _verdict(hypothesis, Outcome.CONFIRMED, f"{reason}, as claimed")
 
 
-def contradicts(hypothesis: Hypothesis, verdict: Verdict) -> str | None:
-    """Why the test must fail, None when the outcome agrees with what is recorded (or, if open, claimed).
+def explain_contradiction(hypothesis: Hypothesis, verdict: Verdict, *, run: str = "RUN") -> str | None:
+    """Why the test must fail; None when the outcome agrees with the recorded status (or, if open, the claim).
 
-    An inconclusive or invalid experiment contradicts nothing: what becomes of it is the caller's to say.
+    run: the run's id, for the command that records the outcome.
+    An inconclusive or invalid experiment contradicts nothing.
     """
     expected = "refuted" if hypothesis.status == "refuted" else "confirmed"
     decided = {Outcome.CONFIRMED, Outcome.REFUTED, Outcome.ARM_FAILED}
     if verdict.outcome not in decided or verdict.outcome == expected:
         return None
-    stands = "claims otherwise" if hypothesis.status == "open" else f"is recorded as {hypothesis.status}"
+    status = "claims otherwise" if hypothesis.status == "open" else f"is recorded as {hypothesis.status}"
     return (
-        f"{hypothesis.name}: {verdict.outcome}, but the hypothesis {stands}. {verdict.reason}. "
-        f"To record what was measured: {_settle(hypothesis)}"
+        f"{hypothesis.name}: {verdict.outcome}, but the hypothesis {status}. {verdict.reason}. "
+        f"To record this outcome: {_settle_command(hypothesis, run)}"
     )
 
 
-def _side(claim: Claim, low: float, high: float) -> Outcome:
+def format_arm(name: str) -> str:
+    """`arm A`, `arm medium`: single letters are written as capitals."""
+    return f"arm {name.upper() if len(name) == 1 else name}"
+
+
+def _side(claim: Claim, ends: tuple[float, float]) -> Outcome:
     """On which side of the claim's bounds the whole interval lies."""
-    above = -math.inf if claim.above is None else claim.above
-    below = math.inf if claim.below is None else claim.below
+    low, high = ends
+    above, below = _bounds(claim)
     if above < low and high < below:
         return Outcome.CONFIRMED
     if high < above or low > below:
@@ -141,28 +184,43 @@ def _side(claim: Claim, low: float, high: float) -> Outcome:
     return Outcome.INCONCLUSIVE
 
 
-def _blocks_to_decide(claim: Claim, found: LogRatio, blocks: int, tail: float) -> int | None:
+def _margin(claim: Claim, estimate: float) -> float:
+    """How far a log ratio lies inside the bounds; negative outside."""
+    above, below = _bounds(claim)
+    return min(estimate - (math.log(above) if above > 0 else -math.inf), math.log(below) - estimate)
+
+
+def _bounds(claim: Claim) -> tuple[float, float]:
+    return (
+        -math.inf if claim.above is None else claim.above,
+        math.inf if claim.below is None else claim.below,
+    )
+
+
+def _blocks_to_decide(claim: Claim, ratio: LogRatio, blocks: Sequence[Block], tail: float) -> int | None:
     """How many blocks in all would decide if the estimate is true."""
     bounds = [math.log(bound) for bound in (claim.above, claim.below) if bound is not None]
-    gap = min(abs(found.estimate - bound) for bound in bounds)
-    one = found.se * math.sqrt(blocks)
-    needed = fewest(lambda k: detectable_log(one / math.sqrt(k), 2 * k - 1, tail) <= gap)
-    return None if needed is None else max(needed, blocks + 1)
+    gap = min(abs(ratio.estimate - bound) for bound in bounds)
+    of_one = ratio.se * math.sqrt(len(blocks))
+    arms = len(blocks[0].arms)
+    needed = fewest(lambda k: detectable_log(of_one / math.sqrt(k), k * arms - 1, tail) <= gap)
+    return None if needed is None else max(needed, len(blocks) + 1)
 
 
 def _arm_mean(blocks: Sequence[Block], arm: str) -> float:
+    """Geometric mean over the launches of an arm."""
     values = [
         value for block in blocks for at, value in zip(block.order, block.values, strict=True) if at == arm
     ]
     return math.exp(log_moments(values)[0])
 
 
-def _supports(hypothesis: Hypothesis) -> str:
+def _rival(hypothesis: Hypothesis) -> str:
     return f"this supports instead: {hypothesis.rival}"
 
 
-def _settle(hypothesis: Hypothesis) -> str:
-    return f"tokgate hypothesis settle {hypothesis.name} --run RUN"
+def _settle_command(hypothesis: Hypothesis, run: str = "RUN") -> str:
+    return f"tokgate hypothesis settle {hypothesis.name} --run {run}"
 
 
 def _verdict(
@@ -191,6 +249,6 @@ def _verdict(
         current=arms[1],
         launches=launches,
         reason=reason,
-        notes=(f"open: {_settle(hypothesis)}",) if settled and hypothesis.status == "open" else (),
+        notes=(f"open: {_settle_command(hypothesis)}",) if settled and hypothesis.status == "open" else (),
         hypothesis=hypothesis.name,
     )

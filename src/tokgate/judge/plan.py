@@ -232,7 +232,9 @@ def _seen(cell: Expected, launches: int, share: float, *, power: float) -> float
                 return math.sqrt(variance * (1 + 1 / cell.values)), cell.values - 1
             case "figure":
                 return math.sqrt(variance / n), n - 1
-        return mean_error((variance, n), (variance, BASELINE_LAUNCHES if cell.reference is None else cell.values))
+        return mean_error(
+            (variance, n), (variance, BASELINE_LAUNCHES if cell.reference is None else cell.values)
+        )
 
     return gate_drop(
         error,

@@ -158,7 +158,9 @@ def contrast(
     blocks = launches
     if not blocks:
         raise ValueError("no blocks: at least one complete A B B A is needed")
-    unit = sum(weight**2 for weight in weights.values()) / 2  # variance of an effect, in variances of a launch
+    unit = (
+        sum(weight**2 for weight in weights.values()) / 2
+    )  # variance of an effect, in variances of a launch
     effects = [_effect(block, weights) for block in blocks]
     mean = math.fsum(effects) / len(effects)
     residuals = [_residual(block) for block in (*blocks, *beside)]

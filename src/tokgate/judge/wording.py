@@ -122,14 +122,16 @@ def explain_ratio(
     ratio: float,
     ends: tuple[float, float],
     *,
+    of: str,
     level: float,
     blocks: int,
+    launches: int,
     detectable: float,
 ) -> str:
-    """What was measured of B / A, and where it lies relative to the claim."""
+    """What was measured of a ratio, and where it lies relative to the claim. of: the arms, `B / A`."""
     return (
-        f"B / A of {claim.metric} is {format_ratio(ratio)}, {format_level(level)} interval {format_interval(*ends)}, "
-        f"over {format_count(blocks, 'block')} ({format_count(4 * blocks, 'launch')}); "
+        f"{of} of {claim.metric} is {format_ratio(ratio)}, {format_level(level)} interval {format_interval(*ends)}, "
+        f"over {format_count(blocks, 'block')} ({format_count(launches, 'launch')}); "
         f"the claim is {format_bounds(claim)}; "
         f"8 of 10 such experiments detect a ratio that is {format_percent(detectable)} from a bound"
     )

@@ -16,7 +16,6 @@ from tokgate.plugin.options import OPTIONS
 from tokgate.plugin.screen import say
 
 if TYPE_CHECKING:
-    from tokgate.judge.verdict import Verdict
     from tokgate.store.runs import RunWriter
     from tokgate.suite.plan import RunPlan
 
@@ -79,12 +78,17 @@ def _interrupt(signum: int, frame: object) -> None:
 
 def end(session: pytest.Session, exitstatus: int) -> None:
     """Close the record, and let the exit code tell a regression from a broken run from nothing measured."""
+    from tokgate.judge.policy import is_finding
+
     config = session.config
     writer = config.stash.get(WRITER, None)
-    found = () if writer is None else writer.record.verdicts
-    if exitstatus == pytest.ExitCode.TESTS_FAILED and not any(_found_wrong(one, config) for one in found):
+    verdicts = () if writer is None else writer.record.verdicts
+    hypotheses = [experiment.hypothesis for experiment in config.stash[PLAN].experiments]
+    strict = config.stash[OPTIONS].strict
+    findings = [one for one in verdicts if is_finding(one, hypotheses, strict=strict)]
+    if exitstatus == pytest.ExitCode.TESTS_FAILED and not findings:
         session.exitstatus = EXIT_BROKEN
-    if writer is None or not (writer.record.measurements or found):
+    if writer is None or not (writer.record.measurements or verdicts):
         if exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
         return
@@ -100,17 +104,6 @@ def broken(session: pytest.Session, why: str) -> None:
     say(session.config, why)
     if session.exitstatus != pytest.ExitCode.TESTS_FAILED:
         session.exitstatus = EXIT_BROKEN
-
-
-def _found_wrong(verdict: Verdict, config: pytest.Config) -> bool:
-    """Whether a verdict is a finding: slower than its baseline, against what is recorded of a hypothesis,
-    or, under --tokgate-strict, that the run cannot tell."""
-    from tokgate.judge.hypothesis import contradicts
-
-    experiments = config.stash[PLAN].experiments
-    tested = [one.hypothesis for one in experiments if one.hypothesis.name == verdict.hypothesis]
-    wrong = ("regressed", "inconclusive") if config.stash[OPTIONS].strict else ("regressed",)
-    return verdict.outcome in wrong or any(contradicts(one, verdict) for one in tested)
 
 
 def record_nothing(config: pytest.Config) -> None:

@@ -15,7 +15,8 @@ from tokgate.config.words import (
     format_percent,
     format_ratio,
 )
-from tokgate.judge.hypothesis import contradicts
+from tokgate.judge.hypothesis import explain_contradiction
+from tokgate.judge.policy import Consequence, classify
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.report.badge import State, badge
 from tokgate.report.trend import Turn
@@ -62,9 +63,10 @@ def contradictions(record: RunRecord) -> tuple[tuple[Verdict, str], ...]:
     """Hypotheses whose verdict stands against what the record says of them, each with the sentence."""
     claims = {one.name: one for one in record.hypotheses}
     return tuple(
-        (one, message.replace("--run RUN", f"--run {record.run_id}"))
+        (one, message)
         for one in record.verdicts
-        if one.hypothesis in claims and (message := contradicts(claims[one.hypothesis], one))
+        if one.hypothesis in claims
+        and (message := explain_contradiction(claims[one.hypothesis], one, run=record.run_id))
     )
 
 
@@ -79,7 +81,7 @@ def change(verdict: Verdict) -> str:
 
 
 def _findings(record: RunRecord) -> Headline | None:
-    slower = [one for one in _gates(record) if one.outcome is Outcome.REGRESSED]
+    slower = [one for one in _gates(record) if classify(one) is Consequence.FINDING]
     against = [verdict for verdict, _ in contradictions(record)]
     if not slower and not against:
         return None
@@ -98,7 +100,7 @@ def _findings(record: RunRecord) -> Headline | None:
 
 def _broken(record: RunRecord) -> Headline | None:
     invalid = [one for one in record.measurements if not one.valid]
-    unjudged = [one for one in record.verdicts if one.outcome is Outcome.INVALID]
+    unjudged = [one for one in record.verdicts if classify(one) is Consequence.BROKEN]
     if record.ended is not None and not invalid and not unjudged:
         return None
     if record.ended is None:
@@ -154,7 +156,7 @@ def _undecided(record: RunRecord) -> Headline | None:
             findings=_first(list(dict.fromkeys(one.reason for one in alone))),
             advice=f"`tokgate baseline accept {record.run_id}` makes this run the baseline.",
         )
-    open_ = [one for one in record.verdicts if one.outcome is Outcome.INCONCLUSIVE]
+    open_ = [one for one in record.verdicts if classify(one) is Consequence.UNDECIDED]
     if not open_:
         return None
     return Headline(

@@ -16,6 +16,7 @@ from tokgate.config.words import (
     format_percent,
     format_ratio,
 )
+from tokgate.judge.hypothesis import format_arm
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.judge.wording import format_bounds
 from tokgate.measure.roofline import use
@@ -150,12 +151,13 @@ def _stands(claimed: Hypothesis | None) -> str:
 
 def _claim(claim: Claim) -> str:
     if claim.fails is not None:
-        return f"arm {claim.fails.upper()} does not start" + (f": {claim.cause}" if claim.cause else "")
+        return f"{format_arm(claim.fails)} does not start" + (f": {claim.cause}" if claim.cause else "")
     if claim.untreated:
         return "the treatment does not reach the server"
     if claim.reach is not None:
         return f"{format_figure(claim.metric or '', claim.reach)} are within reach of the chip"
-    of = "B / A" if claim.of is None else f"share of the roofline ({claim.of})"
+    ratio = f"{claim.arm} / each other arm" if claim.arm else "B / A"
+    of = ratio if claim.of is None else f"share of the roofline ({claim.of})"
     return f"{claim.metric} {of} {format_bounds(claim)}"
 
 

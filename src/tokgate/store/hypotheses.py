@@ -39,8 +39,14 @@ def make_evidence(run: RunRecord, name: str) -> Evidence:
         ratio=_rounded(verdict.ratio),
         ci_low=_rounded(verdict.ci_low),
         ci_high=_rounded(verdict.ci_high),
-        blocks=verdict.launches // 4 or None,
+        blocks=verdict.launches // _launches_per_block(run, name) or None,
     )
+
+
+def _launches_per_block(run: RunRecord, name: str) -> int:
+    """Two of each arm."""
+    arms = max((len(one.named_arms) for one in run.hypotheses if one.name == name), default=2)
+    return 2 * max(arms, 2)
 
 
 def write_evidence(path: Path, evidence: Evidence) -> None:

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
-from tokgate._exceptions import ImageMissing, LaunchError, ServerExited, UsageError
+from tokgate._exceptions import ImageMissing, LaunchError, UsageError
 from tokgate.config.profile import Profile
-from tokgate.judge.bisect import Bisection, OutOfTime, Step, Unmeasured, bisect
+from tokgate.judge.bisect import Bisection, Step, bisect
+from tokgate.judge.blocks import Unmeasured
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.daemon import ask_daemon, image_command
-from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunWriter
-from tokgate.suite.case import Watch, measure_case
-from tokgate.suite.experiment import NOT_A_FINDING
-from tokgate.suite.live import Live
+from tokgate.suite.comparison import ArmNotTried, Comparison
+from tokgate.suite.live import Around, Live
 from tokgate.suite.plan import Case, RunPlan
 from tokgate.suite.record import open_run
 
@@ -84,82 +82,41 @@ def run_bisect(
     *,
     metric: str,
     blocks: int,
-    goes_on: Callable[[], bool],
-    around: Callable[[str], AbstractContextManager[Watch]],
+    goes_on: Callable[[int], bool],
+    around: Around,
     tell: Callable[[Step], None],
 ) -> Bisection:
     """Search the images of `cases`, in their order; each launch and each step is on disk as it ends.
 
-    goes_on: asked before each launch; around: entered while something runs, with its title; tell: told each
-    step. Raises RecordError, LaunchError: an end of the row cannot be measured, or no image could be.
+    goes_on: asked before each launch, with the number of launches so far.
+    around: entered while something runs, with its title.
+    tell: called with each step.
+    Raises RecordError; LaunchError: the first or the last image cannot be measured, or no image can.
     """
     steps: list[Step] = []
 
-    def told(step: Step) -> None:
+    def add_step(step: Step) -> None:
         steps.append(step)
         writer.set_verdicts(_verdicts(cases, metric, steps))
         tell(step)
 
-    with Live(writer.folder / "logs") as live:
-        runner = _Runner(cases, writer, live, metric, goes_on, around)
+    with Live(writer, around=around) as live:
+        comparison = Comparison(cases, live, metric=metric, goes_on=goes_on, tries=TRIES)
         try:
-            found = bisect(tuple(cases), runner.run, metric=metric, blocks=blocks, tell=told)
+            bisection = bisect(
+                tuple(cases), comparison.measure_block, metric=metric, blocks=blocks, tell=add_step
+            )
         except Unmeasured as error:
-            raise LaunchError(error.why, server=cases[error.image].server.name) from error
-    writer.set_verdicts(_verdicts(cases, metric, steps, found))
-    if found.stopped:
+            raise LaunchError(error.why, server=cases[error.arm].server.name) from error
+        except ArmNotTried as error:
+            raise error.error from None
+    writer.set_verdicts(_verdicts(cases, metric, steps, bisection))
+    if bisection.stopped:
         writer.add_not_checked(
-            f"the images between {found.last_fast} and {found.first_slow}: {found.stopped}"
+            f"the images between {bisection.last_fast} and {bisection.first_slow}: {bisection.stopped}"
         )
     writer.end()
-    return found
-
-
-class _Runner:
-    def __init__(
-        self,
-        cases: Mapping[str, Case],
-        writer: RunWriter,
-        live: Live,
-        metric: str,
-        goes_on: Callable[[], bool],
-        around: Callable[[str], AbstractContextManager[Watch]],
-    ) -> None:
-        self.cases, self.writer, self.live, self.metric = cases, writer, live, metric
-        self.goes_on, self.around = goes_on, around
-        self.launches: Counter[str] = Counter()
-
-    def run(self, order: tuple[str, ...]) -> tuple[float, ...]:
-        return tuple(self._value(image) for image in order)
-
-    def _value(self, image: str) -> float:
-        """The metric on a fresh launch; an invalid one is made again, as often as `TRIES` says."""
-        why = ""
-        for _ in range(TRIES):
-            found = self._launch(image)
-            if found.valid and found.gated.get(self.metric, 0) > 0:
-                return float(found.gated[self.metric])
-            why = "; ".join(f"{one.rule}: {one.detail}" for one in found.problems) or f"no {self.metric}"
-        raise Unmeasured(image, f"none of {TRIES} launches was valid: {why}")
-
-    def _launch(self, image: str) -> Measurement:
-        if not self.goes_on():
-            raise OutOfTime
-        self.launches[image] += 1
-        launch, case = self.launches[image], self.cases[image]
-        try:
-            with self.around(f"{image} · starting"):
-                server = self.live.start(case.server, launch)
-        except NOT_A_FINDING:
-            raise
-        except LaunchError as error:
-            cause = error.root_cause if isinstance(error, ServerExited) else ""
-            raise Unmeasured(image, f"does not start: {cause or error}") from error
-        with self.around(f"{image} · launch {launch}") as watch:
-            found = measure_case(server, case, launch=launch, watch=watch)
-        self.live.stop()
-        self.writer.add_measurement(found)
-        return found
+    return bisection
 
 
 def _verdicts(

@@ -1,8 +1,6 @@
-"""Self-calibration: this client, on this machine and now, against a server whose every send is known."""
+"""Self-calibration: this client, on this machine and now, against a server that knows when it sent each token."""
 
 from __future__ import annotations
-
-from functools import cache
 
 from tokgate.config.workload import Closed
 from tokgate.drive.client import Endpoint, Request
@@ -13,25 +11,28 @@ from tokgate.measure.bias import bias_of, least
 from tokgate.measure.measurement import Bias
 
 SECONDS = 2.0
-"""How long it takes, some hundredths more."""
+"""Duration of a calibration: long enough for 200 tokens of each of few streams, short beside a launch."""
 
 MOST_STREAMS = 1000
-"""More than one process serves honestly is not calibrated; a cell beyond it is told the bias at this."""
+"""The truth server cannot keep its schedule with more streams; a case with more gets the bias at this number."""
 
 TTFT_S = 0.1
+"""As short as a small model's, so that a delay of a few milliseconds is a visible share of it."""
+
 LEAST_ITL_S = 0.01
+"""100 tokens per second and stream: faster than the servers this project measures."""
+
 TOKENS_PER_S = 4000
-"""Of all streams together: far below what the client can do, so that what is seen is no queue."""
+"""Of all streams together: far below the client's limit, so that its delay is not that of a queue."""
 
 SLICES = 4
-"""At many streams half as many, so that each still has some tokens."""
+"""With many streams half as many, so that each stream still gets some tokens in each slice."""
 
 
-@cache
-def client_bias(streams: int) -> Bias | None:
-    """The bias at so many streams; measured once in a process. None when a calibrating request failed.
+def measure_client_bias(streams: int) -> Bias | None:
+    """The bias of this client with this many streams; None when a calibration request failed.
 
-    Taken in slices, and the least of each figure counts: what the client adds is in every slice, what
+    Measured in slices, and the least of each value counts: what the client adds is in every slice, what
     disturbs the machine for a moment is not (and the monitor sees it where it matters).
     """
     streams = min(streams, MOST_STREAMS)
@@ -47,17 +48,17 @@ def client_bias(streams: int) -> Bias | None:
 
 
 def _slice(truth_server: TruthServer, streams: int, tokens: int) -> Bias:
-    asked = [
-        Request(prompt_id=str(one), messages=({"role": "user", "content": str(one)},), max_tokens=tokens)
-        for one in range(streams)
+    requests = [
+        Request(prompt_id=str(n), messages=({"role": "user", "content": str(n)},), max_tokens=tokens)
+        for n in range(streams)
     ]
     result = drive(
         Endpoint(base_url=truth_server.url, model="reference"),
-        asked,
+        requests,
         Closed(concurrency=streams),
         request_timeout_s=30,
         stall_timeout_s=30,
         seed=0,
     )
     truth = {record.prompt: record for record in truth_server.truth()}
-    return bias_of(result.samples, [truth[request.prompt_id] for request in asked], streams=streams)
+    return bias_of(result.samples, [truth[request.prompt_id] for request in requests], streams=streams)

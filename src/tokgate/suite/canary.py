@@ -7,31 +7,13 @@ from tokgate.config.workload import Closed, PromptSet
 from tokgate.drive.client import Endpoint, Request
 from tokgate.drive.load import drive
 from tokgate.launch.server import Server
-from tokgate.measure.canary import check
-from tokgate.measure.measurement import Answers, Canary, Problem
-from tokgate.suite.plan import Case
+from tokgate.measure.measurement import Answers
 
 TOKENS = 32
 """Asked of each answer at most: enough to see garbage, some seconds on a slow machine."""
 
-_latest: list[tuple[Server, Answers]] = []
-"""The answers of the one live server: all cases of a launch share them."""
 
-
-def check_output(
-    server: Server, case: Case, stored: Answers | None
-) -> tuple[Canary | None, tuple[Problem, ...]]:
-    """What the model answers on this launch, and what is wrong with it; None where nothing is to be asked."""
-    if case.canary is None:
-        return None, ()
-    answers = next((answers for known, answers in _latest if known is server), None)
-    if answers is None:
-        answers = _ask(server, case.canary)
-        _latest[:] = [(server, answers)]
-    return check(case.canary, answers, stored, sensible=not case.server.model.random_weights)
-
-
-def _ask(server: Server, prompts: PromptSet) -> Answers:
+def ask_canary(server: Server, prompts: PromptSet) -> Answers:
     """Greedy answers, one question after the other; the text of one that failed is its error."""
     facts = server.facts
     engine = engines.find(facts.engine)

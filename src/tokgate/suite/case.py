@@ -20,15 +20,15 @@ from tokgate.machine.devices import Gpu, find_gpus
 from tokgate.machine.monitor import Monitor
 from tokgate.machine.yardstick import cpu_gflops
 from tokgate.measure.bias import bias_problems
-from tokgate.measure.measurement import Answers, Measurement, Problem
+from tokgate.measure.canary import check
+from tokgate.measure.measurement import Answers, Canary, Measurement, Problem
 from tokgate.measure.metrics import Pass, compute_gated, compute_metrics, context, output_tps
 from tokgate.measure.quiet import disturbed, host_problems
 from tokgate.measure.reconcile import counter_problems, timing_problems
 from tokgate.measure.roofline import impossible, roofline
 from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
 from tokgate.store.runs import now
-from tokgate.suite.calibrate import client_bias
-from tokgate.suite.canary import check_output
+from tokgate.suite.instruments import Instruments
 from tokgate.suite.plan import Case
 
 WARMUP_AGREEMENT = 0.05
@@ -47,16 +47,24 @@ Watch = Callable[[str, Progress], None]
 
 
 def measure_case(
-    server: Server, case: Case, *, launch: int, watch: Watch, stored: Answers | None = None
+    server: Server,
+    case: Case,
+    instruments: Instruments,
+    *,
+    launch: int,
+    watch: Watch,
+    stored: Answers | None = None,
 ) -> Measurement:
-    """Measure `case` on a live server; launch numbers the replicate from 1.
+    """Measure `case` on a live server.
 
-    stored: what this server's baseline says its model answers.
-    What goes wrong with requests, server, host or client makes the measurement invalid; it is not raised.
-    A pass that other programs disturbed is made once more, with other prompts, when they have gone.
+    launch: the number of the replicate, from 1.
+    watch: told the progress.
+    stored: the model's canary answers in this server's baseline.
+    Problems of requests, server, host or client are not raised: they make the measurement invalid.
+    A pass that other programs disturbed is repeated once, with other prompts, when the host is quiet.
     """
-    bias = client_bias(case.workload.concurrency)
-    canary, garbage = check_output(server, case, stored)
+    bias = instruments.client_bias(case.workload.concurrency)
+    canary, garbage = _check_canary(server, case, instruments, stored)
     pace = cpu_gflops() if _on_cpu(server) else None
     passes = _warm_up(server, case, launch, watch)
     measured = _timed(server, case, launch=launch, seed=_seed(case, launch, 0), watch=watch)
@@ -77,6 +85,16 @@ def measure_case(
         canary=canary,
         disturbed=before,
     )
+
+
+def _check_canary(
+    server: Server, case: Case, instruments: Instruments, stored: Answers | None
+) -> tuple[Canary | None, tuple[Problem, ...]]:
+    """What the model answers on this launch, and what is wrong with it; None without canary questions."""
+    if case.canary is None:
+        return None, ()
+    answers = instruments.canary_answers(server, case.canary)
+    return check(case.canary, answers, stored, sensible=not case.server.model.random_weights)
 
 
 def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) -> Measurement:

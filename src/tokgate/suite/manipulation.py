@@ -1,4 +1,4 @@
-"""The manipulation check: what differs between the two arms of an experiment, as seen from inside."""
+"""The manipulation check: what differs between two arms of an experiment, as seen from inside."""
 
 from __future__ import annotations
 
@@ -28,19 +28,20 @@ _SHOWS_IN = {
 _NO_TREATMENT = frozenset({"name", "description", "start_timeout", "port"})
 
 
-def differences(a: Server, b: Server) -> dict[str, str]:
-    """By fact, `A: …, B: …` for what differs inside; ports, processes, logs and times are no part of it.
+def differences(a: Server, b: Server, *, names: tuple[str, str] = ("A", "B")) -> dict[str, str]:
+    """By fact, `A: …, B: …` for what differs inside. names: of the arms.
 
-    Nor is less than 1 % in a number of the engine's settings: vLLM sizes its KV cache by the memory that is free just then.
+    Ports, processes, logs and times do not count, nor do differences below 1 % in a number of the engine's
+    settings: vLLM sizes its KV cache by the memory that is free when it starts.
     """
     first, second = _facts(a), _facts(b)
     same = {key: first[key] == second[key] for key in first}
     same["settings"] = _same_settings(a.facts.settings, b.facts.settings)
-    return {key: _told(first[key], second[key]) for key in first if not same[key]}
+    return {key: _describe(first[key], second[key], names) for key in first if not same[key]}
 
 
 def undeclared(a: ServerSpec, b: ServerSpec, seen: dict[str, str]) -> dict[str, str]:
-    """What of `seen` no declared difference of the two specs explains."""
+    """Those of the differences in `seen` that no declared difference of the two specs explains."""
     declared = {key for key, value in _declared(a).items() if value != _declared(b).get(key)}
     declared |= _declared(b).keys() - _declared(a).keys()
     allowed = frozenset().union(*(_SHOWS_IN.get(key, _LIMITS) for key in declared - _NO_TREATMENT))
@@ -55,13 +56,18 @@ def _declared(spec: ServerSpec) -> dict[str, object]:
 def _facts(server: Server) -> dict[str, object]:
     facts: ServerFacts = server.facts
     port = facts.base_url.rsplit(":", 1)[-1]
-    found: dict[str, object] = {key: getattr(facts, key) for key in sorted(_EVERYTHING)}
+    facts_by_key: dict[str, object] = {key: getattr(facts, key) for key in sorted(_EVERYTHING)}
     image = facts.image_id or facts.image
     args = tuple("{port}" if arg == port else arg for arg in facts.args)
     container = dict(facts.container)
     if container.get("ipc") == "host":  # Docker records a shm_size here that has no effect
         container.pop("shm_size_bytes", None)
-    return found | {"image": image, "args": args, "container": container, "request": server.spec.request}
+    return facts_by_key | {
+        "image": image,
+        "args": args,
+        "container": container,
+        "request": server.spec.request,
+    }
 
 
 def _same_settings(a: Mapping[str, str], b: Mapping[str, str]) -> bool:
@@ -75,11 +81,12 @@ def _close(a: str, b: str) -> bool:
         return False
 
 
-def _told(a: object, b: object) -> str:
+def _describe(a: object, b: object, names: tuple[str, str]) -> str:
+    name_a, name_b = names
     if isinstance(a, dict) and isinstance(b, dict):
         keys = [key for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)]
-        return "; ".join(f"{key}: A {a.get(key)}, B {b.get(key)}" for key in keys)
+        return "; ".join(f"{key}: {name_a} {a.get(key)}, {name_b} {b.get(key)}" for key in keys)
     if isinstance(a, tuple) and isinstance(b, tuple):
         only_a, only_b = [x for x in a if x not in b], [x for x in b if x not in a]
-        return f"A {only_a or list(a)}, B {only_b or list(b)}"
-    return f"A {a}, B {b}"
+        return f"{name_a} {only_a or list(a)}, {name_b} {only_b or list(b)}"
+    return f"{name_a} {a}, {name_b} {b}"

@@ -12,6 +12,7 @@ from tokgate.launch.start import start
 from tokgate.measure.canary import read
 from tokgate.measure.measurement import Answers, Measurement
 from tokgate.suite.case import Watch, measure_case
+from tokgate.suite.instruments import Instruments
 from tokgate.suite.plan import Case, attached
 
 
@@ -23,7 +24,7 @@ def measure_url(url: str, model: str, workload: Workload, prompts: PromptSet, *,
     spec = attached(url, model)
     with tempfile.TemporaryDirectory() as logs, start(spec, log_dir=Path(logs)) as server:
         case = Case(server=spec, workload=workload, prompts=prompts)
-        measured = measure_case(server, case, launch=1, watch=watch)
+        measured = measure_case(server, case, Instruments(), launch=1, watch=watch)
     texts = {f"request {one.index}": one.text for one in measured.samples if one.error is None}
     if not texts:
         return measured

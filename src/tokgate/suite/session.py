@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from itertools import product
 
 from tokgate._exceptions import LaunchError, NotChecked, UsageError
@@ -16,10 +16,9 @@ from tokgate.launch.server import Server
 from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunWriter
 from tokgate.suite.budget import MOST_BLOCKS, Budget
-from tokgate.suite.case import Watch, measure_case
 from tokgate.suite.estimate import INSTANT_S
 from tokgate.suite.experiment import LAUNCHES_ALONE, run_experiment
-from tokgate.suite.live import Live
+from tokgate.suite.live import Around, Live
 from tokgate.suite.plan import Experiment, RunPlan
 from tokgate.suite.verdicts import Verdicts
 
@@ -42,11 +41,11 @@ class Session:
         verdicts: Verdicts,
         budget: Budget | None,
         *,
-        around: Callable[[str], AbstractContextManager[Watch]],
+        around: Around,
     ) -> None:
         self.plan, self.writer, self.budget = plan, writer, budget
-        self._verdicts, self._around = verdicts, around
-        self._live = Live(writer.folder / "logs")
+        self._verdicts = verdicts
+        self._live = Live(writer, around=around)
         self._experiments: list[Verdict] = []
 
     def __enter__(self) -> Session:
@@ -59,15 +58,12 @@ class Session:
 
     def launched(self, name: str, launch: int) -> Server:
         """The live server of this name and launch; whatever else is alive ends first. Raises LaunchError."""
-        if self._live.server is not None and self._live.launch == (name, launch):
-            return self._live.server
-        with self._around(f"{name} · launch {launch} · starting"):
-            try:
-                return self._live.start(self.plan.cases_of(name)[0].server, launch)
-            except LaunchError as error:
-                self._verdicts.add_failure(name, launch, str(error))
-                self._look(*[CaseKey(name, case.workload.name) for case in self.plan.cases_of(name)])
-                raise
+        try:
+            return self._live.start(self.plan.cases_of(name)[0].server, launch)
+        except LaunchError as error:
+            self._verdicts.add_failure(name, launch, str(error))
+            self._look(*[CaseKey(name, case.workload.name) for case in self.plan.cases_of(name)])
+            raise
 
     def stop_server(self) -> None:
         """End the live server, if there is one."""
@@ -86,21 +82,18 @@ class Session:
             return known
         live = self.launched(case.server, launch)
         began = time.monotonic()
-        with self._around(f"{case.server} · launch {launch}{self._of()} · {case.workload}") as watch:
-            measured = measure_case(
-                live,
-                self.plan.case(*case),
-                launch=launch,
-                watch=watch,
-                stored=self._verdicts.answers(case.server),
-            )
-        self._verdicts.add(measured)
-        self.writer.add_measurement(measured)
+        measurement = self._live.measure(
+            self.plan.case(*case),
+            launch,
+            stored=self._verdicts.answers(case.server),
+            of="" if self.budget is not None else f"/{self.plan.launches}",
+        )
+        self._verdicts.add(measurement)
         if self.budget is not None:
             startup_s = max(live.facts.startup_s or 0.0, INSTANT_S)
             self.budget.learn(case, startup_s=startup_s, pass_s=time.monotonic() - began)
             self._look(case)
-        return measured
+        return measurement
 
     def why_not(self, case: CaseKey, launch: int) -> str | None:
         """Why the budget does without this launch of a workload; None where it is measured."""
@@ -140,10 +133,9 @@ class Session:
         try:
             verdict = run_experiment(
                 experiment,
-                self.writer,
+                self._live,
                 blocks=MOST_BLOCKS if self.budget else blocks,
                 goes_on=goes_on,
-                around=self._around,
             )
         except NotChecked as gap:
             self.writer.add_not_checked(str(gap))
@@ -151,9 +143,6 @@ class Session:
         self._experiments.append(verdict)
         self._record()
         return verdict
-
-    def _of(self) -> str:
-        return "" if self.budget is not None else f"/{self.plan.launches}"
 
     def _complete(self) -> None:
         """Measure what of the family is missing, each launch serving all of its server's; then decide."""

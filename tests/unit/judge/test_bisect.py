@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokgate.judge.bisect import Bisection, OutOfTime, Run, Step, Unmeasured, bisect, middle, most_steps
+from tokgate.judge.bisect import Bisection, Run, Step, bisect, middle, most_steps
+from tokgate.judge.blocks import Block, OutOfTime, Unmeasured
 
 IMAGES = tuple(f"v{number}" for number in range(10))
 
@@ -30,10 +31,10 @@ def box(
     draw = np.random.default_rng(seed)
     count = 0
 
-    def run(order: tuple[str, ...]) -> tuple[float, ...]:
+    def run(arms: tuple[str, ...]) -> Block:
         nonlocal count
-        values = []
-        for image in order:
+        values: list[float] = []
+        for image in (*arms, *reversed(arms)):
             if image in broken:
                 raise Unmeasured(image, "does not start")
             if count >= room:
@@ -42,7 +43,7 @@ def box(
             speed = 100 * (1 - drop if slow else 1) * math.exp(drift * count + draw.normal(0, cv))
             values.append(1 / speed if metric == "ttft_s" else speed)
             count += 1
-        return tuple(values)
+        return Block(arms=arms, values=tuple(values))
 
     return run
 
@@ -112,8 +113,9 @@ def test_what_cannot_be_told_apart_ends_in_a_range() -> None:
     speeds = dict(zip(IMAGES, [100, 100, 100, *[100 * math.sqrt(0.9)] * 3, 90, 90, 90, 90], strict=True))
     draw = np.random.default_rng(4)
 
-    def run(order: tuple[str, ...]) -> tuple[float, ...]:
-        return tuple(speeds[image] * math.exp(draw.normal(0, 0.002)) for image in order)
+    def run(arms: tuple[str, ...]) -> Block:
+        values = (speeds[image] * math.exp(draw.normal(0, 0.002)) for image in (*arms, *reversed(arms)))
+        return Block(arms=arms, values=tuple(values))
 
     found = search(run)
     assert (found.outcome, found.last_fast, found.first_slow) == ("range", "v2", "v6")
@@ -142,12 +144,12 @@ def test_an_end_that_cannot_be_measured_ends_it() -> None:
     run = later(5, drop=0.2, cv=0.005)
     calls = 0
 
-    def dies(order: tuple[str, ...]) -> tuple[float, ...]:
+    def dies(arms: tuple[str, ...]) -> Block:
         nonlocal calls
         calls += 1
-        if len(order) == 6:
+        if len(arms) == 3:
             raise Unmeasured("v9", "does not start any more")
-        return run(order)
+        return run(arms)
 
     found = search(dies)
     assert (found.outcome, found.stopped) == ("range", "v9: does not start any more")

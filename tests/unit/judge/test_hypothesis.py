@@ -9,19 +9,17 @@ import numpy as np
 import pytest
 
 from tokgate.config.hypothesis import Arm, Claim, Hypothesis
+from tokgate.judge.blocks import Block
 from tokgate.judge.hypothesis import (
-    arm_failed,
-    contradicts,
     decide,
+    decide_reach,
     decide_share,
-    not_treated,
-    treated,
-    within_reach,
+    explain_contradiction,
+    judge_failed_arm,
+    judge_treated,
+    judge_untreated,
 )
-from tokgate.judge.stats import Block
 from tokgate.judge.verdict import Outcome
-
-ORDERS: tuple[Literal["abba"], Literal["baab"]] = ("abba", "baab")
 
 
 def hypothesis(claim: Claim, **changes: Any) -> Hypothesis:
@@ -43,13 +41,12 @@ def blocks(ratio: float, count: int = 3, cv: float = 0.01, drift: float = 0.0) -
     rng = np.random.default_rng(7)
     made = []
     for index in range(count):
-        order = ORDERS[index % 2]
+        arms = (("a", "b"), ("b", "a"))[index % 2]
         logs = [
             math.log(100) + rng.normal(0, cv) + drift * at + math.log(ratio) * (arm == "b")
-            for at, arm in enumerate(order)
+            for at, arm in enumerate((*arms, *reversed(arms)))
         ]
-        a, b, c, d = map(math.exp, logs)
-        made.append(Block(order=order, values=(a, b, c, d)))
+        made.append(Block(arms=arms, values=tuple(math.exp(log) for log in logs)))
     return made
 
 
@@ -118,14 +115,14 @@ def test_a_claim_without_a_bound_is_refused() -> None:
 
 
 def test_a_treatment_that_did_not_arrive_is_invalid_with_its_remedy() -> None:
-    said = not_treated(
+    said = judge_untreated(
         hypothesis(ABOVE), seen="/dev/shm holds 24 GiB in both arms", remedy="set `ipc: private` in both"
     )
     assert said.outcome is Outcome.INVALID
     assert said.reason == (
         "the treatment did not reach the server: /dev/shm holds 24 GiB in both arms; set `ipc: private` in both"
     )
-    assert contradicts(hypothesis(ABOVE), said) is None
+    assert explain_contradiction(hypothesis(ABOVE), said) is None
 
 
 FAILS = Claim(fails="a", cause="160 MiB required")
@@ -133,23 +130,25 @@ CAUSE = "Insufficient space in /dev/shm: 160 MiB required, 64 MiB free"
 
 
 def test_an_arm_that_does_not_start_is_a_finding() -> None:
-    said = arm_failed(hypothesis(ABOVE), "b", root_cause=CAUSE)
+    said = judge_failed_arm(hypothesis(ABOVE), "b", root_cause=CAUSE)
     assert said.outcome is Outcome.ARM_FAILED
     assert said.reason == f"arm B does not start: {CAUSE}"
-    assert "arm_failed, but the hypothesis claims otherwise" in (contradicts(hypothesis(ABOVE), said) or "")
+    assert "arm_failed, but the hypothesis claims otherwise" in (
+        explain_contradiction(hypothesis(ABOVE), said) or ""
+    )
 
 
 def test_an_arm_that_fails_as_claimed_confirms() -> None:
-    said = arm_failed(hypothesis(FAILS), "a", root_cause=CAUSE)
+    said = judge_failed_arm(hypothesis(FAILS), "a", root_cause=CAUSE)
     assert said.outcome is Outcome.CONFIRMED
-    assert contradicts(hypothesis(FAILS), said) is None
+    assert explain_contradiction(hypothesis(FAILS), said) is None
 
 
 @pytest.mark.parametrize(("arm", "cause"), [("b", CAUSE), ("a", "CUDA driver not found")])
 def test_the_other_arm_or_another_cause_does_not(arm: Any, cause: str) -> None:
-    said = arm_failed(hypothesis(FAILS), arm, root_cause=cause)
+    said = judge_failed_arm(hypothesis(FAILS), arm, root_cause=cause)
     assert said.outcome is Outcome.ARM_FAILED
-    assert contradicts(hypothesis(FAILS), said) is not None
+    assert explain_contradiction(hypothesis(FAILS), said) is not None
 
 
 def test_an_arm_that_starts_though_it_should_fail_refutes() -> None:
@@ -177,7 +176,7 @@ def test_a_test_fails_when_what_was_measured_contradicts_what_is_recorded(
 ) -> None:
     claim = hypothesis(ABOVE, status=status)
     said = decide(claim, blocks(ratio))
-    message = contradicts(claim, said)
+    message = explain_contradiction(claim, said)
     assert (message is not None) is fails
     if message:
         assert said.reason in message
@@ -197,18 +196,20 @@ REACH = Claim(metric="decode_tps", reach=100)
 
 
 def test_a_treatment_claimed_not_to_arrive_confirms_by_not_arriving() -> None:
-    said = not_treated(hypothesis(UNTREATED), seen="both see 24 GiB", remedy="set `ipc: private` in both")
+    said = judge_untreated(hypothesis(UNTREATED), seen="both see 24 GiB", remedy="set `ipc: private` in both")
     assert said.outcome is Outcome.CONFIRMED
     assert said.reason == "the treatment did not reach the server: both see 24 GiB, as claimed"
-    assert contradicts(hypothesis(UNTREATED), said) is None
+    assert explain_contradiction(hypothesis(UNTREATED), said) is None
     assert said.notes == ("open: tokgate hypothesis settle two-threads --run RUN",)
 
 
 def test_and_is_refuted_by_arriving() -> None:
-    said = treated(hypothesis(UNTREATED), seen="shm_bytes (A 64, B 16)")
+    said = judge_treated(hypothesis(UNTREATED), seen="shm_bytes (A 64, B 16)")
     assert said.outcome is Outcome.REFUTED
     assert said.reason.startswith("the treatment reached the server: shm_bytes (A 64, B 16); this supports")
-    assert "refuted, but the hypothesis claims otherwise" in (contradicts(hypothesis(UNTREATED), said) or "")
+    assert "refuted, but the hypothesis claims otherwise" in (
+        explain_contradiction(hypothesis(UNTREATED), said) or ""
+    )
 
 
 @pytest.mark.parametrize(
@@ -231,10 +232,10 @@ def test_one_launch_of_one_arm_decides_nothing() -> None:
 
 
 def test_reach_is_arithmetic() -> None:
-    far = within_reach(hypothesis(REACH, b=None), possible=9.15)
+    far = decide_reach(hypothesis(REACH, b=None), possible=9.15)
     assert far.outcome is Outcome.REFUTED
     assert far.reason.startswith(
-        "out of reach: 100.0 tok/s is claimed, and the chip on paper allows 9.150 tok/s;"
+        "out of reach: the claim is 100.0 tok/s, and the chip allows 9.150 tok/s on paper;"
     )
     assert far.launches == 0
-    assert within_reach(hypothesis(REACH, b=None), possible=101).outcome is Outcome.CONFIRMED
+    assert decide_reach(hypothesis(REACH, b=None), possible=101).outcome is Outcome.CONFIRMED

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from tokgate.judge.power import detectable_log, fewest, gate_drop, noncentrality
-from tokgate.judge.stats import welch_error
+from tokgate.judge.stats import mean_error
 
 
 @pytest.mark.parametrize("df", [3.3, 8.0, 13.0, 50.0])
@@ -36,7 +36,7 @@ def test_noncentrality_has_the_power_asked_for(df: float, tail: float, power: fl
 def test_drops_of_the_table_the_project_was_planned_with(launches: int, cv: float, drop: float) -> None:
     # Two-sided 5 %, 80 % power, equal samples, simulated: there the degrees of freedom are estimated, which
     # costs three launches a seventh more than the noncentral t with the true ones says.
-    se, df = welch_error(cv**2, launches, cv**2, launches)
+    se, df = mean_error((cv**2, launches), (cv**2, launches))
     assert -100 * math.expm1(-detectable_log(se, df, 0.025)) == pytest.approx(drop, rel=0.15)
 
 
@@ -47,7 +47,7 @@ def test_without_a_spread_nothing_is_seen_and_with_none_everything() -> None:
 
 def error(launches: int) -> tuple[float, float]:
     """A cell with a CV of 1 % against ten launches."""
-    return welch_error(1e-4, launches, 1e-4, 10)
+    return mean_error((1e-4, launches), (1e-4, 10))
 
 
 def test_both_stages_must_find_the_drop_and_it_must_be_beyond_the_tolerance() -> None:

@@ -15,10 +15,10 @@ from tokgate.config.hardware import Hardware
 from tokgate.config.hypothesis import Arm, Claim, Hypothesis
 from tokgate.config.workload import Closed, Workload
 from tokgate.drive.sample import Sample
+from tokgate.judge.blocks import Block
 from tokgate.judge.cell import Cell, Reference
 from tokgate.judge.gate import confirm, judge, needs_confirmation
 from tokgate.judge.hypothesis import arm_failed, decide
-from tokgate.judge.stats import Block
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.machine.host import Culprit, HostReport, Level
@@ -189,7 +189,7 @@ class Box:
     def _experiments(self, draw: Any) -> list[Any]:
         def block(ratio: float) -> Block:
             a, b, c, d = (float(one) for one in draw.lognormal(0, 0.01, 4))
-            return Block(order="abba", values=(10 * a, 10 * ratio * b, 10 * ratio * c, 10 * d))
+            return Block(arms=("a", "b"), values=(10 * a, 10 * ratio * b, 10 * ratio * c, 10 * d))
 
         shm, batch, small, _ = HYPOTHESES
         return [
