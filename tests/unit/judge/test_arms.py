@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -87,7 +88,7 @@ def test_two_arms_are_the_special_case() -> None:
     """`arms` of two gives the verdict of `a` and `b`."""
     blocks = launch({"a": 1.0, "b": 1.3})
     claim = Claim(metric="decode_tps", above=1.2)
-    declared = {"title": "t", "source": "s", "workload": "w", "rival": "r"}
+    declared: dict[str, Any] = {"title": "t", "source": "s", "workload": "w", "rival": "r"}
     a, b = Arm(server="a"), Arm(server="b")
     old = decide(Hypothesis(a=a, b=b, claim=claim, **declared), blocks)
     named = Claim(metric="decode_tps", arm="b", above=1.2)

@@ -18,7 +18,7 @@ from tokgate.drive.sample import Sample
 from tokgate.judge.blocks import Block
 from tokgate.judge.cell import Cell, Reference
 from tokgate.judge.gate import confirm, judge, needs_confirmation
-from tokgate.judge.hypothesis import arm_failed, decide
+from tokgate.judge.hypothesis import decide, judge_failed_arm
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.machine.host import Culprit, HostReport, Level
@@ -195,7 +195,7 @@ class Box:
         return [
             decide(shm, [block(1.0) for _ in range(3)]),
             decide(batch, [block(1.9) for _ in range(3)]),
-            arm_failed(
+            judge_failed_arm(
                 small, "a", root_cause="Insufficient space in /dev/shm: 160 MiB required, 64 MiB free"
             ),
         ]
