@@ -1,7 +1,7 @@
-"""The `tokgate` command. Each group is a file of this folder; what they do is on the floors below.
+"""The `tokgate` command. Each file of this folder is one command or one group; the layers below do the work.
 
-Exit codes: 0 done and good, 1 done and not good (an invalid measurement, a wrong spec, a machine that
-cannot run the profile), 2 wrong usage, 3 it could not be done. `tokgate bisect` has more.
+Exit codes: 0 success; 1 completed with a negative result (an invalid measurement, an invalid spec, a machine that
+cannot run the profile); 2 wrong usage; 3 failed. `tokgate bisect` has more.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from tokgate.cli import (
 )
 
 app = typer.Typer(
-    help="Keep LLM servers fast: measure them, compare with stored baselines, test claims about them. "
-    "The suite itself is `pytest -m perf`.",
+    help="Keep LLM servers fast: measure them, compare them with stored baselines, test claims about them. "
+    "`pytest -m perf` runs the suite itself.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -64,7 +64,7 @@ def _root(
 
 
 def main() -> None:
-    """Entry point: errors a person can act on are one message, not a traceback."""
+    """Run the command; an error that the user can act on is printed as one message, without a traceback."""
     try:
         app()
     except TokgateError as error:

@@ -1,4 +1,4 @@
-"""`tokgate cleanup`: leave the machine as if nothing had run."""
+"""`tokgate cleanup`: end runs and remove what killed runs left behind."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import typer
 
 
 def cleanup() -> None:
-    """End the runs that were started in this folder, and remove the containers of runs that are gone.
+    """End the runs that were started in this folder, and remove containers of runs that no longer exist.
 
-    For a runner, after a job. The lease ends with the run that held it. Whatever belongs to a run elsewhere,
-    or to anything but tokgate, is left alone. Exit code 0, also when there was nothing to do.
+    Meant for a CI runner, after a job. Runs that were started elsewhere, and everything that tokgate did not start,
+    are left alone. The exit code is 0, even if there was nothing to do.
     """
     from tokgate.launch.docker.sweep import sweep
     from tokgate.machine.leftovers import end_runs

@@ -1,4 +1,4 @@
-"""`tokgate doctor`: what this machine can run, and what to do about what it cannot."""
+"""`tokgate doctor`: check whether this machine can run a profile, and how to fix what it lacks."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tokgate.cli.options import FIXTURES, Fixtures
 
 
 def doctor(
-    profile: Annotated[str, typer.Option(help="auto, a profile's name, or the path of one.")] = "auto",
-    json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False,
+    profile: Annotated[str, typer.Option(help="A profile: auto, its name or its path.")] = "auto",
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     fixtures: Fixtures = FIXTURES,
 ) -> None:
-    """Check Docker, devices, groups, images, models, disk and memory; exit 0 only when the profile can run."""
+    """Check Docker, devices, groups, images, models, disk and memory; exit 1 if the profile cannot run here."""
     import msgspec
 
     from tokgate.cli.options import catalogue
@@ -25,8 +25,8 @@ def doctor(
     chosen, needs = needs_of(declared, profile)
     checks = (*examine(needs), *model_checks(declared, profile))
     if json:
-        told = {"profile": chosen, "can_run": can_run(checks), "checks": checks}
-        typer.echo(msgspec.json.encode(told).decode())
+        result = {"profile": chosen, "can_run": can_run(checks), "checks": checks}
+        typer.echo(msgspec.json.encode(result).decode())
     else:
         typer.echo(f"profile {chosen}")
         for check in checks:
@@ -34,5 +34,5 @@ def doctor(
             typer.echo(f"  {mark} {check.name}: {check.seen}")
             if check.remedy:
                 typer.echo(f"       → {check.remedy}")
-        typer.echo("it can run here" if can_run(checks) else "it cannot run here yet")
+        typer.echo("this profile can run here" if can_run(checks) else "this profile cannot run here yet")
     raise typer.Exit(0 if can_run(checks) else 1)

@@ -1,4 +1,4 @@
-"""`tokgate history`: what was measured of each cell over all runs, and when it changed."""
+"""`tokgate history`: the values of each cell over all runs, and when they changed."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from tokgate._exceptions import RecordError, UsageError
 from tokgate.cli.options import RUNS, Runs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from tokgate.store.history import Series
 
-app = typer.Typer(help="What was measured over all runs, and when it changed.")
-Server = Annotated[str | None, typer.Option("--server", help="Only this server.")]
-Workload = Annotated[str | None, typer.Option("--workload", help="Only this workload.")]
-Metric = Annotated[str | None, typer.Option("--metric", help="Only this metric.")]
-Box = Annotated[str | None, typer.Option("--fingerprint", help="Only the machine of this fingerprint id.")]
+app = typer.Typer(help="Show the values of each cell over all runs, and when they changed.")
+Server = Annotated[str | None, typer.Option("--server", help="Show only this server.")]
+Workload = Annotated[str | None, typer.Option("--workload", help="Show only this workload.")]
+Metric = Annotated[str | None, typer.Option("--metric", help="Show only this metric.")]
+Box = Annotated[
+    str | None, typer.Option("--fingerprint", help="Show only the machine with this fingerprint ID.")
+]
 Since = Annotated[
-    str | None, typer.Option("--since", metavar="DATE", help="Only runs from this date on (UTC).")
+    str | None,
+    typer.Option("--since", metavar="DATE", help="Show only runs since this date or time (ISO 8601, UTC)."),
 ]
 
 
@@ -34,7 +39,7 @@ def history(
     since: Since = None,
     runs: Runs = RUNS,
 ) -> None:
-    """Each server × workload × metric: its runs, the newest figure against the median, and a sparkline."""
+    """Show each server × workload × metric: number of runs, newest value, median, and a sparkline."""
     if context.invoked_subcommand is not None:
         return
     from rich.console import Console
@@ -53,30 +58,34 @@ def changes(
     since: Since = None,
     runs: Runs = RUNS,
 ) -> None:
-    """When each cell became slower or faster, and what else changed there; exit 1 when a slowdown is open.
+    """Show when each cell became slower or faster, and what else changed then; exit 1 if a slowdown is open.
 
-    Open is what is not older than 30 days and still there. Needs Apache Otava: pip install 'tokgate[nightly]'.
+    A slowdown is open if it began in the last 30 days and still persists. Requires Apache Otava:
+    pip install 'tokgate[nightly]'.
     """
+    from tokgate.config.words import format_count
     from tokgate.report.changes import changes_of
     from tokgate.report.history import change_lines
 
-    found = [(one, changes_of(one)) for one in _read(runs, server, workload, metric, fingerprint, since)]
-    for series, dated in found:
+    rows = [
+        (series, changes_of(series)) for series in _read(runs, server, workload, metric, fingerprint, since)
+    ]
+    for series, dated in rows:
         for line in change_lines(series, dated):
             typer.echo(line)
-    still = sum(change.open for _, dated in found for change in dated)
-    total = sum(len(dated) for _, dated in found)
-    typer.echo(f"{len(found)} series, {total} changes, {still} open")
-    raise typer.Exit(1 if still else 0)
+    still_open = sum(change.open for _, dated in rows for change in dated)
+    total = sum(len(dated) for _, dated in rows)
+    typer.echo(f"{len(rows)} series, {format_count(total, 'change')}, {still_open} open")
+    raise typer.Exit(1 if still_open else 0)
 
 
 @app.command()
 def export(
     csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write CSV there; - is stdout.")
+        Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file; - for stdout.")
     ] = None,
     parquet: Annotated[
-        Path | None, typer.Option("--parquet", metavar="FILE", help="Write Parquet there.")
+        Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file.")
     ] = None,
     server: Server = None,
     workload: Workload = None,
@@ -85,20 +94,20 @@ def export(
     since: Since = None,
     runs: Runs = RUNS,
 ) -> None:
-    """Every point as a row, for other programs. Parquet needs pyarrow: pip install 'tokgate[parquet]'."""
+    """Write every value as a row, for other programs. Parquet requires: pip install 'tokgate[parquet]'."""
     if (csv is None) == (parquet is None):
-        raise UsageError("give one of --csv FILE and --parquet FILE")
+        raise UsageError("pass either --csv FILE or --parquet FILE")
     from tokgate.report.history import write_csv, write_parquet
 
-    found = _read(runs, server, workload, metric, fingerprint, since)
+    history = _read(runs, server, workload, metric, fingerprint, since)
     try:
         if parquet is not None:
-            write_parquet(parquet, found)
+            write_parquet(parquet, history)
         elif str(csv) == "-":
-            write_csv(sys.stdout, found)
+            write_csv(sys.stdout, history)
         elif csv is not None:
             with csv.open("w", newline="") as file:
-                write_csv(file, found)
+                write_csv(file, history)
     except OSError as error:
         raise RecordError(f"cannot be written: {error.strerror}", path=csv or parquet or Path()) from error
 
@@ -111,12 +120,37 @@ def _read(
     fingerprint: str | None,
     since: str | None,
 ) -> tuple[Series, ...]:
-    """What is asked for; what cannot be read is named on stderr."""
+    """Read the matching series; print a line to stderr for each record that cannot be read.
+
+    Raises UsageError: a filter has a value that does not occur in the history.
+    """
     from tokgate.store.history import list_unreadable, read_history
 
-    found = read_history(
-        runs, server=server, workload=workload, metric=metric, fingerprint=fingerprint, since=since
-    )
+    filters = {"server": server, "workload": workload, "metric": metric, "fingerprint": fingerprint}
+    history = read_history(runs, **filters, since=None if since is None else _parse_date(since))
     for problem in list_unreadable(runs):
-        typer.echo(f"left out: {problem}", err=True)
-    return found
+        typer.echo(f"skipped: {problem}", err=True)
+    if not history:
+        _check_filters(read_history(runs), filters)
+    return history
+
+
+def _parse_date(text: str) -> str:
+    """A date or time as records state times: in UTC, to the millisecond. Raises UsageError."""
+    from datetime import UTC, datetime
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"--since: expected a date such as 2026-11-20, got {text!r}") from None
+    return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC).isoformat(timespec="milliseconds")
+
+
+def _check_filters(history: Sequence[Series], filters: Mapping[str, str | None]) -> None:
+    from tokgate.config.explain import nearest
+
+    for name, value in filters.items():
+        names = {getattr(series, name) for series in history}
+        if names and value is not None and value not in names:
+            raise UsageError(f"--{name} {value}: not in the history; {nearest(value, names)}")
+    typer.echo("no values match these filters" if history else "the history is empty", err=True)

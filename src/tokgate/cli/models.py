@@ -1,4 +1,4 @@
-"""`tokgate models`: the files of models that a profile's servers load, fetched and checked."""
+"""`tokgate models`: check and fetch the model files that the servers of a profile load."""
 
 from __future__ import annotations
 
@@ -12,53 +12,53 @@ from tokgate.cli.options import FIXTURES, Fixtures, catalogue
 if TYPE_CHECKING:
     from tokgate.launch.models.weights import Weights
 
-app = typer.Typer(help="Model files of a profile: fetch them, or see what is missing.", no_args_is_help=True)
-Profile = Annotated[str, typer.Option(help="auto, a profile's name, or the path of one.")]
+app = typer.Typer(help="Model files of a profile: check and fetch them.", no_args_is_help=True)
+Profile = Annotated[str, typer.Option(help="A profile: auto, its name or its path.")]
 
 
 @app.command()
 def check(
     profile: Profile = "auto",
-    verify: Annotated[bool, typer.Option("--hash", help="Read every file and compare its SHA-256.")] = False,
+    verify: Annotated[bool, typer.Option("--hash", help="Also compare the SHA-256 of each file.")] = False,
     fixtures: Fixtures = FIXTURES,
 ) -> None:
-    """Say what is missing and how many GB, without a network; exit 1 when anything is missing or damaged."""
+    """List missing and damaged files with their sizes, without network access; exit 1 if there are any."""
     from tokgate.launch.models.weights import damaged, lack
 
-    wrong, missing_bytes = False, 0
-    for one in _weights(fixtures, profile):
-        missing = lack(one)
-        broken = [*damaged(one)] if verify else []
-        wrong = wrong or missing is not None or bool(broken)
+    is_wrong, missing_bytes = False, 0
+    for weights in _read_weights(fixtures, profile):
+        missing = lack(weights)
+        broken = [*damaged(weights)] if verify else []
+        is_wrong = is_wrong or missing is not None or bool(broken)
         if missing is None and not broken:
-            typer.echo(f"there     {one.name}: {one.folder}")
+            typer.echo(f"present   {weights.name}: {weights.folder}")
         if missing is not None:
             missing_bytes += missing.size or 0
-            size = "size not declared" if missing.size is None else f"{missing.size / 1e9:.2f} GB"
-            typer.echo(f"MISSING   {one.name}: {', '.join(missing.files)} ({size}) in {one.folder}")
+            size = "size unknown" if missing.size is None else f"{missing.size / 1e9:.2f} GB"
+            typer.echo(f"MISSING   {weights.name}: {', '.join(missing.files)} ({size}) in {weights.folder}")
         for path in broken:
-            typer.echo(f"DAMAGED   {path}: its SHA-256 differs; remove it")
-    if wrong:
+            typer.echo(f"DAMAGED   {path}: its SHA-256 differs. Next: remove it and fetch it again")
+    if is_wrong:
         typer.echo(f"{missing_bytes / 1e9:.2f} GB to fetch: tokgate models fetch --profile {profile}")
-    raise typer.Exit(1 if wrong else 0)
+    raise typer.Exit(1 if is_wrong else 0)
 
 
 @app.command()
 def fetch(profile: Profile = "auto", fixtures: Fixtures = FIXTURES) -> None:
-    """Fetch what is missing from the Hugging Face hub; run it again to go on where it stopped."""
+    """Fetch missing files from the Hugging Face Hub; run it again to resume after an interruption."""
     from tokgate.launch.models.fetch import fetch as fetch_one
     from tokgate.launch.models.weights import lack
 
-    for one in _weights(fixtures, profile):
-        place: Path = one.folder if lack(one) is None else fetch_one(one)
-        typer.echo(f"there     {one.name}: {place}")
+    for weights in _read_weights(fixtures, profile):
+        folder = weights.folder if lack(weights) is None else fetch_one(weights)
+        typer.echo(f"present   {weights.name}: {folder}")
 
 
-def _weights(fixtures: Path, profile: str) -> list[Weights]:
-    """What the servers of a profile load, each once."""
+def _read_weights(fixtures: Path, profile: str) -> list[Weights]:
+    """The weights that the servers of a profile load, each once."""
     from tokgate.suite.needs import weights_of_profile
 
-    found = weights_of_profile(catalogue(fixtures), profile)
-    if not found:
-        typer.echo("no server of this profile loads a model from this machine's disk")
-    return found
+    weights = weights_of_profile(catalogue(fixtures), profile)
+    if not weights:
+        typer.echo("no server of this profile loads a model from the disk of this machine")
+    return weights

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tokgate.config.catalogue import Catalogue
 
 Fixtures = Annotated[
-    Path, typer.Option("--fixtures", help="Folder with servers/, workloads/, prompts/, profiles/ …")
+    Path, typer.Option("--fixtures", help="Folder that contains servers/, workloads/, prompts/, profiles/ …")
 ]
 Runs = Annotated[Path, typer.Option("--runs", help="Folder of run records.")]
 Baselines = Annotated[Path, typer.Option("--baselines", help="Folder of baselines.")]
@@ -24,9 +24,11 @@ BASELINES = Path("baselines")
 
 
 def catalogue(fixtures: Path) -> Catalogue:
-    """What is declared below `fixtures`. Raises UsageError when there is no such folder."""
+    """Open the declarations in `fixtures`. Raises UsageError if there is no such folder."""
     from tokgate.engines.specs import open_catalogue
 
     if not fixtures.is_dir():
-        raise UsageError(f"no folder {fixtures}; run this where fixtures/ is, or give --fixtures DIR")
+        raise UsageError(
+            f"no such folder: {fixtures}. Next: run this in the folder that contains fixtures/, or pass --fixtures DIR"
+        )
     return open_catalogue(fixtures)

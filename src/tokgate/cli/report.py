@@ -1,4 +1,4 @@
-"""`tokgate report`: a run as a page, as Markdown, or here."""
+"""`tokgate report`: show a run in the terminal, or write it as HTML or Markdown."""
 
 from __future__ import annotations
 
@@ -12,25 +12,27 @@ from tokgate.cli.options import RUNS, Runs
 
 
 def report(
-    run: Annotated[str | None, typer.Argument(help="A run's id or its start, or its folder.")] = None,
-    latest: Annotated[bool, typer.Option("--latest", help="The newest run.")] = False,
-    html: Annotated[Path | None, typer.Option(help="Write it as one HTML file that works offline.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="A run: its ID, the start of its ID, or its folder.")
+    ] = None,
+    latest: Annotated[bool, typer.Option("--latest", help="Show the newest run.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write one HTML file that works offline.")] = None,
     markdown: Annotated[
-        Path | None, typer.Option(help="Write it as Markdown, for a job summary or an issue.")
+        Path | None, typer.Option(help="Write Markdown, for a job summary or an issue.")
     ] = None,
     runs: Runs = RUNS,
 ) -> None:
-    """Show a run: verdicts, claims, trends, latency, the host meanwhile, what was not checked.
+    """Show a run: verdicts, claims, trends, latency, host activity, what was not checked.
 
-    Exit code 0 when it is shown or written, whatever it says; 2 on wrong usage; 3 when the run cannot be
-    read or a file not written.
+    The exit code does not depend on the verdicts: 0 if the report is shown or written; 2 on wrong usage; 3 if the
+    run cannot be read or a file cannot be written.
     """
     from tokgate.report.badge import badge
     from tokgate.report.write import write_report
     from tokgate.store.runs import find_run, read_run
 
     if (run is None) != latest:
-        raise UsageError("which run? give its id or --latest, one of the two")
+        raise UsageError("pass either a run ID or --latest")
     folder = find_run(runs, run or "latest")
     if html is None and markdown is None:
         from rich.console import Console

@@ -1,4 +1,4 @@
-"""`tokgate server`: a declared server as tokgate would start it."""
+"""`tokgate server`: show how tokgate starts a server."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import typer
 
 from tokgate.cli.options import FIXTURES, Fixtures, catalogue
 
-app = typer.Typer(help="Declared servers: show one as it would be started.", no_args_is_help=True)
+app = typer.Typer(help="Show how tokgate starts a server.", no_args_is_help=True)
 
 
 class Form(StrEnum):
-    """How a server is shown."""
+    """Formats of `tokgate server show`."""
 
     YAML = "yaml"
     DOCKER_RUN = "docker-run"
@@ -23,11 +23,11 @@ class Form(StrEnum):
 def show(
     name: Annotated[str, typer.Argument(help="A server of fixtures/servers.")],
     form: Annotated[
-        Form, typer.Option("--as", help="yaml: with all it extends; docker-run: the line to type.")
+        Form, typer.Option("--as", help="yaml: the complete spec; docker-run: a command line.")
     ] = Form.YAML,
     fixtures: Fixtures = FIXTURES,
 ) -> None:
-    """Print one server, whole, or the docker run line that starts the same container by hand."""
+    """Print the complete spec of a server, or the `docker run` command that starts the same container."""
     import msgspec
     import yaml
 
@@ -43,4 +43,4 @@ def show(
 
 @app.callback()
 def _group() -> None:
-    """Keeps `show` a command of its own while it is the only one."""
+    """Typer would drop the name of a group's only command: this keeps `show`."""

@@ -1,4 +1,4 @@
-"""`tokgate spec`: what is declared, and whether it is right."""
+"""`tokgate spec`: check and list the YAML and JSONL files in fixtures/."""
 
 from __future__ import annotations
 
@@ -7,27 +7,30 @@ import typer
 from tokgate._exceptions import SpecError
 from tokgate.cli.options import FIXTURES, Fixtures, catalogue
 
-app = typer.Typer(
-    help="Declared servers, workloads, prompts, profiles: check and list them.", no_args_is_help=True
-)
+app = typer.Typer(help="Check and list servers, workloads, prompts, profiles …", no_args_is_help=True)
 
 
 @app.command()
 def check(fixtures: Fixtures = FIXTURES) -> None:
-    """Validate every file; exit 1 when one is wrong. Each error names file, line, key and the nearest name."""
+    """Check every file; exit 1 if one has an error. Each error names the file, the line and the key."""
+    from tokgate.config.words import format_count
+
     wrong = read = 0
     for _, _, result in catalogue(fixtures).check():
         read += 1
         if isinstance(result, SpecError):
             wrong += 1
             typer.echo(str(result), err=True)
-    typer.echo(f"{read} files, {wrong} wrong")
+    if not read:
+        typer.echo(f"no files in {fixtures}", err=True)
+    else:
+        typer.echo(f"{f'errors in {wrong} of' if wrong else 'no errors in'} {format_count(read, 'file')}")
     raise typer.Exit(1 if wrong or not read else 0)
 
 
 @app.command("list")
 def list_(fixtures: Fixtures = FIXTURES) -> None:
-    """Show what is declared as a table."""
+    """List all files in a table."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text

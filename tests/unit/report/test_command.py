@@ -37,7 +37,7 @@ def test_both_files_are_written_and_named(runs: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("args", [(), ("x", "--latest")])
 def test_which_run_must_be_said_in_one_way(runs: Path, args: tuple[str, ...]) -> None:
     code, said = report(runs, *args)
-    assert (code, "give its id or --latest, one of the two" in said) == (2, True)
+    assert (code, "pass either a run ID or --latest" in said) == (2, True)
 
 
 def test_what_cannot_be_read_or_written_is_said_with_a_remedy(runs: Path, tmp_path: Path) -> None:

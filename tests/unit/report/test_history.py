@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from tokgate._exceptions import TokgateError
+from tokgate._exceptions import TokgateError, UsageError
 from tokgate.cli import app
 from tokgate.report.changes import changes_of
 from tokgate.report.history import sparkline
@@ -63,7 +63,7 @@ def test_an_open_slowdown_is_dated_to_the_run_and_names_what_changed_there(runs:
     assert told.exit_code == 1
     assert "OPEN: llama × chat decode_tps 24.12 tok/s → 21.72 tok/s (−9.9 %, step" in told.output
     assert "since 2026-02-23 02:00 (csv nights.csv)\n    suspect: kernel: 6.17 → 6.18\n" in told.output
-    assert told.output.endswith("1 series, 1 changes, 1 open\n")
+    assert told.output.endswith("1 series, 1 change, 1 open\n")
 
 
 def test_what_came_back_or_is_long_ago_is_dated_and_not_open(runs: Path) -> None:
@@ -112,7 +112,7 @@ def test_parquet_holds_the_same_points_with_their_types(runs: Path, tmp_path: Pa
     assert [(row["started"], row["value"], tuple(row["launches"])) for row in read] == [
         (point.started, point.value, point.launches) for point in points
     ]
-    assert call("export", "--parquet", str(file), "--runs", str(runs), "--server", "none").exit_code == 0
+    assert call("export", "--parquet", str(file), "--runs", str(runs), "--since", "2999-01-01").exit_code == 0
     assert parquet.read_table(file).num_rows == 0
 
 
@@ -127,11 +127,33 @@ def test_without_pyarrow_it_is_said_how_to_get_it(
 
 def test_wrong_use_is_told(runs: Path) -> None:
     both = call("export", "--runs", str(runs))
-    assert "give one of --csv FILE and --parquet FILE" in str(both.exception)
+    assert "pass either --csv FILE or --parquet FILE" in str(both.exception)
     full = call("export", "--runs", str(runs), "--csv", "/dev/full")
     assert "/dev/full: cannot be written: No space left" in str(full.exception)
     nowhere = call("--runs", str(runs / "none"))
     assert "run the suite first, or pass --runs DIR" in str(nowhere.exception)
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--metric=decode_tp", "--metric decode_tp: not in the history; did you mean `decode_tps`?"),
+        ("--server=foo", "--server foo: not in the history; valid: llama"),
+        ("--fingerprint=0", "--fingerprint 0: not in the history; valid: "),
+        ("--since=soon", "--since: expected a date such as 2026-11-20, got 'soon'"),
+    ],
+)
+def test_a_filter_of_unknown_value_is_an_error(runs: Path, option: str, message: str) -> None:
+    for command in ((), ("changes",), ("export", "--csv", "-")):
+        error = call(*command, "--runs", str(runs), option).exception
+        assert isinstance(error, UsageError)
+        assert message in str(error)
+
+
+def test_filters_that_exclude_everything(runs: Path) -> None:
+    """Each value is known, and no point has all of them: an empty table, and a line that says why."""
+    result = call("--runs", str(runs), "--metric", "decode_tps", "--since", "2999-01-01T12:00+01:00")
+    assert (result.exit_code, result.stderr) == (0, "no values match these filters\n")
 
 
 def test_a_damaged_record_is_named_beside_the_good_ones(runs: Path) -> None:
@@ -141,8 +163,8 @@ def test_a_damaged_record_is_named_beside_the_good_ones(runs: Path) -> None:
     (runs / "import-broken" / IMPORT).write_text("")
     told = call("--runs", str(runs))
     assert told.exit_code == 0
-    assert f"left out: {runs / '20260401T000000Z-abc' / RECORD}: is not a valid run record" in told.stderr
-    assert f"left out: {runs / 'import-broken' / IMPORT}: is empty" in told.stderr
+    assert f"skipped: {runs / '20260401T000000Z-abc' / RECORD}: is not a valid run record" in told.stderr
+    assert f"skipped: {runs / 'import-broken' / IMPORT}: is empty" in told.stderr
     assert "llama" in told.stdout
 
 
