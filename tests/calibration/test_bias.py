@@ -7,7 +7,7 @@ from time import perf_counter
 import pytest
 
 from tokgate.drive import wire
-from tokgate.measure.bias import bias_problems
+from tokgate.measure.bias import check_bias
 from tokgate.suite.calibrate import MOST_STREAMS, measure_client_bias
 from tokgate.suite.instruments import Instruments
 
@@ -20,7 +20,7 @@ def test_this_client_is_within_the_default_tolerances(streams: int) -> None:
     assert bias is not None
     assert bias.streams == streams
     assert bias.requests >= 2 * streams
-    assert bias_problems(bias, {"ttft_s": 0.1}, TOLERANCE) == ()
+    assert check_bias(bias, {"ttft_s": 0.1}, TOLERANCE) == ()
 
 
 def test_client_whose_clock_runs_fast_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -29,7 +29,7 @@ def test_client_whose_clock_runs_fast_is_caught(monkeypatch: pytest.MonkeyPatch)
     assert bias is not None
     assert bias.decode_tps == pytest.approx(1 / 1.1 - 1, abs=0.01)
     assert bias.ttft_s == pytest.approx(0.01, rel=0.5)
-    told = {problem.detail.split(":")[0] for problem in bias_problems(bias, {"ttft_s": 0.1}, TOLERANCE)}
+    told = {problem.detail.split(":")[0] for problem in check_bias(bias, {"ttft_s": 0.1}, TOLERANCE)}
     assert {"decode_tps", "ttft_s"} <= told
 
 

@@ -96,7 +96,7 @@ def test_interruption_gives_what_had_ended_and_leaves_no_connection(run: Run, nu
     timer = threading.Timer(1.0, os.kill, (os.getpid(), number))
     timer.start()
     try:
-        with pytest.raises(Interrupted, match=r"interrupted after [1-9]\d* requests") as caught:
+        with pytest.raises(Interrupted, match=r"interrupted after [1-9]\d* requests?") as caught:
             run(Scenario(ttft_s=0.05, itl_s=0.01), requests=1000, load=Closed(concurrency=4))
     finally:
         timer.cancel()
@@ -129,5 +129,5 @@ def test_no_server_is_an_error_of_each_request() -> None:
 
 def test_nothing_to_drive_is_an_error() -> None:
     endpoint = Endpoint(base_url="http://127.0.0.1:1", model="m")
-    with pytest.raises(ValueError, match="no requests to drive"):
+    with pytest.raises(ValueError, match="expected at least one request"):
         drive(endpoint, [], Closed(), request_timeout_s=5, stall_timeout_s=5, seed=1)

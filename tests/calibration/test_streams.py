@@ -15,7 +15,7 @@ from tokgate.drive.load import DriveResult
 from tokgate.drive.sample import Sample
 from tokgate.drive.truth.scenario import Record, Scenario
 from tokgate.measure.metrics import decode_tps
-from tokgate.measure.validity import sample_problems
+from tokgate.measure.validity import check_samples
 
 Run = Callable[..., tuple[DriveResult, list[Record]]]
 One = Callable[..., tuple[Sample, Record]]
@@ -25,7 +25,7 @@ SPREAD: dict[str, Any] = {"ttft_s": 0.03, "itl_s": 0.01}
 
 
 def rules(sample: Sample) -> list[str]:
-    return [problem.rule for problem in sample_problems([sample])]
+    return [problem.rule for problem in check_samples([sample])]
 
 
 def assert_agree(run: Run, scenario: Scenario, *, tokens: int) -> Sample:
@@ -96,9 +96,9 @@ def test_tokens_of_the_first_chunk_that_nobody_tells_are_invalid(
     one: One, changes: dict[str, Any], held: int
 ) -> None:
     sample, _ = one(Scenario(**SPREAD, **changes), tokens=60)
-    [problem] = sample_problems([sample])
+    [problem] = check_samples([sample])
     assert problem.rule == "first_chunk_unknown"
-    assert f"about {held} of them in the first; the server does not say" in problem.detail
+    assert f"about {held} of them in the first; the server does not report" in problem.detail
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
@@ -145,7 +145,7 @@ def test_no_done_is_a_broken_stream(one: One) -> None:
 )
 def test_output_of_another_length_is_invalid(one: One, tokens: int, words: str) -> None:
     sample, _ = one(Scenario(**SPREAD, tokens=tokens))
-    [problem] = sample_problems([sample])
+    [problem] = check_samples([sample])
     assert problem.rule == "wrong_length"
     assert words in problem.detail
 
@@ -164,7 +164,7 @@ def test_http_error_is_told_and_never_tried_again(one: One, status: int) -> None
 
 
 FAULTS = {
-    "error_event": "the server reported an error within the stream: .*out of memory",
+    "error_event": "the server reported an error in the stream: .*out of memory",
     "garbage": "an event of the stream is not a chat chunk .*not json",
     "reset": r"the stream broke after \d+ arrivals: .*ConnectionResetError",
     "close": r"the stream broke after \d+ arrivals: .*payload is not completed",

@@ -12,7 +12,7 @@ from tokgate.config.catalogue import Catalogue
 from tokgate.config.workload import Closed, Prompt, PromptSet
 from tokgate.drive.client import Endpoint, Request
 from tokgate.drive.load import DriveResult, Progress, drive
-from tokgate.drive.prompts import requests_for
+from tokgate.drive.prompts import make_requests
 from tokgate.drive.scrape import scrape, subtract
 from tokgate.engines.llamacpp import ENGINE as LLAMA_CPP
 from tokgate.launch.server import Server
@@ -51,7 +51,7 @@ def run(
 def test_prefixes_keep_length_and_share_no_cache(llama: Server) -> None:
     prompt = Prompt(id="hi", messages=({"role": "user", "content": "hi"},))
     prompts = PromptSet(name="hi", sha256="", prompts=(prompt,))
-    result = run(llama, requests_for(prompts, 50, seed=1, max_tokens=2))
+    result = run(llama, make_requests(prompts, 50, seed=1, max_tokens=2))
     assert {sample.error for sample in result.samples} == {None}
     assert {sample.cached_tokens for sample in result.samples} == {0}
     assert len({sample.prompt_tokens for sample in result.samples}) == 1
@@ -60,7 +60,7 @@ def test_prefixes_keep_length_and_share_no_cache(llama: Server) -> None:
 def test_same_request_gives_the_same_text_of_exactly_the_length_asked(
     llama: Server, catalogue: Catalogue
 ) -> None:
-    requests = requests_for(catalogue.prompts("short-chat"), 1, seed=1, max_tokens=16)
+    requests = make_requests(catalogue.prompts("short-chat"), 1, seed=1, max_tokens=16)
     first, second = run(llama, requests * 2, concurrency=1).samples
     assert first.text == second.text
     assert first.completion_tokens == second.completion_tokens == 16
@@ -79,7 +79,7 @@ def test_context_overflow_is_an_error_with_the_servers_words(llama: Server) -> N
 
 def test_its_counters_grow_by_what_was_asked(llama: Server, catalogue: Catalogue) -> None:
     before = scrape(f"{llama.facts.base_url}/metrics")
-    run(llama, requests_for(catalogue.prompts("short-chat"), 4, seed=3, max_tokens=8))
+    run(llama, make_requests(catalogue.prompts("short-chat"), 4, seed=3, max_tokens=8))
     after = scrape(f"{llama.facts.base_url}/metrics")
     assert before is not None
     assert after is not None
@@ -89,7 +89,7 @@ def test_its_counters_grow_by_what_was_asked(llama: Server, catalogue: Catalogue
 def test_server_killed_in_the_middle_of_a_stream(catalogue: Catalogue, tmp_path: Path) -> None:
     spec = catalogue.server("embedded-smollm2", {"launch": {"context": 2048, "parallel": 1, "threads": 1}})
     with start(spec, log_dir=tmp_path) as server:
-        requests = requests_for(catalogue.prompts("short-chat"), 2, seed=1, max_tokens=1500)
+        requests = make_requests(catalogue.prompts("short-chat"), 2, seed=1, max_tokens=1500)
 
         assert server.facts.pids is not None
         (pid,) = server.facts.pids

@@ -19,7 +19,7 @@ from tokgate.drive.truth.process import start_truth_server
 from tokgate.drive.truth.scenario import Scenario
 from tokgate.launch.start import start
 from tokgate.machine.monitor import Monitor
-from tokgate.measure.quiet import host_problems
+from tokgate.measure.quiet import check_host
 from tokgate.suite.case import measure_case
 from tokgate.suite.instruments import Instruments
 from tokgate.suite.plan import Case, attached
@@ -46,7 +46,7 @@ def burners(tmp_path: Path) -> Iterator[set[int]]:
 def test_burner_beside_the_measurement_is_named(burners: set[int]) -> None:
     with Monitor(server_pids=(), interval_s=0.5) as monitor:
         time.sleep(2)
-    busy = [problem for problem in host_problems(monitor.report) if problem.rule == "host_busy"]
+    busy = [problem for problem in check_host(monitor.report) if problem.rule == "host_busy"]
     assert len(busy) == 1, monitor.report
     assert "most of it by tg-burner" in busy[0].detail
     assert monitor.report.culprit is not None

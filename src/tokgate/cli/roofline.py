@@ -27,7 +27,7 @@ def roofline(
     from rich.console import Console
     from rich.table import Table
 
-    from tokgate.measure.roofline import ceilings
+    from tokgate.measure.roofline import compute_ceilings
 
     chip = catalogue(fixtures).hardware(hardware)
     facts = _facts(model, quant, fixtures)
@@ -49,7 +49,7 @@ def roofline(
         "streams before compute-bound",
         box=None,
     )
-    both = ceilings(chip, bytes_per_token=read, parameters_per_token=facts.parameters_per_token)
+    both = compute_ceilings(chip, bytes_per_token=read, parameters_per_token=facts.parameters_per_token)
     for name, one in zip(("on paper", "as measured"), both, strict=True):
         figures = (one.bandwidth_GBps, one.fp16_tflops, one.decode_tps, one.prefill_tps, one.streams)
         table.add_row(name, *("unknown" if value is None else f"{value:.4g}" for value in figures))
@@ -58,12 +58,12 @@ def roofline(
 
 def _facts(model: str, quant: str | None, fixtures: Path) -> ModelFacts:
     from tokgate.config.explain import nearest
-    from tokgate.config.model_facts import QUANTISATIONS, facts_of_config, facts_of_gguf
+    from tokgate.config.model_facts import QUANTISATIONS, compute_config_facts, read_gguf_facts
 
     if model.endswith(".gguf"):
         if quant is not None:
             raise UsageError("--quant: a GGUF file is what it is; leave it out")
-        return facts_of_gguf(Path(model))
+        return read_gguf_facts(Path(model))
     if quant not in QUANTISATIONS:
         raise UsageError(f"--quant {quant or 'is missing'}; {nearest(quant, QUANTISATIONS)}")
     known = {path.stem: path for path in (fixtures / "models").glob("*.json")}
@@ -72,4 +72,4 @@ def _facts(model: str, quant: str | None, fixtures: Path) -> ModelFacts:
         raise UsageError(
             f"no model {model}: neither a file nor in {fixtures / 'models'}; {nearest(model, known)}"
         )
-    return facts_of_config(path, cast("Quantisation", quant))
+    return compute_config_facts(path, cast("Quantisation", quant))

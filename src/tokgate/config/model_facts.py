@@ -64,7 +64,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
         return self.head_dim or self.hidden_size // self.num_attention_heads
 
 
-def facts_of_gguf(path: Path) -> ModelFacts:
+def read_gguf_facts(path: Path) -> ModelFacts:
     """The exact facts, from the sizes of the file's tensors. Raises SpecError."""
     header = read_gguf(path)
     meta, tensors = header.metadata, header.tensors
@@ -96,7 +96,7 @@ def facts_of_gguf(path: Path) -> ModelFacts:
     )
 
 
-def facts_of_config(path: Path, quantisation: Quantisation) -> ModelFacts:
+def compute_config_facts(path: Path, quantisation: Quantisation) -> ModelFacts:
     """Compute the facts of a dense decoder with a gated MLP, as Llama has; norms and biases, below 0.01 %, are left out.
 
     Raises SpecError.

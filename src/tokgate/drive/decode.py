@@ -1,4 +1,4 @@
-"""What a chat stream said: its events decoded, after the clock has stopped, into the facts of a sample."""
+"""The events of a chat stream, decoded into the facts of a sample after the clock has stopped."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ class _Chunk(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Chunk).decode
-_SHOWN_BYTES = 200
+_SHOWN_BYTES = 200  # of a stream, in a message
 
 
 class Stream(msgspec.Struct, kw_only=True):
-    """What the events of one response came to; the fields are those of Sample."""
+    """The facts of one response; the fields are those of Sample."""
 
     token_times_s: tuple[float, ...] = ()
     first_chunk_tokens: int = 1
@@ -64,10 +64,10 @@ class Stream(msgspec.Struct, kw_only=True):
 
 
 def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
-    """The facts of a stream that arrived as `pieces` at `times_s`; what is wrong with it is its `error`.
+    """Decode a stream that arrived as `pieces` at `times_s`; what is wrong with it becomes its `error`.
 
-    A token chunk is one with non-empty content, reasoning or tool-call text. Usage that comes with every
-    chunk says how many tokens the first one held.
+    A token chunk has a non-empty content, reasoning or tool-call text. If every chunk has usage, that of the first
+    token chunk is its number of tokens.
     """
     stream = Stream()
     body = b"".join(pieces)
@@ -81,11 +81,11 @@ def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
         try:
             chunk = _decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            stream.error = f"an event of the stream is not a chat chunk ({error}): {_shown(data)}"
+            stream.error = f"an event of the stream is not a chat chunk ({error}): {_excerpt(data)}"
             break
         if chunk.error is not None:
             stream.error = (
-                f"the server reported an error within the stream: {_shown(msgspec.json.encode(chunk.error))}"
+                f"the server reported an error in the stream: {_excerpt(msgspec.json.encode(chunk.error))}"
             )
             break
         usage = chunk.usage
@@ -110,7 +110,7 @@ def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
     if stream.timings is not None and stream.cached_tokens is None:
         stream.cached_tokens = stream.timings.cache_n
     if not done and stream.error is None:
-        stream.error = f"the stream ended without [DONE]; its last bytes: {_shown(body[-_SHOWN_BYTES:])}"
+        stream.error = f"the stream ended without [DONE]; its last bytes: {_excerpt(body[-_SHOWN_BYTES:])}"
     return stream
 
 
@@ -123,6 +123,6 @@ def _text_of(chunk: _Chunk) -> str:
     return text
 
 
-def _shown(data: bytes) -> str:
+def _excerpt(data: bytes) -> str:
     text = data[:_SHOWN_BYTES].decode(errors="replace").strip()
     return f"{text}…" if len(data) > _SHOWN_BYTES else text or "(none)"

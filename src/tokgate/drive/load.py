@@ -1,4 +1,4 @@
-"""Load shapes: a sequence of requests driven at a server, closed loop or open, and timed."""
+"""Load shapes: a sequence of requests is sent to a server in a closed or an open loop, and timed."""
 
 from __future__ import annotations
 
@@ -13,20 +13,27 @@ from time import perf_counter
 
 import msgspec
 
+from tokgate.config.words import format_count
 from tokgate.config.workload import Closed, Constant, Load, Poisson
 from tokgate.drive.client import Call, Client, Endpoint, Request
 from tokgate.drive.sample import Sample
 from tokgate.drive.wire import Exchange, TappedLoop
 
 _HELD_BYTES = 256 * 2**20
-"""Undecoded bytes of ended requests that are kept; past them a response is decoded as soon as it ends."""
+"""Undecoded bytes of ended requests that are kept, because decoding takes time from the event loop. When there are
+more, each response is decoded as soon as it ends, because memory is limited."""
 
-_TICK_S = 0.01
-_LOOK_S = 0.2
+_TICK_S = 0.01  # between two checks of how late the event loop is
+_LOOK_S = 0.2  # between two looks at stalls and progress
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True):
-    """How far a drive is. arrivals: pieces of streams received so far (a token each, or more)."""
+    """The progress of a drive.
+
+    completed, total: number of requests.
+    arrivals: number of pieces of streams received so far; each has one token or more.
+    elapsed_s: seconds since the start of the timed region.
+    """
 
     completed: int
     total: int
@@ -35,11 +42,13 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DriveResult(msgspec.Struct, frozen=True, kw_only=True):
-    """What a drive gave.
+    """The result of a drive.
 
-    zero_s: start of the timed region on the clock of `perf_counter`, which is the zero of all samples;
-    wall_s: its length. client_cpu_s: processor time of this process in it; max_lag_s: the most the event
-    loop was late.
+    samples: one for each request, in their order.
+    zero_s: start of the timed region on the clock of `perf_counter`: the zero of all samples.
+    wall_s: length of the timed region, seconds.
+    client_cpu_s: CPU time of this process in it, seconds.
+    max_lag_s: longest delay of the event loop in it, seconds.
     """
 
     samples: tuple[Sample, ...]
@@ -50,11 +59,11 @@ class DriveResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Interrupted(KeyboardInterrupt):
-    """A drive was interrupted. result: what had ended by then."""
+    """A drive was interrupted. result: the requests that had ended by then."""
 
     def __init__(self, result: DriveResult) -> None:
         self.result = result
-        super().__init__(f"interrupted after {len(result.samples)} requests")
+        super().__init__(f"interrupted after {format_count(len(result.samples), 'request')}")
 
 
 def drive(
@@ -67,15 +76,17 @@ def drive(
     seed: int,
     on_progress: Callable[[Progress], None] | None = None,
 ) -> DriveResult:
-    """Send every request once, in the shape of `load`, and give a sample for each, in order.
+    """Send every request once, in the shape of `load`, and return a sample for each, in order.
 
-    seed: of the sampling at the server and of Poisson gaps. stall_timeout_s: longest silence within a
-    stream, looked at five times a second, as often as on_progress is called.
-    What goes wrong with a request is its sample's `error`. Raises Interrupted (a KeyboardInterrupt) with
-    what had ended, after closing every connection; ValueError when there are no requests.
+    request_timeout_s: longest time for one request.
+    stall_timeout_s: longest silence within a stream, checked five times per second.
+    seed: of the sampling at the server and of Poisson intervals.
+    on_progress: called five times per second.
+    What goes wrong with a request becomes its sample's `error`. Raises Interrupted (a KeyboardInterrupt) with the
+    requests that had ended, after closing every connection. Raises ValueError: no requests.
     """
     if not requests:
-        raise ValueError("no requests to drive; expected at least one")
+        raise ValueError("expected at least one request")
     run = _Drive(len(requests), stall_timeout_s, on_progress)
     try:
         with asyncio.Runner(loop_factory=TappedLoop) as runner:
@@ -86,7 +97,7 @@ def drive(
 
 
 class _Drive:
-    """The state of one drive: calls under way and ended, and what its clock and CPU meter say."""
+    """The state of one drive: calls in progress and ended, its clock, and its CPU time."""
 
     def __init__(
         self, total: int, stall_timeout_s: float, on_progress: Callable[[Progress], None] | None
@@ -131,7 +142,7 @@ class _Drive:
         async with asyncio.TaskGroup() as users:
             for _ in range(min(concurrency, len(requests))):
                 users.create_task(user())
-                await asyncio.sleep(0)  # let sockets be read between the requests of a large start
+                await asyncio.sleep(0)  # lets sockets be read between the requests when many users start
 
     async def _arriving(self, requests: Sequence[Request], load: Constant | Poisson, seed: int) -> None:
         async with asyncio.TaskGroup() as users:
@@ -158,7 +169,7 @@ class _Drive:
             self._ended.append(call)
 
     async def _watch(self) -> None:
-        """Notice how late the event loop is, streams that stall, and progress."""
+        """Measure the delay of the event loop, end streams that stall, and report progress."""
         look_s = perf_counter()
         while True:
             before_s = perf_counter()
@@ -197,13 +208,13 @@ class _Drive:
 
 
 def _connections(load: Load, requests: int) -> int:
-    """How many to open ahead: one a user, or a second's worth of arrivals."""
+    """The number of connections to open in advance: one per user, or the arrivals of one second."""
     wanted = load.concurrency if isinstance(load, Closed) else math.ceil(load.rate_per_s)
     return min(wanted, requests)
 
 
 def _arrivals(load: Constant | Poisson, seed: int) -> Iterator[float]:
-    """Seconds after the start at which requests are due, without end; the first at 0."""
+    """Yield the time of each request, in seconds after the start, without end; the first is 0."""
     rng = random.Random(seed)
     due_s = 0.0
     while True:
@@ -213,7 +224,7 @@ def _arrivals(load: Constant | Poisson, seed: int) -> Iterator[float]:
 
 @contextmanager
 def _quiet_gc() -> Iterator[None]:
-    """No garbage collection inside: a full one stops every stream for as long as it takes."""
+    """Disable garbage collection: a full collection would stop every stream while it runs."""
     enabled = gc.isenabled()
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""Requests from a prompt set, each with a beginning of its own so that no prefix can be cached."""
+"""Requests from a prompt set, each with a unique beginning so that no prefix can be cached."""
 
 from __future__ import annotations
 
@@ -7,32 +7,32 @@ import random
 from tokgate.config.workload import Prompt, PromptSet
 from tokgate.drive.client import Request
 
-_DIGITS = 16
+_DIGITS = 16  # 10^16 prefixes, so that two runs are unlikely to share one, too
 
 
-def requests_for(prompts: PromptSet, count: int, *, seed: int, max_tokens: int) -> tuple[Request, ...]:
-    """`count` requests that go through the set again and again, reproducible by `seed`.
+def make_requests(prompts: PromptSet, count: int, *, seed: int, max_tokens: int) -> tuple[Request, ...]:
+    """Make `count` requests that cycle through the set; the same `seed` makes the same requests.
 
-    Each begins with 16 random digits, spaced so that each is one token (and each space at most one more)
-    wherever digits are split; the prompt's length in tokens is therefore constant. They stand at the very
-    start of a system message, which also keeps a template's default one, equal in all requests, away.
-    Raises ValueError for a count below 1.
+    Each begins with 16 random digits with spaces between them. Tokenizers that split digits make one token of each
+    (and at most one more of each space), so the length of the prompt in tokens is constant. The digits are at the very
+    start of a system message, which also replaces the default one of a chat template, equal in all requests.
+    Raises ValueError: count is below 1.
     """
     if count < 1:
-        raise ValueError(f"asked for {count} requests; expected at least 1")
+        raise ValueError(f"count must be at least 1 (got {count})")
     rng = random.Random(seed)
-    leads: dict[str, None] = {}
-    while len(leads) < count:
-        leads[" ".join(rng.choices("0123456789", k=_DIGITS))] = None
+    prefixes: dict[str, None] = {}
+    while len(prefixes) < count:
+        prefixes[" ".join(rng.choices("0123456789", k=_DIGITS))] = None
     chosen = (prompts.prompts[index % len(prompts.prompts)] for index in range(count))
     return tuple(
-        Request(prompt_id=prompt.id, messages=_led_by(lead, prompt), max_tokens=max_tokens)
-        for lead, prompt in zip(leads, chosen, strict=True)
+        Request(prompt_id=prompt.id, messages=_add_prefix(prefix, prompt), max_tokens=max_tokens)
+        for prefix, prompt in zip(prefixes, chosen, strict=True)
     )
 
 
-def _led_by(lead: str, prompt: Prompt) -> tuple[dict[str, str], ...]:
+def _add_prefix(prefix: str, prompt: Prompt) -> tuple[dict[str, str], ...]:
     first, *rest = prompt.messages
     if first["role"] != "system":
-        return ({"role": "system", "content": lead}, *prompt.messages)
-    return ({**first, "content": f"{lead}\n{first['content']}"}, *rest)
+        return ({"role": "system", "content": prefix}, *prompt.messages)
+    return ({**first, "content": f"{prefix}\n{first['content']}"}, *rest)

@@ -1,4 +1,4 @@
-"""Sample: one request, with the raw moments at which things happened."""
+"""Sample: one request with its raw timestamps."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ import msgspec
 
 
 class ServerTimings(msgspec.Struct, frozen=True, kw_only=True):
-    """What llama.cpp's server says of a request in its last event (`timings`)."""
+    """The engine's own timings of a request, which llama.cpp sends in the last event (`timings`).
+
+    cache_n: prompt tokens that came from the cache.
+    prompt_n, prompt_ms: prompt tokens that were evaluated, and how long that took.
+    predicted_n, predicted_ms: tokens that were generated, and how long that took.
+    """
 
     cache_n: int
     prompt_n: int
@@ -16,16 +21,27 @@ class ServerTimings(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """One request as the client saw it. All `_s` are seconds on one monotonic clock, zero at the
-    start of the timed region.
+    """One request as the client saw it.
 
-    scheduled_s: when an open loop wanted it sent, None in a closed loop.
-    sent_s: request written; first_byte_s: first byte of the response; end_s: stream ended or broke.
+    Times are seconds on one monotonic clock, zero at the start of the timed region.
+
+    index: place in the sequence of requests.
+    prompt_id: id of the prompt in its set.
+    asked_tokens: number of tokens requested.
+    scheduled_s: when an open loop was to send it; None in a closed loop.
+    sent_s: when the request was written.
+    first_byte_s: when the first byte of the response arrived.
     token_times_s: arrival of each chunk with a non-empty content, reasoning or tool-call delta.
-    first_chunk_tokens: tokens in the first of these, 1 unless the server says otherwise (first_chunk_told);
-    first_chunk_text: what that chunk said.
-    prompt_tokens, cached_tokens, completion_tokens: the server's usage; None where it gave none.
-    error: what went wrong, in words (HTTP error, stall, broken stream); None when nothing did.
+    end_s: when the stream ended or broke.
+    first_chunk_tokens: number of tokens in the first of these chunks; 1 if the server does not report it.
+    first_chunk_told: whether the server reports it.
+    first_chunk_text: text of that chunk.
+    prompt_tokens, cached_tokens, completion_tokens: the server's usage; None without it.
+    finish_reason: as the server reports it.
+    text: the whole answer.
+    status: HTTP status; None without a response.
+    error: what went wrong (HTTP error, stall, broken stream); None if nothing did.
+    timings: the engine's own timings; None without them.
     """
 
     index: int

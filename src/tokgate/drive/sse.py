@@ -1,7 +1,7 @@
-"""Server-sent events out of the raw bytes of a response, each with the offset at which it was complete.
+"""Server-sent events in the raw bytes of a response, each with the offset at which it was complete.
 
-Splitting happens after the clock has stopped, over the whole body, so its result cannot depend on how
-the bytes were cut into arrivals; `stamp` then finds the arrival that completed each event.
+The whole body is split after the clock has stopped, so the result cannot depend on how the bytes arrived; `stamp`
+then finds the arrival that completed each event.
 """
 
 from __future__ import annotations
@@ -15,12 +15,11 @@ _BOM = b"\xef\xbb\xbf"
 
 
 def split(body: bytes) -> Iterator[tuple[bytes, int]]:
-    """(data, end) of each event in `body`: its data lines joined by newlines, and the number of bytes
-    after which it was complete.
+    """Yield (data, end) of each event: its data lines joined by newlines, and the offset at which it was complete.
 
-    Comments, pings, fields other than `data` and events without data are left out; lines may end in LF,
-    CRLF or CR. A last event without its closing blank line is given as complete at the end of the body.
-    Source: WHATWG HTML, section 9.2.6, but for that last event, which engines do send.
+    Comments, pings, fields other than `data` and events without data are skipped; lines may end in LF, CRLF or CR. A
+    last event without its blank line is complete at the end of the body.
+    Source: WHATWG HTML, section 9.2.6, except for that last event, which some engines send.
     """
     if b"\r" in body:
         yield from _by_line(body, 0)
@@ -37,7 +36,7 @@ def split(body: bytes) -> Iterator[tuple[bytes, int]]:
 
 
 def _by_line(text: bytes, offset: int) -> Iterator[tuple[bytes, int]]:
-    """The general case: every kind of line, in `text` that begins `offset` bytes into the body."""
+    """The general case: any kind of line; `text` starts at `offset` of the body."""
     data: list[bytes] = []
     position = len(_BOM) if offset == 0 and text.startswith(_BOM) else 0
     while position < len(text):
@@ -56,9 +55,9 @@ def _by_line(text: bytes, offset: int) -> Iterator[tuple[bytes, int]]:
 
 
 def stamp(ends: Sequence[int], times_s: Sequence[float], sizes: Sequence[int]) -> list[float]:
-    """For each rising offset in `ends`, the time of the arrival that brought the byte before it.
+    """For each of the rising offsets `ends`, the time of the arrival with the byte before it.
 
-    times_s, sizes: one entry an arrival, in order; the sizes add up to at least the last end.
+    times_s, sizes: one entry for each arrival, in order; the sizes add up to at least the last offset.
     """
     arrivals = zip(times_s, accumulate(sizes), strict=True)
     stamps: list[float] = []

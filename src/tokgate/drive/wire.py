@@ -1,8 +1,8 @@
-"""The wire under the OpenAI client: aiohttp's connections, with every arrival stamped as it leaves the socket.
+"""The wire under the OpenAI client: aiohttp's connections, with a timestamp for everything that leaves the socket.
 
-An event loop of our own puts a `Tap` between the socket and aiohttp's protocol. It notes the time before
-anything is parsed and takes the bytes as soon as aiohttp has decoded them, so that during a stream no
-task is woken: the one that made the request sleeps until the response has ended.
+An event loop of our own puts a `Tap` between the socket and aiohttp's protocol. It takes the time before anything is
+parsed, and the bytes as soon as aiohttp has decoded them. No task wakes up during a stream: the one that made the
+request sleeps until the response has ended.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ import uvloop
 
 
 class Exchange:
-    """One request and its response as they crossed the wire. Times are seconds of `perf_counter`.
+    """One request and its response on the wire. Times are seconds of `perf_counter`.
 
-    sent_s: the request's last byte was handed to the socket. times_s, pieces: one entry an arrival,
-    `pieces` being the decoded bytes of the body that it brought.
+    sent_s: when the request's last byte was handed to the socket.
+    first_byte_s, last_s: times of the first and of the latest arrival.
+    status: HTTP status of the response.
+    times_s: time of each arrival with a part of the body.
+    pieces: decoded bytes of each of these arrivals.
+    content: aiohttp's buffer of the response.
     """
 
     __slots__ = ("content", "first_byte_s", "last_s", "pieces", "sent_s", "status", "times_s")
@@ -38,12 +42,12 @@ class Exchange:
         self.content: aiohttp.StreamReader | None = None
 
     def take(self) -> None:
-        """Keep what aiohttp has decoded by now as the arrival at `last_s`."""
+        """Store what aiohttp has decoded so far as the arrival at `last_s`."""
         if self.content is None or self.last_s is None:
             return
         try:
             piece = self.content.read_nowait()
-        except Exception:  # the response broke; whoever waits for its end is told so by aiohttp
+        except Exception:  # the response broke; aiohttp raises it where its end is awaited
             self.content = None
             return
         if piece:
@@ -52,11 +56,11 @@ class Exchange:
 
 
 CURRENT: ContextVar[Exchange] = ContextVar("exchange")
-"""What the request being made in this task is recorded in."""
+"""Where the request of this task is recorded."""
 
 
 class Tap(asyncio.Protocol):
-    """Stands between the socket and aiohttp's protocol of one connection, and stamps what arrives."""
+    """Sits between the socket and aiohttp's protocol of one connection, and takes the time of each arrival."""
 
     def __init__(self, inner: asyncio.Protocol) -> None:
         self.exchange: Exchange | None = None
@@ -82,7 +86,7 @@ class Tap(asyncio.Protocol):
 
 
 class TappedLoop(uvloop.Loop):
-    """uvloop whose outgoing connections go through a Tap."""
+    """uvloop with a Tap in every outgoing connection."""
 
     async def create_connection(
         self, protocol_factory: Callable[[], Any], *args: Any, **kwargs: Any
@@ -93,7 +97,7 @@ class TappedLoop(uvloop.Loop):
 
 
 class _Response(aiohttp.ClientResponse):
-    """Ties the connection to the exchange of the task that sent the request on it."""
+    """Connects the Tap with the exchange of the task that sends the request."""
 
     async def start(self, connection: Any) -> aiohttp.ClientResponse:
         exchange = CURRENT.get()
@@ -107,7 +111,7 @@ class _Response(aiohttp.ClientResponse):
 
 
 class _Stream(httpx2.AsyncByteStream):
-    """The body as one piece, when it has ended: its arrivals are in the exchange already."""
+    """The body as one piece after its end: the exchange already has its arrivals."""
 
     def __init__(self, response: aiohttp.ClientResponse, exchange: Exchange) -> None:
         self._response, self._exchange = response, exchange
@@ -128,8 +132,8 @@ async def _stamp_sent(
 
 
 class WireTransport(httpx2.AsyncBaseTransport):
-    """aiohttp under the OpenAI client, without what a measuring client must not have: retries, redirects,
-    a proxy, a cap on connections or a time-out of its own."""
+    """aiohttp under the OpenAI client, without what would distort a measurement: retries, redirects, a proxy, a limit of
+    connections, and timeouts."""
 
     def __init__(self) -> None:
         trace = aiohttp.TraceConfig()

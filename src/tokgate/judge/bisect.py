@@ -19,7 +19,7 @@ from tokgate.judge.blocks import Block, OutOfTime, Unmeasured
 from tokgate.judge.power import detectable_log
 from tokgate.judge.sequential import nominal_tails
 from tokgate.judge.stats import contrast
-from tokgate.measure.metrics import geometric_mean
+from tokgate.measure.metrics import compute_geometric_mean
 
 LEVEL = 0.05
 BLOCKS = 4
@@ -209,7 +209,7 @@ class _Search:
 
 def _mean(blocks: Sequence[Block], arm: str) -> float | None:
     """Over an arm's launches."""
-    return geometric_mean(
+    return compute_geometric_mean(
         [
             value
             for block in blocks

@@ -13,7 +13,7 @@ from tokgate.measure.measurement import Bias, Problem
 from tokgate.measure.metrics import Pass, decode_tps, output_tps, ttft_s
 
 
-def bias_of(samples: Sequence[Sample], truth: Sequence[Record], *, streams: int) -> Bias:
+def compute_bias(samples: Sequence[Sample], truth: Sequence[Record], *, streams: int) -> Bias:
     """The medians over requests; samples and truth in the same order. Raises ValueError if a request failed."""
     failed = [sample.error for sample in samples if sample.error is not None]
     if failed or len(samples) != len(truth):
@@ -35,41 +35,41 @@ def bias_of(samples: Sequence[Sample], truth: Sequence[Record], *, streams: int)
     )
 
 
-def least(slices: Sequence[Bias]) -> Bias:
+def pick_smallest(slices: Sequence[Bias]) -> Bias:
     """Of each value the one nearest to zero; the requests of all."""
     figures = ("ttft_s", "itl_s", "decode_tps", "output_tps")
     return Bias(
         streams=slices[0].streams,
-        requests=sum(one.requests for one in slices),
-        **{name: min((getattr(one, name) for one in slices), key=abs) for name in figures},
+        requests=sum(part.requests for part in slices),
+        **{name: min((getattr(part, name) for part in slices), key=abs) for name in figures},
     )
 
 
-def bias_shares(bias: Bias, found: Mapping[str, float]) -> dict[str, float]:
+def compute_bias_shares(bias: Bias, metrics: Mapping[str, float]) -> dict[str, float]:
     """By metric, the bias as a share of the true value (fraction; positive: the client measures more).
 
-    found: the cell's metrics. The bias of TTFT is in seconds, so it is divided by the measured TTFT, of which
+    metrics: the cell's metrics. The bias of TTFT is in seconds, so it is divided by the measured TTFT, of which
         prefill_tps is computed, too.
     """
     shares = {"decode_tps": bias.decode_tps, "output_tps": bias.output_tps}
-    if found.get("ttft_s"):
-        shares["ttft_s"] = shares["prefill_tps"] = bias.ttft_s / found["ttft_s"]
+    if metrics.get("ttft_s"):
+        shares["ttft_s"] = shares["prefill_tps"] = bias.ttft_s / metrics["ttft_s"]
     return shares
 
 
-def bias_problems(
-    bias: Bias | None, found: Mapping[str, float], tolerance: Mapping[str, float]
+def check_bias(
+    bias: Bias | None, metrics: Mapping[str, float], tolerance: Mapping[str, float]
 ) -> tuple[Problem, ...]:
     """A problem for each metric whose bias exceeds its tolerance.
 
     bias: None if it could not be measured.
-    found: the cell's metrics.
+    metrics: the cell's metrics.
     tolerance: by metric, a fraction.
     """
     if bias is None:
         failed = "requests to the calibration server failed, so the bias of this client is unknown"
         return (Problem(rule="client_bias", detail=failed),)
-    shares = bias_shares(bias, found)
+    shares = compute_bias_shares(bias, metrics)
     return tuple(
         Problem(
             rule="client_bias",

@@ -31,10 +31,10 @@ DISTINCT = 0.25
 LONG = 16
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
-_SHOWN = 60
+_SHOWN = 60  # characters of an answer in a message
 
 
-def check(
+def check_answers(
     prompts: PromptSet, answers: Answers, stored: Answers | None, *, sensible: bool
 ) -> tuple[Canary, tuple[Problem, ...]]:
     """Check the answers; returns what they show, and the problems.
@@ -46,31 +46,31 @@ def check(
     comparable = stored is not None and _origin(stored) == _origin(answers)
     agreements = (
         {
-            one: agreement(text, stored.texts[one])
-            for one, text in answers.texts.items()
-            if one in stored.texts
+            question: compute_agreement(text, stored.texts[question])
+            for question, text in answers.texts.items()
+            if question in stored.texts
         }
         if comparable and stored is not None
         else {}
     )
-    shown, _ = read(answers)
-    known = {one.id: one.answer for one in prompts.prompts if one.answer is not None}
-    right = sum(_says(answers.texts.get(one, ""), answer) for one, answer in known.items())
+    timed, _ = check_timed_answers(answers)
+    known = {prompt.id: prompt.answer for prompt in prompts.prompts if prompt.answer is not None}
+    right = sum(_contains(answers.texts.get(question, ""), answer) for question, answer in known.items())
     canary = msgspec.structs.replace(
-        shown,
+        timed,
         agreement=sum(agreements.values()) / len(agreements) if agreements else None,
         right=right,
         known=len(known),
     )
-    found = [] if stored is None else _disagreement(canary, agreements, stored)
+    details = [] if stored is None else _disagreement(canary, agreements, stored)
     if sensible:
-        found += _garbage(canary)
-    return canary, tuple(Problem(rule="canary", detail=detail) for detail in found)
+        details += _garbage(canary)
+    return canary, tuple(Problem(rule="canary", detail=detail) for detail in details)
 
 
-def agreement(text: str, stored: str) -> float:
+def compute_agreement(text: str, stored: str) -> float:
     """Number of equal tokens (words and punctuation marks) before the first difference, as a share of the longer text."""
-    ours, theirs = tokens(text), tokens(stored)
+    ours, theirs = split_tokens(text), split_tokens(stored)
     longest = max(len(ours), len(theirs))
     alike = next(
         (at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
@@ -79,23 +79,23 @@ def agreement(text: str, stored: str) -> float:
     return alike / longest if longest else 1.0
 
 
-def tokens(text: str) -> list[str]:
+def split_tokens(text: str) -> list[str]:
     """Words and punctuation marks, independent of the model's tokenizer."""
     return _TOKEN.findall(text)
 
 
-def entropy_bits(text: str) -> float:
+def compute_entropy(text: str) -> float:
     """Shannon entropy in bits per character; 0 for an empty text."""
     counts = Counter(text).values()
     return -sum(count / len(text) * math.log2(count / len(text)) for count in counts) + 0.0
 
 
-def repeats(text: str) -> bool:
+def is_repetitive(text: str) -> bool:
     """Whether a long answer repeats itself, or one character."""
-    parts = tokens(text)
+    parts = split_tokens(text)
     if len(parts) >= LONG:
         return len(set(parts)) / len(parts) < DISTINCT
-    return len(text) >= 2 * LONG and entropy_bits(text) < ENTROPY_BITS
+    return len(text) >= 2 * LONG and compute_entropy(text) < ENTROPY_BITS
 
 
 def _origin(answers: Answers) -> tuple[str, str, str]:
@@ -105,21 +105,21 @@ def _origin(answers: Answers) -> tuple[str, str, str]:
 def _disagreement(canary: Canary, agreements: Mapping[str, float], stored: Answers) -> list[str]:
     if canary.agreement is None or canary.agreement >= AGREEMENT:
         return []
-    worst = min(agreements, key=lambda one: agreements[one])
-    said, was = canary.answers.texts[worst], stored.texts[worst]
+    worst = min(agreements, key=lambda question: agreements[question])
+    text, stored_text = canary.answers.texts[worst], stored.texts[worst]
     return [
         f"only {format_percent(canary.agreement)} of the stored answers' tokens are the same (limit {format_percent(AGREEMENT)}); "
-        f"{worst} was {_short(was)} and is {_short(said)}"
+        f"{worst} was {_short(stored_text)} and is {_short(text)}"
     ]
 
 
-def read(answers: Answers) -> tuple[Canary, tuple[Problem, ...]]:
+def check_timed_answers(answers: Answers) -> tuple[Canary, tuple[Problem, ...]]:
     """Check answers of a fixed length to any questions: they may ramble, but must not consist of a few characters."""
     canary = Canary(
         answers=answers,
         agreement=None,
-        entropy_bits=entropy_bits(" ".join(answers.texts.values())),
-        repeating=sum(repeats(text) for text in answers.texts.values()),
+        entropy_bits=compute_entropy(" ".join(answers.texts.values())),
+        repeating=sum(is_repetitive(text) for text in answers.texts.values()),
         right=0,
         known=0,
     )
@@ -135,21 +135,23 @@ def _monotonous(canary: Canary) -> list[str]:
 
 
 def _first(canary: Canary) -> str:
-    found = (f"{one} {_short(text)}" for one, text in canary.answers.texts.items())
-    return next(found, "there are no questions")
+    pairs = (f"{question} {_short(text)}" for question, text in canary.answers.texts.items())
+    return next(pairs, "there are no questions")
 
 
 def _garbage(canary: Canary) -> list[str]:
-    texts, shown = canary.answers.texts, _first(canary)
-    found = _monotonous(canary)
+    texts, example = canary.answers.texts, _first(canary)
+    details = _monotonous(canary)
     if 2 * canary.repeating > len(texts):
-        found.append(f"{canary.repeating} of {len(texts)} answers are repetitive: {shown}")
+        details.append(f"{canary.repeating} of {len(texts)} answers are repetitive: {example}")
     if canary.known and not canary.right:
-        found.append(f"none of {canary.known} questions with a known answer was answered correctly: {shown}")
-    return found
+        details.append(
+            f"none of {canary.known} questions with a known answer was answered correctly: {example}"
+        )
+    return details
 
 
-def _says(text: str, answer: str) -> bool:
+def _contains(text: str, answer: str) -> bool:
     return re.search(rf"\b{re.escape(answer)}\b", text, re.IGNORECASE) is not None
 
 

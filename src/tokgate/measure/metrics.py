@@ -204,7 +204,7 @@ def _reduce(values: np.ndarray, statistic: Statistic) -> float | None:
         return None
     match statistic:
         case "geometric mean":
-            return geometric_mean(values)
+            return compute_geometric_mean(values)
         case "median":
             return float(np.median(values))
         case "p99":
@@ -213,12 +213,12 @@ def _reduce(values: np.ndarray, statistic: Statistic) -> float | None:
             return float(values[0])
 
 
-def geometric_mean(values: Sequence[float] | np.ndarray) -> float | None:
+def compute_geometric_mean(values: Sequence[float] | np.ndarray) -> float | None:
     """The mean of the logarithms, which launches are compared by, as a value again; None without values."""
     return float(np.exp(np.mean(np.log(values)))) if len(values) else None
 
 
-def context(samples: Iterable[Sample]) -> float:
+def compute_context(samples: Iterable[Sample]) -> float:
     """Mean number of tokens in front of a token of the answer: the prompt and half of the answer."""
     lengths = [
         sample.prompt_tokens + sample.completion_tokens / 2

@@ -47,22 +47,22 @@ PASSING = frozenset({"host_busy", "host_stolen", "host_swapping", "client_late",
 """Rules that other programs on this machine can break, so that a second pass may be valid."""
 
 
-def disturbed(problems: Iterable[Problem]) -> bool:
+def is_disturbed(problems: Iterable[Problem]) -> bool:
     """Whether other programs are the only problem, so that a second pass is worthwhile."""
     rules = {problem.rule for problem in problems}
     return bool(rules) and rules <= PASSING
 
 
-def host_problems(report: HostReport, *, limits: QuietLimits = DEFAULT_LIMITS) -> tuple[Problem, ...]:
+def check_host(report: HostReport, *, limits: QuietLimits = DEFAULT_LIMITS) -> tuple[Problem, ...]:
     """Everything the host did in the region of `report` that makes a measurement invalid."""
-    found = {
+    details = {
         "host_busy": _busy(report, limits),
         "host_stolen": _stolen(report, limits),
         "host_swapping": _swapping(report, limits),
         "host_throttled": _throttled(report),
         "gpu_idle": _gpu_idle(report, limits),
     }
-    return tuple(Problem(rule=rule, detail=detail) for rule, detail in found.items() if detail is not None)
+    return tuple(Problem(rule=rule, detail=detail) for rule, detail in details.items() if detail is not None)
 
 
 def _busy(report: HostReport, limits: QuietLimits) -> str | None:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tokgate.drive.sample import Sample
 from tokgate.engines.engine import Counters
 from tokgate.measure.measurement import Problem
-from tokgate.measure.metrics import decode_tps, geometric_mean, ttft_s
+from tokgate.measure.metrics import decode_tps, ttft_s
 
 AGREEMENT = 0.02
 """Client and server may differ by this fraction."""
@@ -19,7 +19,7 @@ STAMP_S = 0.005
 many seconds though neither clock is wrong. For a second of decoding it is a quarter of AGREEMENT."""
 
 
-def timing_problems(samples: Sequence[Sample]) -> tuple[Problem, ...]:
+def check_timings(samples: Sequence[Sample]) -> tuple[Problem, ...]:
     """Disagreements between llama.cpp's own `timings` of a launch's requests and the client.
 
     The decode rates are compared as the gate uses them, by their geometric mean over the requests: one late
@@ -41,7 +41,7 @@ def decode_difference(samples: Sequence[Sample]) -> float | None:
     return None if rates is None else rates.client_tps / rates.server_tps - 1
 
 
-def counter_problems(
+def check_counters(
     samples: Sequence[Sample], grown: Mapping[str, float], counters: Counters | None
 ) -> tuple[Problem, ...]:
     """Disagreements between the engine's own counters over a launch's timed region and the client.
@@ -122,8 +122,8 @@ class _Rates(NamedTuple):
 
 def _mean_rates(samples: Sequence[Sample]) -> _Rates | None:
     rates = [rate for sample in samples if (rate := _rates(sample)) is not None]
-    client_tps = geometric_mean([rate.client_tps for rate in rates])
-    server_tps = geometric_mean([rate.server_tps for rate in rates])
+    client_tps = compute_geometric_mean([rate.client_tps for rate in rates])
+    server_tps = compute_geometric_mean([rate.server_tps for rate in rates])
     if client_tps is None or server_tps is None:
         return None
     return _Rates(client_tps, server_tps, fmean(rate.server_s for rate in rates), len(rates))

@@ -35,7 +35,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     possible_measured: float | None
 
 
-def roofline(
+def compute_roofline(
     hardware: Hardware | None,
     *,
     bytes_per_token: float | None,
@@ -44,11 +44,11 @@ def roofline(
 ) -> Roofline | None:
     """What `hardware` allows a model; None if the chip or the bytes read per token are unknown.
 
-    streams: number of answers generated at once. The others as for `ceilings`.
+    streams: number of answers generated at once. The others as for `compute_ceilings`.
     """
     if hardware is None or bytes_per_token is None:
         return None
-    paper, measured = ceilings(
+    paper, measured = compute_ceilings(
         hardware, bytes_per_token=bytes_per_token, parameters_per_token=parameters_per_token
     )
     return Roofline(
@@ -61,7 +61,7 @@ def roofline(
     )
 
 
-def use(roof: Roofline | None, metric: str, value: float | None) -> Use | None:
+def compute_use(roof: Roofline | None, metric: str, value: float | None) -> Use | None:
     """How much of the chip a value used: of its memory for decode_tps of one stream, of its arithmetic for
     prefill_tps, of both for output_tps of several streams. None for anything else.
     """
@@ -93,10 +93,10 @@ def _bound(ceiling: Ceiling, metric: str, streams: int) -> float | None:
     return None
 
 
-def impossible(roof: Roofline | None, metrics: Mapping[str, float]) -> Iterator[Problem]:
+def check_roofline(roof: Roofline | None, metrics: Mapping[str, float]) -> Iterator[Problem]:
     """Why a decode rate cannot be true; yields nothing if the memory allows it or is unknown."""
     for metric in ("decode_tps", "output_tps"):
-        used = use(roof, metric, metrics.get(metric))
+        used = compute_use(roof, metric, metrics.get(metric))
         if roof is None or used is None or used.of_paper is None or used.of_paper <= 1:
             continue
         read = (
@@ -112,7 +112,7 @@ def impossible(roof: Roofline | None, metrics: Mapping[str, float]) -> Iterator[
         )
 
 
-def ceilings(
+def compute_ceilings(
     hardware: Hardware, *, bytes_per_token: float, parameters_per_token: float | None
 ) -> tuple[Ceiling, Ceiling]:
     """The theoretical ceiling, and the one measured on such chips.

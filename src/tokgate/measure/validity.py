@@ -5,7 +5,7 @@ The rules about the host are in `quiet`, those that compare client and server in
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from tokgate.config.words import format_percent
@@ -23,7 +23,7 @@ CLIENT_CPU_LIMIT = 0.5
 """Largest share of one core that the client may use; above it, the client limits the speed, not the server."""
 
 
-def sample_problems(samples: Sequence[Sample]) -> tuple[Problem, ...]:
+def check_samples(samples: Sequence[Sample]) -> tuple[Problem, ...]:
     """Everything that makes a sample of this launch invalid, by rule and in the order of requests."""
     return tuple(problem for rule in RULES for problem in rule(samples))
 
@@ -55,8 +55,8 @@ def cached(samples: Sequence[Sample]) -> Iterator[Problem]:
     """Cached prompt tokens make prefill look fast."""
     for sample in _answered(samples):
         if sample.cached_tokens:
-            seen = f"{sample.cached_tokens} of {sample.prompt_tokens} prompt tokens came from a cache"
-            yield _problem("prompt_cached", sample, seen)
+            detail = f"{sample.cached_tokens} of {sample.prompt_tokens} prompt tokens came from a cache"
+            yield _problem("prompt_cached", sample, detail)
 
 
 def no_rate(samples: Sequence[Sample]) -> Iterator[Problem]:
@@ -81,8 +81,8 @@ def first_chunk_unknown(samples: Sequence[Sample]) -> Iterator[Problem]:
         characters = max(1, len(sample.text)) / n
         likely = max(_several(len(sample.first_chunk_text) / characters, 2.5), _several(n / chunks, 1.5))
         if (likely - 1) / (n - 1) > FIRST_CHUNK_LIMIT:
-            seen = f"{n} tokens in {chunks} chunks, about {likely:.0f} of them in the first"
-            yield _problem("first_chunk_unknown", sample, f"{seen}; the server does not report how many")
+            detail = f"{n} tokens in {chunks} chunks, about {likely:.0f} of them in the first"
+            yield _problem("first_chunk_unknown", sample, f"{detail}; the server does not report how many")
 
 
 def _several(tokens: float, least: float) -> float:
@@ -111,8 +111,8 @@ def prompt_length_varies(samples: Sequence[Sample]) -> Iterator[Problem]:
             continue
         known = lengths.setdefault(sample.prompt_id, sample.prompt_tokens)
         if known != sample.prompt_tokens:
-            seen = f"{sample.prompt_tokens} prompt tokens, but {known} in an earlier request with the same prompt"
-            yield _problem("prompt_length_varies", sample, seen)
+            detail = f"{sample.prompt_tokens} prompt tokens, but {known} in an earlier request with the same prompt"
+            yield _problem("prompt_length_varies", sample, detail)
 
 
 RULES = (
@@ -127,34 +127,32 @@ RULES = (
 )
 
 
-def client_problems(*, max_lag_s: float, client_cpu_s: float, wall_s: float) -> tuple[Problem, ...]:
+def check_client(*, max_lag_s: float, client_cpu_s: float, wall_s: float) -> tuple[Problem, ...]:
     """The client was late or busy.
 
     max_lag_s: longest delay of the event loop, seconds.
     client_cpu_s: CPU time of the client in the timed region, seconds.
     wall_s: length of the timed region, seconds.
     """
-    found = []
+    problems = []
     if not max_lag_s <= LAG_LIMIT_S:
-        seen = f"the event loop was {max_lag_s * 1e3:.0f} ms late (limit {LAG_LIMIT_S * 1e3:.0f} ms)"
-        found.append(Problem(rule="client_late", detail=seen))
+        detail = f"the event loop was {max_lag_s * 1e3:.0f} ms late (limit {LAG_LIMIT_S * 1e3:.0f} ms)"
+        problems.append(Problem(rule="client_late", detail=detail))
     if wall_s > 0 and not client_cpu_s / wall_s <= CLIENT_CPU_LIMIT:
-        seen = f"the client used {format_percent(client_cpu_s / wall_s)} of a core (limit {format_percent(CLIENT_CPU_LIMIT)})"
-        found.append(Problem(rule="client_busy", detail=seen))
-    return tuple(found)
+        detail = f"the client used {format_percent(client_cpu_s / wall_s)} of a core (limit {format_percent(CLIENT_CPU_LIMIT)})"
+        problems.append(Problem(rule="client_busy", detail=detail))
+    return tuple(problems)
 
 
-def missing_metrics(
-    found: dict[str, float], workload: Workload, expected: Sequence[str]
-) -> tuple[Problem, ...]:
+def check_gated(gated: Mapping[str, float], workload: Workload) -> tuple[Problem, ...]:
     """A gated metric that could not be computed is a problem, never a silent gap."""
     return tuple(
         Problem(
             rule="metric_missing",
             detail=f"{name} cannot be computed for workload {workload.name}: see docs/metrics.md for what it requires",
         )
-        for name in expected
-        if name not in found
+        for name in workload.gated
+        if name not in gated
     )
 
 

@@ -21,7 +21,7 @@ from tokgate.config.words import (
 from tokgate.judge.cell import CaseKey
 from tokgate.judge.compare import Comparison, Finding, compare
 from tokgate.machine.fingerprint import Weight
-from tokgate.measure.metrics import geometric_mean
+from tokgate.measure.metrics import compute_geometric_mean
 from tokgate.report.terminal import as_text, visible
 from tokgate.store.run_pair import RunPair, pair_runs
 from tokgate.store.runs import RunRecord
@@ -80,7 +80,7 @@ def ratio_and_interval(one: Comparison) -> tuple[str, str]:
 def middle(metric: str, values: tuple[float, ...]) -> str:
     """The geometric mean over launches, which the ratio is of."""
     known = bool(values) and min(values) > 0
-    return format_figure(metric, geometric_mean(values) if known else None)
+    return format_figure(metric, compute_geometric_mean(values) if known else None)
 
 
 def words(one: Comparison) -> str:

@@ -19,7 +19,7 @@ from tokgate.config.words import (
 from tokgate.judge.hypothesis import format_arm
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.judge.wording import format_bounds
-from tokgate.measure.roofline import use
+from tokgate.measure.roofline import compute_use
 from tokgate.report.badge import Badge, badge
 from tokgate.report.headline import change, contradictions
 from tokgate.report.terminal import roofline_words, rooflines
@@ -101,7 +101,7 @@ def rows(record: RunRecord) -> tuple[Row, ...]:
             interval=format_interval(one.ci_low, one.ci_high),
             sees=ABSENT if one.min_detectable_drop is None else format_percent(one.min_detectable_drop),
             roofline=roofline_words(
-                use(roofs.get((one.server, one.workload)), one.metric, one.current), one.metric
+                compute_use(roofs.get((one.server, one.workload)), one.metric, one.current), one.metric
             ),
             bar=_bar(one, span, (1.0,)),
             reason="; ".join((one.reason, *one.notes)),

@@ -23,7 +23,7 @@ from tokgate.config.words import (
 from tokgate.judge.conclusion import drawn
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Ceiling, Measurement, Roofline
-from tokgate.measure.roofline import Use, use
+from tokgate.measure.roofline import Use, compute_use
 from tokgate.store.runs import RunRecord, Spending
 
 _STYLE = {
@@ -77,7 +77,8 @@ def measured(measurement: Measurement) -> str:
     """One measurement as lines `metric value`, and what makes it invalid."""
     lines = [f"{name:18} {format_figure(name, value)}" for name, value in measurement.metrics.items()]
     used = {
-        name: use(measurement.roofline, name, measurement.metrics.get(name)) for name in measurement.gated
+        name: compute_use(measurement.roofline, name, measurement.metrics.get(name))
+        for name in measurement.gated
     }
     lines += [f"{name:18} {roofline_words(one, name)}" for name, one in used.items() if one is not None]
     if canary := measurement.canary:
@@ -154,7 +155,7 @@ def _roofline(roofs: Rooflines, cell: tuple[str, str], metric: str, value: float
     """The columns `_ROOFLINE` of one figure; none at all in a run that knows no chip."""
     if not roofs:
         return ()
-    used = use(roofs.get(cell), metric, value)
+    used = compute_use(roofs.get(cell), metric, value)
     return (ABSENT,) * len(_ROOFLINE) if used is None else _used(used, metric)
 
 

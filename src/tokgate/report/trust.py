@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tokgate.config.words import ABSENT, format_change, format_percent
-from tokgate.measure.bias import bias_shares
+from tokgate.measure.bias import compute_bias_shares
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.reconcile import decode_difference
 from tokgate.report.badge import Badge
@@ -57,7 +57,7 @@ def _bias(launches: Sequence[Measurement], wrong: bool) -> str:
     for one in launches:
         if one.bias is None:
             continue
-        for metric, share in bias_shares(one.bias, one.metrics).items():
+        for metric, share in compute_bias_shares(one.bias, one.metrics).items():
             if metric in one.gated:
                 worst[metric] = max(worst.get(metric, 0.0), share, key=abs)
     told = ", ".join(f"{metric} {format_change(share)}" for metric, share in worst.items()) or ABSENT

@@ -7,7 +7,7 @@ from tokgate.drive.client import Endpoint, Request
 from tokgate.drive.load import drive
 from tokgate.drive.truth.process import TruthServer, start_truth_server
 from tokgate.drive.truth.scenario import Scenario
-from tokgate.measure.bias import bias_of, least
+from tokgate.measure.bias import pick_smallest
 from tokgate.measure.measurement import Bias
 
 SECONDS = 2.0
@@ -42,7 +42,7 @@ def measure_client_bias(streams: int) -> Bias | None:
     try:
         with start_truth_server() as truth_server:
             truth_server.serve(Scenario(ttft_s=TTFT_S, itl_s=itl_s, tokens=tokens, role=False))
-            return least([_slice(truth_server, streams, tokens) for _ in range(slices)])
+            return pick_smallest([_slice(truth_server, streams, tokens) for _ in range(slices)])
     except (ValueError, OSError):
         return None
 
@@ -61,4 +61,4 @@ def _slice(truth_server: TruthServer, streams: int, tokens: int) -> Bias:
         seed=0,
     )
     truth = {record.prompt: record for record in truth_server.truth()}
-    return bias_of(result.samples, [truth[request.prompt_id] for request in requests], streams=streams)
+    return compute_bias(result.samples, [truth[request.prompt_id] for request in requests], streams=streams)

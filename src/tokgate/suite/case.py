@@ -13,20 +13,20 @@ from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.config.server import AttachLaunch, DockerLaunch, EmbeddedLaunch
 from tokgate.drive.client import Endpoint
 from tokgate.drive.load import DriveResult, Progress, drive
-from tokgate.drive.prompts import requests_for
+from tokgate.drive.prompts import make_requests
 from tokgate.drive.scrape import scrape, subtract
 from tokgate.launch.server import Server
 from tokgate.machine.devices import Gpu, find_gpus
 from tokgate.machine.monitor import Monitor
 from tokgate.machine.yardstick import cpu_gflops
-from tokgate.measure.bias import bias_problems
-from tokgate.measure.canary import check
+from tokgate.measure.bias import check_bias
+from tokgate.measure.canary import check_answers
 from tokgate.measure.measurement import Answers, Canary, Measurement, Problem
-from tokgate.measure.metrics import Pass, compute_gated, compute_metrics, context, output_tps
-from tokgate.measure.quiet import disturbed, host_problems
-from tokgate.measure.reconcile import counter_problems, timing_problems
-from tokgate.measure.roofline import impossible, roofline
-from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
+from tokgate.measure.metrics import Pass, compute_context, compute_gated, compute_metrics, output_tps
+from tokgate.measure.quiet import check_host, is_disturbed
+from tokgate.measure.reconcile import check_counters, check_timings
+from tokgate.measure.roofline import check_roofline, compute_roofline
+from tokgate.measure.validity import check_client, check_gated, check_samples
 from tokgate.store.runs import now
 from tokgate.suite.instruments import Instruments
 from tokgate.suite.plan import Case
@@ -69,12 +69,12 @@ def measure_case(
     passes = _warm_up(server, case, launch, watch)
     measured = _timed(server, case, launch=launch, seed=_seed(case, launch, 0), watch=watch)
     before: tuple[Problem, ...] = ()
-    if disturbed(measured.problems):
+    if is_disturbed(measured.problems):
         before = measured.problems
         _wait_for_quiet(server)
         measured = _timed(server, case, launch=launch, seed=_seed(case, launch, _AGAIN), watch=watch)
     tolerance = {str(metric): case.limits(metric)[0] for metric in case.workload.gated}
-    problems = (*measured.problems, *garbage, *bias_problems(bias, measured.metrics, tolerance))
+    problems = (*measured.problems, *garbage, *check_bias(bias, measured.metrics, tolerance))
     return msgspec.structs.replace(
         measured,
         valid=not problems,
@@ -94,7 +94,7 @@ def _check_canary(
     if case.canary is None:
         return None, ()
     answers = instruments.canary_answers(server, case.canary)
-    return check(case.canary, answers, stored, sensible=not case.server.model.random_weights)
+    return check_answers(case.canary, answers, stored, sensible=not case.server.model.random_weights)
 
 
 def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) -> Measurement:
@@ -104,8 +104,8 @@ def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) 
         result = _drive(server, case, seed=seed, requests=case.workload.requests, watch=watch)
     after = _counters(server)
     model = case.server.model
-    read = model.bytes_read(context(result.samples))
-    roof = roofline(
+    read = model.bytes_read(compute_context(result.samples))
+    roof = compute_roofline(
         case.hardware,
         bytes_per_token=read,
         parameters_per_token=model.parameters_per_token,
@@ -122,15 +122,13 @@ def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) 
     statistics = compute_gated(timed, case.workload)
     problems = (
         *_died(server),
-        *sample_problems(result.samples),
-        *missing_metrics(statistics, case.workload, case.workload.gated),
-        *timing_problems(result.samples),
-        *counter_problems(
-            result.samples, subtract(before, after), engines.find(server.facts.engine).counters
-        ),
-        *client_problems(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
-        *host_problems(monitor.report),
-        *impossible(roof, found),
+        *check_samples(result.samples),
+        *check_gated(statistics, case.workload),
+        *check_timings(result.samples),
+        *check_counters(result.samples, subtract(before, after), engines.find(server.facts.engine).counters),
+        *check_client(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
+        *check_host(monitor.report),
+        *check_roofline(roof, found),
     )
     return Measurement(
         server=case.server.name,
@@ -157,7 +155,7 @@ def _wait_for_quiet(server: Server) -> None:
     while perf_counter() < until_s:
         with Monitor(server_pids=server.facts.pids) as monitor:
             sleep(2)
-        if not host_problems(monitor.report):
+        if not check_host(monitor.report):
             return
 
 
@@ -209,7 +207,7 @@ def _drive(server: Server, case: Case, *, seed: int, requests: int, watch: Watch
             engine=engine,
             body=engine.timed_body(case.server.request),
         ),
-        requests_for(case.prompts, requests, seed=seed, max_tokens=workload.max_tokens),
+        make_requests(case.prompts, requests, seed=seed, max_tokens=workload.max_tokens),
         workload.load,
         seed=seed,
         request_timeout_s=workload.request_timeout,

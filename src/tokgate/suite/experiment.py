@@ -24,7 +24,7 @@ from tokgate.judge.hypothesis import (
 )
 from tokgate.judge.verdict import Verdict
 from tokgate.launch.server import Server
-from tokgate.measure.roofline import roofline, use
+from tokgate.measure.roofline import compute_roofline, compute_use
 from tokgate.suite.comparison import ArmFailed, ArmNotTried, Comparison
 from tokgate.suite.live import Live
 from tokgate.suite.manipulation import differences, undeclared
@@ -96,7 +96,7 @@ def _test_share(hypothesis: Hypothesis, comparison: Comparison, launches: int) -
     with suppress(OutOfTime):
         for _ in range(launches):
             measurement = comparison.measure(arm)
-            used = use(measurement.roofline, comparison.metric, measurement.gated[comparison.metric])
+            used = compute_use(measurement.roofline, comparison.metric, measurement.gated[comparison.metric])
             if used is None or (share := getattr(used, f"of_{hypothesis.claim.of}")) is None:
                 return mark_invalid(hypothesis, _NO_ROOFLINE)
             shares.append(share)
@@ -109,13 +109,13 @@ def _test_reach(hypothesis: Hypothesis, comparison: Comparison) -> Verdict:
     """What the chip allows the only arm, without a launch."""
     (case,) = comparison.arms.values()
     model = case.server.model
-    roof = roofline(
+    roof = compute_roofline(
         case.hardware,
         bytes_per_token=model.bytes_read(context=0),
         parameters_per_token=model.parameters_per_token,
         streams=case.workload.concurrency,
     )
-    used = use(roof, comparison.metric, 1.0)
+    used = compute_use(roof, comparison.metric, 1.0)
     if used is None or used.possible is None:
         return mark_invalid(hypothesis, _NO_ROOFLINE)
     return decide_reach(hypothesis, possible=used.possible)

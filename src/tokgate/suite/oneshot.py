@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from tokgate.config.workload import PromptSet, Workload
 from tokgate.launch.start import start
-from tokgate.measure.canary import read
+from tokgate.measure.canary import check_timed_answers
 from tokgate.measure.measurement import Answers, Measurement
 from tokgate.suite.case import Watch, measure_case
 from tokgate.suite.instruments import Instruments
@@ -29,6 +29,6 @@ def measure_url(url: str, model: str, workload: Workload, prompts: PromptSet, *,
     if not texts:
         return measured
     said = Answers(model=model, engine=measured.facts.engine, prompts_sha256=prompts.sha256, texts=texts)
-    canary, garbage = read(said)
+    canary, garbage = check_timed_answers(said)
     problems = (*measured.problems, *garbage)
     return replace(measured, canary=canary, problems=problems, valid=not problems)

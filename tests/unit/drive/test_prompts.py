@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tokgate.config.workload import Prompt, PromptSet
-from tokgate.drive.prompts import requests_for
+from tokgate.drive.prompts import make_requests
 
 USER = Prompt(id="user", messages=({"role": "user", "content": "hi"},))
 SYSTEM = Prompt(
@@ -15,18 +15,18 @@ PROMPTS = PromptSet(name="both", sha256="", prompts=(USER, SYSTEM))
 
 
 def leads(seed: int, count: int = 100) -> list[str]:
-    requests = requests_for(PROMPTS, count, seed=seed, max_tokens=8)
+    requests = make_requests(PROMPTS, count, seed=seed, max_tokens=8)
     return [request.messages[0]["content"].partition("\n")[0] for request in requests]
 
 
 def test_the_set_is_gone_through_again_and_again() -> None:
-    requests = requests_for(PROMPTS, 5, seed=1, max_tokens=8)
+    requests = make_requests(PROMPTS, 5, seed=1, max_tokens=8)
     assert [request.prompt_id for request in requests] == ["user", "system", "user", "system", "user"]
     assert {request.max_tokens for request in requests} == {8}
 
 
 def test_each_begins_with_digits_of_its_own_in_a_system_message() -> None:
-    first, second = requests_for(PROMPTS, 2, seed=1, max_tokens=8)
+    first, second = make_requests(PROMPTS, 2, seed=1, max_tokens=8)
     assert [message["role"] for message in first.messages] == ["system", "user"]
     assert [message["role"] for message in second.messages] == ["system", "user"]
     assert second.messages[0]["content"].endswith("\nbe kind")
@@ -47,5 +47,5 @@ def test_seed_decides() -> None:
 
 
 def test_no_requests_is_an_error() -> None:
-    with pytest.raises(ValueError, match="asked for 0 requests"):
-        requests_for(PROMPTS, 0, seed=1, max_tokens=8)
+    with pytest.raises(ValueError, match=r"count must be at least 1 \(got 0\)"):
+        make_requests(PROMPTS, 0, seed=1, max_tokens=8)

@@ -14,7 +14,7 @@ from tokgate.judge.cell import Cell, Reference
 from tokgate.judge.gate import judge
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.metrics import Pass, compute_gated
-from tokgate.measure.validity import missing_metrics
+from tokgate.measure.validity import check_gated
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 WORKLOAD = (
@@ -58,7 +58,7 @@ def gate(workload: Workload, stall_s: float, metric: str = "itl_p99_s") -> Verdi
             for launch in range(count)
         ]
         values = [compute_gated(timed, workload) for timed in passes]
-        assert all(not missing_metrics(gated, workload, workload.gated) for gated in values)
+        assert all(not check_gated(gated, workload) for gated in values)
         return tuple(gated[metric] for gated in values)
 
     row = find_metric(metric)
@@ -91,6 +91,6 @@ def test_gated_p99_itl(workload: Workload, stall_s: float, outcome: Outcome) -> 
 def test_missing_gated_metric(workload: Workload) -> None:
     """A listed metric that cannot be computed is a problem, never a silent gap."""
     values = compute_gated(Pass([sample(0.1)]), workload)
-    (problem,) = missing_metrics(values, workload, workload.gated)
+    (problem,) = check_gated(values, workload)
     assert problem.rule == "metric_missing"
     assert "tokens_per_joule" in problem.detail

@@ -7,7 +7,7 @@ import pytest
 
 from tokgate.drive.sample import Sample
 from tokgate.drive.truth.scenario import Record
-from tokgate.measure.bias import bias_of, bias_problems, least
+from tokgate.measure.bias import check_bias, compute_bias, pick_smallest
 from tokgate.measure.measurement import Bias
 
 TRUTH = Record(prompt="0", received_s=10.0, sends=[(10.1, 1), (10.2, 1), (10.3, 2)])
@@ -31,7 +31,7 @@ def sample(*token_times_s: float, **changes: object) -> Sample:
 
 
 def test_bias_is_the_client_less_the_truth() -> None:
-    bias = bias_of([sample(0.11, 0.2, 0.36)], [TRUTH], streams=1)
+    bias = compute_bias([sample(0.11, 0.2, 0.36)], [TRUTH], streams=1)
     assert bias.ttft_s == pytest.approx(0.01)
     assert bias.itl_s == pytest.approx(0.25 / 3 - 0.2 / 3)
     assert bias.decode_tps == pytest.approx((3 / 0.25) / 15 - 1)
@@ -39,20 +39,20 @@ def test_bias_is_the_client_less_the_truth() -> None:
 
 
 def test_client_that_sees_the_truth_has_none() -> None:
-    bias = bias_of([sample(0.1, 0.2, 0.3)] * 3, [TRUTH] * 3, streams=3)
+    bias = compute_bias([sample(0.1, 0.2, 0.3)] * 3, [TRUTH] * 3, streams=3)
     assert (bias.ttft_s, bias.decode_tps) == pytest.approx((0, 0), abs=1e-9)
-    assert bias_problems(bias, {"ttft_s": 0.1}, {"ttft_s": 0.08, "decode_tps": 0.03}) == ()
+    assert check_bias(bias, {"ttft_s": 0.1}, {"ttft_s": 0.08, "decode_tps": 0.03}) == ()
 
 
 def test_failed_request_is_no_calibration() -> None:
     with pytest.raises(ValueError, match=r"1 of 1 calibration requests failed: .*reset"):
-        bias_of([sample(0.1, error="reset")], [TRUTH], streams=1)
+        compute_bias([sample(0.1, error="reset")], [TRUTH], streams=1)
 
 
 def test_least_is_what_is_in_every_slice() -> None:
     late = msgspec.structs.replace(NONE, ttft_s=0.004, decode_tps=-0.02)
     later = msgspec.structs.replace(NONE, ttft_s=0.009, decode_tps=-0.01, output_tps=-0.3)
-    assert least([late, later]) == msgspec.structs.replace(late, requests=18, decode_tps=-0.01)
+    assert pick_smallest([late, later]) == msgspec.structs.replace(late, requests=18, decode_tps=-0.01)
 
 
 @pytest.mark.parametrize(
@@ -75,11 +75,11 @@ def test_bias_beyond_a_metrics_tolerance_is_invalid(bias: dict[str, float], metr
         "prefill_tps": 0.08,
         "goodput_rps": 0.03,
     }
-    problems = bias_problems(msgspec.structs.replace(NONE, **bias), {"ttft_s": 0.2}, tolerance)
+    problems = check_bias(msgspec.structs.replace(NONE, **bias), {"ttft_s": 0.2}, tolerance)
     assert [problem.detail.split(":")[0] for problem in problems] == metrics
     assert {problem.rule for problem in problems} <= {"client_bias"}
 
 
 def test_bias_that_could_not_be_taken_is_not_none() -> None:
-    [problem] = bias_problems(None, {}, {"decode_tps": 0.03})
+    [problem] = check_bias(None, {}, {"decode_tps": 0.03})
     assert problem.rule == "client_bias"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokgate.config.workload import Prompt, PromptSet
-from tokgate.measure.canary import agreement, check, entropy_bits, repeats
+from tokgate.measure.canary import check_answers, compute_agreement, compute_entropy, is_repetitive
 from tokgate.measure.measurement import Answers
 
 KNOWN = {"capital": "Paris", "week": "7", "bees": "honey"}
@@ -38,13 +38,13 @@ SOUP = answers(
 
 
 def wrong(given: Answers, stored: Answers | None = None, *, sensible: bool = True) -> list[str]:
-    _, problems = check(PROMPTS, given, stored, sensible=sensible)
+    _, problems = check_answers(PROMPTS, given, stored, sensible=sensible)
     assert {problem.rule for problem in problems} <= {"canary"}
     return [problem.detail for problem in problems]
 
 
 def test_sound_answers_are_no_problem_with_and_without_stored_ones() -> None:
-    canary, problems = check(PROMPTS, SOUND, SOUND, sensible=True)
+    canary, problems = check_answers(PROMPTS, SOUND, SOUND, sensible=True)
     assert problems == ()
     assert (canary.agreement, canary.right, canary.known, canary.repeating) == (1.0, 2, 3, 0)
     assert wrong(SOUND) == []
@@ -75,7 +75,7 @@ def test_one_answer_that_turned_is_no_broken_model() -> None:
     turned = answers(
         "The capital of France is Paris.", "A week is 7 days.", "Honey, which they make of nectar."
     )
-    canary, problems = check(PROMPTS, turned, SOUND, sensible=True)
+    canary, problems = check_answers(PROMPTS, turned, SOUND, sensible=True)
     assert canary.agreement == pytest.approx(2 / 3)
     assert problems == ()
 
@@ -83,7 +83,7 @@ def test_one_answer_that_turned_is_no_broken_model() -> None:
 @pytest.mark.parametrize("origin", [{"model": "other"}, {"engine": "vllm"}, {"prompts_sha256": "1" * 64}])
 def test_stored_answers_of_something_else_are_not_compared(origin: dict[str, str]) -> None:
     stored = answers("x", "y", "z", **origin)
-    canary, problems = check(PROMPTS, SOUND, stored, sensible=True)
+    canary, problems = check_answers(PROMPTS, SOUND, stored, sensible=True)
     assert canary.agreement is None
     assert problems == ()
 
@@ -99,19 +99,21 @@ def test_no_answer_at_all_is_garbage() -> None:
 
 
 def test_long_answer_that_goes_round_in_circles_repeats() -> None:
-    assert repeats("it is what it is and " * 6)
-    assert not repeats(
+    assert is_repetitive("it is what it is and " * 6)
+    assert not is_repetitive(
         "Two plus two is a classic math problem that has been debated for centuries. In ancient Chinese culture,"
     )
-    assert not repeats("7")
+    assert not is_repetitive("7")
 
 
 @given(st.text(), st.text())
 def test_agreement_is_a_share_and_whole_only_for_the_same_tokens(one: str, other: str) -> None:
-    assert agreement(one, one) == 1.0
-    assert 0.0 <= agreement(one, other) == agreement(other, one) <= 1.0
+    assert compute_agreement(one, one) == 1.0
+    assert 0.0 <= compute_agreement(one, other) == compute_agreement(other, one) <= 1.0
 
 
 @given(st.text(min_size=1))
 def test_entropy_lies_between_none_and_that_of_all_different(text: str) -> None:
-    assert 0.0 <= entropy_bits(text) <= entropy_bits("".join(map(chr, range(65, 65 + len(text))))) + 1e-9
+    assert (
+        0.0 <= compute_entropy(text) <= compute_entropy("".join(map(chr, range(65, 65 + len(text))))) + 1e-9
+    )

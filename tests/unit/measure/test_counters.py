@@ -14,7 +14,7 @@ import pytest
 from tokgate.drive.sample import Sample
 from tokgate.drive.scrape import subtract, sum_samples
 from tokgate.engines.vllm import ENGINE
-from tokgate.measure.reconcile import counter_problems
+from tokgate.measure.reconcile import check_counters
 
 VLLM = ENGINE.counters
 RECORDED = Path(__file__).parent / "recorded"
@@ -33,11 +33,11 @@ def recorded(name: str) -> tuple[list[Sample], dict[str, float]]:
 def test_client_and_counters_of_the_same_requests_agree() -> None:
     samples, grown = recorded("agree")
     assert grown["vllm:generation_tokens_total"] == 1024
-    assert counter_problems(samples, grown, VLLM) == ()
+    assert check_counters(samples, grown, VLLM) == ()
 
 
 def test_first_tokens_that_came_late_make_the_launch_invalid_and_show_both_sides() -> None:
-    first, decode = counter_problems(*recorded("late"), VLLM)
+    first, decode = check_counters(*recorded("late"), VLLM)
     assert {first.rule, decode.rule} == {"client_server_disagree"}
     assert first.detail.startswith(
         "8 requests: mean 171.1 ms by the client, 105.8 ms by vllm:time_to_first_token"
@@ -52,7 +52,7 @@ def test_first_tokens_that_came_late_make_the_launch_invalid_and_show_both_sides
 def test_tokens_the_server_did_not_count_alike(name: str, factor: float, problems: int) -> None:
     samples, grown = recorded("agree")
     grown[f"vllm:{name}_total"] *= factor
-    found = counter_problems(samples, grown, VLLM)
+    found = check_counters(samples, grown, VLLM)
     assert len(found) == problems
     assert all(f"vllm:{name}_total grew by" in problem.detail for problem in found)
 
@@ -62,17 +62,17 @@ def test_first_token_cannot_come_before_the_engine_made_it(factor: float, proble
     """Longer in the engine than at the client is impossible; the other way is the front end, up to a limit."""
     samples, grown = recorded("agree")
     grown["vllm:time_to_first_token_seconds_sum"] = 16 * 0.12224 * factor
-    assert len(counter_problems(samples, grown, VLLM)) == problems
+    assert len(check_counters(samples, grown, VLLM)) == problems
 
 
 def test_nothing_counted_is_nothing_compared() -> None:
     samples, _ = recorded("agree")
-    assert counter_problems(samples, {}, VLLM) == ()
-    assert counter_problems([], recorded("agree")[1], VLLM) == ()
-    assert counter_problems(*recorded("late"), None) == ()
+    assert check_counters(samples, {}, VLLM) == ()
+    assert check_counters([], recorded("agree")[1], VLLM) == ()
+    assert check_counters(*recorded("late"), None) == ()
 
 
 def test_failed_request_is_a_problem_of_its_own() -> None:
     samples, grown = recorded("late")
     samples[0] = msgspec.structs.replace(samples[0], error="reset")
-    assert counter_problems(samples, grown, VLLM) == ()
+    assert check_counters(samples, grown, VLLM) == ()

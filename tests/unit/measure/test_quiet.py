@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from tokgate.machine.host import Culprit, HostReport, Level
-from tokgate.measure.quiet import host_problems
+from tokgate.measure.quiet import check_host
 
 _QUIET = HostReport(
     duration_s=10.0,
@@ -28,7 +28,7 @@ _IDLE_GPU = {"gpu_busy_pct": Level(low=0, mean=0.3, high=1)}
 
 
 def _details(**changes) -> dict[str, str]:
-    problems = host_problems(msgspec.structs.replace(_QUIET, **changes))
+    problems = check_host(msgspec.structs.replace(_QUIET, **changes))
     return {problem.rule: problem.detail for problem in problems}
 
 

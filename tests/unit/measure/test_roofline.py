@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.hardware import Hardware
-from tokgate.config.model_facts import ModelFacts, Quantisation, facts_of_config
+from tokgate.config.model_facts import ModelFacts, Quantisation, compute_config_facts
 from tokgate.measure.measurement import Roofline
-from tokgate.measure.roofline import Use, ceilings, impossible, roofline, use
+from tokgate.measure.roofline import Use, check_roofline, compute_ceilings, compute_roofline, compute_use
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 GFX1151 = Catalogue(FIXTURES).hardware("gfx1151")
 
 
 def qwen(quantisation: Quantisation) -> ModelFacts:
-    return facts_of_config(FIXTURES / "models" / "qwen2.5-14b.json", quantisation)
+    return compute_config_facts(FIXTURES / "models" / "qwen2.5-14b.json", quantisation)
 
 
 def roof(bytes_per_token: float, parameters_per_token: float | None = None, streams: int = 1) -> Roofline:
     """What the box allows such a model."""
-    found = roofline(
+    found = compute_roofline(
         GFX1151,
         bytes_per_token=bytes_per_token,
         parameters_per_token=parameters_per_token,
@@ -37,7 +37,7 @@ def roof(bytes_per_token: float, parameters_per_token: float | None = None, stre
 
 def decode(gigabytes: float, tps: float) -> Use:
     """One stream's rate as use of the box's memory."""
-    used = use(roof(gigabytes * 1e9), "decode_tps", tps)
+    used = compute_use(roof(gigabytes * 1e9), "decode_tps", tps)
     assert used is not None
     return used
 
@@ -54,7 +54,7 @@ def test_decode_is_bound_by_the_bytes_of_the_format(
     assert facts.parameters == pytest.approx(14.77e9, rel=0.01)
     assert facts.kv_bytes_per_token == pytest.approx(0.197e6, rel=0.01)
     assert facts.bytes_per_token / 1e9 == pytest.approx(gigabytes, rel=0.01)
-    paper, copy = ceilings(
+    paper, copy = compute_ceilings(
         GFX1151, bytes_per_token=facts.bytes_per_token, parameters_per_token=facts.parameters_per_token
     )
     assert paper.decode_tps == pytest.approx(on_paper, rel=0.01)
@@ -63,13 +63,13 @@ def test_decode_is_bound_by_the_bytes_of_the_format(
 
 def test_prefill_is_bound_by_arithmetic_and_a_stream_by_memory() -> None:
     facts = qwen("FP16")
-    paper, measured = ceilings(
+    paper, measured = compute_ceilings(
         GFX1151, bytes_per_token=facts.bytes_per_token, parameters_per_token=facts.parameters_per_token
     )
     assert paper.prefill_tps == pytest.approx(2120, rel=0.01)
     assert measured.prefill_tps == pytest.approx(1320, rel=0.01)
     assert measured.streams == pytest.approx(170, rel=0.05)
-    used = use(roof(facts.bytes_per_token, facts.parameters_per_token), "prefill_tps", 1060)
+    used = compute_use(roof(facts.bytes_per_token, facts.parameters_per_token), "prefill_tps", 1060)
     assert used is not None
     assert used.of_paper == pytest.approx(0.5, rel=0.01)
     assert used.effective_tflops == pytest.approx(29.7, rel=0.01)
@@ -84,13 +84,13 @@ def test_the_owners_rates_as_bandwidth(gigabytes: float, tps: float, effective: 
     used = decode(gigabytes, tps)
     assert used.effective_GBps == pytest.approx(effective, rel=0.01)
     assert used.of_measured == pytest.approx(share, rel=0.01)
-    assert not [*impossible(roof(gigabytes * 1e9), {"decode_tps": tps})]
+    assert not [*check_roofline(roof(gigabytes * 1e9), {"decode_tps": tps})]
 
 
 def test_above_the_memory_on_paper_is_a_problem_with_its_figures() -> None:
     # 230 GB/s was published and is above the measured copy: that bandwidth is no ceiling.
-    assert not [*impossible(roof(8.55e9), {"decode_tps": 230 / 8.55})]
-    (problem,) = impossible(roof(8.55e9), {"decode_tps": 33, "prefill_tps": 1.0})
+    assert not [*check_roofline(roof(8.55e9), {"decode_tps": 230 / 8.55})]
+    (problem,) = check_roofline(roof(8.55e9), {"decode_tps": 33, "prefill_tps": 1.0})
     assert problem.rule == "above_roofline"
     assert (
         "33.00 tok/s (decode_tps) would read 282.1 GB/s, 110.2 % of the theoretical limit of gfx1151 (256 GB/s"
@@ -101,41 +101,41 @@ def test_above_the_memory_on_paper_is_a_problem_with_its_figures() -> None:
 def test_many_streams_share_a_reading_until_the_arithmetic_bounds_them() -> None:
     few, many = roof(27.98e9, 13.99e9, streams=16), roof(27.98e9, 13.99e9, streams=1000)
     for one, bound in ((few, 16 * 9.15), (many, 2120)):
-        used = use(one, "output_tps", 100.0)
+        used = compute_use(one, "output_tps", 100.0)
         assert used is not None
         assert used.possible == pytest.approx(bound, rel=0.01)
         assert used.effective_GBps is None
-        assert [*impossible(one, {"output_tps": bound * 1.02})]
-    assert use(few, "decode_tps", 5.0) is None  # a stream's own rate depends on what the others do
+        assert [*check_roofline(one, {"output_tps": bound * 1.02})]
+    assert compute_use(few, "decode_tps", 5.0) is None  # a stream's own rate depends on what the others do
 
 
 def test_an_unknown_limit_bounds_nothing() -> None:
     plain = Hardware(name="x", description="", source="", bandwidth_GBps=100)
-    paper, measured = ceilings(plain, bytes_per_token=1e9, parameters_per_token=5e8)
+    paper, measured = compute_ceilings(plain, bytes_per_token=1e9, parameters_per_token=5e8)
     assert (paper.decode_tps, paper.prefill_tps, paper.streams) == (100, None, None)
     assert (measured.decode_tps, measured.prefill_tps) == (None, None)
-    unknown = roofline(plain, bytes_per_token=1e9, parameters_per_token=None, streams=1)
-    assert use(unknown, "prefill_tps", 1.0) is None
-    assert use(unknown, "ttft_s", 1.0) is None
-    assert use(None, "decode_tps", 1.0) is None
-    assert roofline(None, bytes_per_token=1e9, parameters_per_token=5e8, streams=1) is None
-    assert roofline(plain, bytes_per_token=None, parameters_per_token=5e8, streams=1) is None
+    unknown = compute_roofline(plain, bytes_per_token=1e9, parameters_per_token=None, streams=1)
+    assert compute_use(unknown, "prefill_tps", 1.0) is None
+    assert compute_use(unknown, "ttft_s", 1.0) is None
+    assert compute_use(None, "decode_tps", 1.0) is None
+    assert compute_roofline(None, bytes_per_token=1e9, parameters_per_token=5e8, streams=1) is None
+    assert compute_roofline(plain, bytes_per_token=None, parameters_per_token=5e8, streams=1) is None
 
 
 @given(st.floats(1e6, 1e12), st.floats(1e-3, 1e5))
 def test_the_bound_and_the_share_agree(bytes_per_token: float, tps: float) -> None:
     roofs = roof(bytes_per_token)
-    used = use(roofs, "decode_tps", tps)
+    used = compute_use(roofs, "decode_tps", tps)
     assert used is not None
     assert used.of_paper is not None
     assert used.possible is not None
     assert used.of_paper == pytest.approx(tps / used.possible)
-    assert (len([*impossible(roofs, {"decode_tps": tps})]) == 1) == (used.of_paper > 1)
+    assert (len([*check_roofline(roofs, {"decode_tps": tps})]) == 1) == (used.of_paper > 1)
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan])
 def test_no_rate_uses_nothing_and_no_bytes_are_an_error(bad: float) -> None:
-    assert use(roof(1e9), "decode_tps", bad) is None
+    assert compute_use(roof(1e9), "decode_tps", bad) is None
     with pytest.raises(ValueError, match=rf"bytes_per_token must be above zero \(got {bad}\)"):
         roof(bad)
 

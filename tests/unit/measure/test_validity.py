@@ -9,8 +9,8 @@ import pytest
 
 from tokgate.config.workload import Workload
 from tokgate.drive.sample import Sample, ServerTimings
-from tokgate.measure.reconcile import timing_problems
-from tokgate.measure.validity import client_problems, missing_metrics, sample_problems
+from tokgate.measure.reconcile import check_timings
+from tokgate.measure.validity import check_client, check_gated, check_samples
 
 GOOD = Sample(
     index=3,
@@ -32,9 +32,9 @@ def changed(**changes: object) -> Sample:
 
 
 def test_a_good_sample_has_no_problem() -> None:
-    assert sample_problems([GOOD]) == ()
-    assert timing_problems([GOOD]) == ()
-    assert client_problems(max_lag_s=0.001, client_cpu_s=0.1, wall_s=1.0) == ()
+    assert check_samples([GOOD]) == ()
+    assert check_timings([GOOD]) == ()
+    assert check_client(max_lag_s=0.001, client_cpu_s=0.1, wall_s=1.0) == ()
 
 
 @pytest.mark.parametrize(
@@ -57,14 +57,14 @@ def test_a_good_sample_has_no_problem() -> None:
     ],
 )
 def test_each_rule_finds_its_case(changes: dict[str, object], rule: str, evidence: str) -> None:
-    (problem,) = sample_problems([changed(**changes)])
+    (problem,) = check_samples([changed(**changes)])
     assert problem.rule == rule
     assert evidence in problem.detail
     assert problem.detail.startswith("request 3 (p): ")
 
 
 def test_one_prompt_must_always_be_as_long() -> None:
-    (problem,) = sample_problems([GOOD, changed(index=4, prompt_tokens=101)])
+    (problem,) = check_samples([GOOD, changed(index=4, prompt_tokens=101)])
     assert (problem.rule, "101 prompt tokens, but 100" in problem.detail) == ("prompt_length_varies", True)
 
 
@@ -78,7 +78,7 @@ def test_one_prompt_must_always_be_as_long() -> None:
 )
 def test_client_and_server_must_agree(timings: dict[str, float], evidence: str) -> None:
     assert GOOD.timings is not None
-    (problem,) = timing_problems([changed(timings=msgspec.structs.replace(GOOD.timings, **timings))])
+    (problem,) = check_timings([changed(timings=msgspec.structs.replace(GOOD.timings, **timings))])
     assert problem.rule == "client_server_disagree"
     assert evidence in problem.detail
 
@@ -92,8 +92,8 @@ def with_server_ms(index: int, predicted_ms: float) -> Sample:
 def test_one_late_wake_up_is_noise_and_a_shared_one_is_bias() -> None:
     once = [with_server_ms(index, 1000.0 if index else 950.0) for index in range(4)]
     always = [with_server_ms(index, 975.0) for index in range(4)]
-    assert timing_problems(once) == ()
-    (problem,) = timing_problems(always)
+    assert check_timings(once) == ()
+    (problem,) = check_timings(always)
     assert "4 requests: decode 10.00 tok/s by the client, 10.26 tok/s by the server" in problem.detail
 
 
@@ -105,7 +105,7 @@ def test_on_a_short_stream_the_ends_may_be_a_few_milliseconds_apart(ms_apart: fl
         end_s=1.6,
         timings=msgspec.structs.replace(GOOD.timings, predicted_ms=100.0 - ms_apart),
     )
-    assert len(timing_problems([short])) == problems
+    assert len(check_timings([short])) == problems
 
 
 @pytest.mark.parametrize(
@@ -118,11 +118,11 @@ def test_on_a_short_stream_the_ends_may_be_a_few_milliseconds_apart(ms_apart: fl
     ],
 )
 def test_a_late_or_busy_client_is_told(figures: dict[str, float], rule: str) -> None:
-    (problem,) = client_problems(**({"max_lag_s": 0.001, "client_cpu_s": 0.1, "wall_s": 1.0} | figures))
+    (problem,) = check_client(**({"max_lag_s": 0.001, "client_cpu_s": 0.1, "wall_s": 1.0} | figures))
     assert problem.rule == rule
 
 
 def test_a_gated_metric_that_is_missing_is_a_problem() -> None:
     workload = Workload(name="w", description="", prompts="p", requests=1, max_tokens=2)
-    (problem,) = missing_metrics({"decode_tps": 1.0, "ttft_s": 1.0}, workload, workload.gated)
+    (problem,) = check_gated({"decode_tps": 1.0, "ttft_s": 1.0}, workload)
     assert "prefill_tps cannot be computed" in problem.detail

@@ -24,7 +24,7 @@ from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.machine.host import Culprit, HostReport, Level
 from tokgate.measure.measurement import Answers, Bias, Canary, Measurement
 from tokgate.measure.metrics import Pass, compute_gated, compute_metrics
-from tokgate.measure.roofline import roofline
+from tokgate.measure.roofline import compute_roofline
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RECORD, RunRecord
 
@@ -131,7 +131,9 @@ class Box:
                 log_path=f"/tmp/anywhere/logs/{server}-{launch}.log",
             ),
             warmup_passes=2,
-            roofline=roofline(BOX, bytes_per_token=size, parameters_per_token=13_990_000_000, streams=1),
+            roofline=compute_roofline(
+                BOX, bytes_per_token=size, parameters_per_token=13_990_000_000, streams=1
+            ),
             bias=Bias(streams=1, requests=8, ttft_s=0.0015, itl_s=1e-6, decode_tps=-2e-4, output_tps=1e-4),
             canary=Canary(answers=ANSWERS, agreement=0.9, entropy_bits=4.1, repeating=0, right=1, known=1),
             host=HostReport(

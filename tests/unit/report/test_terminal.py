@@ -13,7 +13,7 @@ from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Measurement, Roofline
-from tokgate.measure.roofline import roofline
+from tokgate.measure.roofline import compute_roofline
 from tokgate.report.terminal import measured, summary
 from tokgate.store.runs import RunRecord
 
@@ -22,7 +22,7 @@ CATALOGUE = Catalogue(Path(__file__).parents[3] / "fixtures")
 
 def roof(server: str, streams: int = 1) -> Roofline | None:
     model = CATALOGUE.server(server).model
-    return roofline(
+    return compute_roofline(
         CATALOGUE.hardware("gfx1151"),
         bytes_per_token=model.bytes_read(0),
         parameters_per_token=model.parameters_per_token,

@@ -8,7 +8,7 @@ import pytest
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.machine.fingerprint import Fingerprint
-from tokgate.measure.roofline import impossible, roofline
+from tokgate.measure.roofline import check_roofline, compute_roofline
 from tokgate.store.baselines import Baseline, explain_incomparable, read_baseline
 
 ROOT = Path(__file__).parents[3]
@@ -53,9 +53,11 @@ def test_what_the_owner_reports_is_compared_and_physically_possible(server: str,
     assert explain_incomparable(read, "answer-c1", conditions={}, fingerprint=ANY_BOX) is None
     size = CATALOGUE.server(server).model.bytes_per_token
     assert size is not None
-    roof = roofline(CATALOGUE.hardware("gfx1151"), bytes_per_token=size, parameters_per_token=None, streams=1)
+    roof = compute_roofline(
+        CATALOGUE.hardware("gfx1151"), bytes_per_token=size, parameters_per_token=None, streams=1
+    )
     assert roof is not None
-    assert not [*impossible(roof, {"decode_tps": tps})]
+    assert not [*check_roofline(roof, {"decode_tps": tps})]
 
 
 def test_the_reference_chip_is_a_row_and_no_server() -> None:

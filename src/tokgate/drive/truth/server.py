@@ -23,7 +23,7 @@ from time import perf_counter
 import msgspec
 
 from tokgate.drive.truth.scenario import Record, Scenario
-from tokgate.drive.truth.stream import Send, stream
+from tokgate.drive.truth.stream import Send, make_sends
 
 _HEAD_END = b"\r\n\r\n"
 _RECEIVE_BYTES = 65536
@@ -182,7 +182,7 @@ class StreamServer:
                 )
             prompt_tokens = sum(len(str(message.get("content")).split()) for message in body.messages)
             connection.record = record
-            connection.plan = stream(scenario, tokens, usage, prompt_tokens)
+            connection.plan = make_sends(scenario, tokens, usage, prompt_tokens)
             connection.next = None
             self._go_on(connection)
 

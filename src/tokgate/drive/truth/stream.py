@@ -30,7 +30,7 @@ class Send(msgspec.Struct, frozen=True):
     end: str | None = None
 
 
-def stream(scenario: Scenario, tokens: int, usage: str, prompt_tokens: int) -> Iterator[Send]:
+def make_sends(scenario: Scenario, tokens: int, usage: str, prompt_tokens: int) -> Iterator[Send]:
     """Yield the sends of one response, its HTTP header first."""
     if scenario.fault == "silent":
         yield Send(0.0, end="silent")
