@@ -126,5 +126,5 @@ def test_bad_input_is_told_with_a_remedy(runs: Path) -> None:
     assert call("latest", "--runs", str(runs)).exit_code == 2
     done = call("latest", "1999", "--runs", str(runs))
     assert isinstance(done.exception, RecordError)
-    assert "none of that name; give a folder, a run id or `latest`" in str(done.exception)
+    assert "found); pass a folder, a run ID, the start of one, or `latest`" in str(done.exception)
     assert "gates nothing" in call("--help").output
