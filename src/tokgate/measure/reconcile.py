@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tokgate.drive.sample import Sample
 from tokgate.engines.engine import Counters
 from tokgate.measure.measurement import Problem
-from tokgate.measure.metrics import decode_tps, ttft_s
+from tokgate.measure.metrics import compute_geometric_mean, decode_tps, ttft_s
 
 AGREEMENT = 0.02
 """Client and server may differ by this fraction."""

@@ -7,7 +7,7 @@ from tokgate.drive.client import Endpoint, Request
 from tokgate.drive.load import drive
 from tokgate.drive.truth.process import TruthServer, start_truth_server
 from tokgate.drive.truth.scenario import Scenario
-from tokgate.measure.bias import pick_smallest
+from tokgate.measure.bias import compute_bias, pick_smallest
 from tokgate.measure.measurement import Bias
 
 SECONDS = 2.0
