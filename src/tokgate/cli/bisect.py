@@ -75,7 +75,7 @@ def bisect(
 
     from tokgate.judge.bisect import most_steps
     from tokgate.launch.docker.sweep import sweep
-    from tokgate.machine.lease import lease
+    from tokgate.machine.lease import hold_lease
     from tokgate.report.bisect import step_line
     from tokgate.report.progress import live
     from tokgate.store.runs import RECORD, new_run_folder
@@ -85,7 +85,7 @@ def bisect(
     progress = Console(stderr=True)
     writer = None
     try:
-        with lease(
+        with hold_lease(
             wait=True,
             describe=" ".join(command),
             on_wait=lambda text: typer.echo(f"tokgate: {text}", err=True),

@@ -32,7 +32,7 @@ def measure(
 
     from tokgate.config.prompts import read_prompts
     from tokgate.config.workload import Closed, Workload
-    from tokgate.machine.lease import lease
+    from tokgate.machine.lease import hold_lease
     from tokgate.report.progress import live
     from tokgate.report.terminal import measured
     from tokgate.store.files import write_atomically
@@ -49,7 +49,9 @@ def measure(
     prompt_set = read_prompts(prompts, stated=False)
     told = Console(stderr=True)
     with (
-        lease(wait=True, describe="tokgate measure", on_wait=lambda text: told.print(f"tokgate: {text}")),
+        hold_lease(
+            wait=True, describe="tokgate measure", on_wait=lambda text: told.print(f"tokgate: {text}")
+        ),
         live(url, told) as watch,
     ):
         result = measure_url(url, model, workload, prompt_set, watch=watch)

@@ -23,12 +23,12 @@ def check(
     fixtures: Fixtures = FIXTURES,
 ) -> None:
     """List missing and damaged files with their sizes, without network access; exit 1 if there are any."""
-    from tokgate.launch.models.weights import damaged, lack
+    from tokgate.launch.models.weights import find_damaged, find_missing
 
     is_wrong, missing_bytes = False, 0
     for weights in _read_weights(fixtures, profile):
-        missing = lack(weights)
-        broken = [*damaged(weights)] if verify else []
+        missing = find_missing(weights)
+        broken = [*find_damaged(weights)] if verify else []
         is_wrong = is_wrong or missing is not None or bool(broken)
         if missing is None and not broken:
             typer.echo(f"present   {weights.name}: {weights.folder}")
@@ -47,10 +47,10 @@ def check(
 def fetch(profile: Profile = "auto", fixtures: Fixtures = FIXTURES) -> None:
     """Fetch missing files from the Hugging Face Hub; run it again to resume after an interruption."""
     from tokgate.launch.models.fetch import fetch as fetch_one
-    from tokgate.launch.models.weights import lack
+    from tokgate.launch.models.weights import find_missing
 
     for weights in _read_weights(fixtures, profile):
-        folder = weights.folder if lack(weights) is None else fetch_one(weights)
+        folder = weights.folder if find_missing(weights) is None else fetch_one(weights)
         typer.echo(f"present   {weights.name}: {folder}")
 
 

@@ -33,9 +33,9 @@ def show(
 
     spec = catalogue(fixtures).server(name)
     if form is Form.DOCKER_RUN:
-        from tokgate.launch.docker.run_line import docker_run
+        from tokgate.launch.docker.run_line import format_docker_run
 
-        typer.echo(docker_run(spec))
+        typer.echo(format_docker_run(spec))
         return
     plain = msgspec.to_builtins(spec, enc_hook=str)
     typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110), nl=False)

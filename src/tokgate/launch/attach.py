@@ -12,10 +12,10 @@ import msgspec
 from tokgate import engines
 from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.config.server import AttachLaunch, ServerSpec
-from tokgate.launch.probe import find_engine, get, not_ready, read_info, served_model
+from tokgate.launch.probe import check_health, check_model, find_engine, get, read_info
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
-from tokgate.machine.processes import listening_pids
+from tokgate.machine.processes import find_listeners
 
 
 class AttachedServer(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ class AttachedServer(msgspec.Struct, frozen=True, kw_only=True):
     def check_alive(self) -> None:
         """Raise ServerUnreachable if its health page no longer answers 200."""
         engine = engines.find(self.spec.engine)
-        if answer := not_ready(engine, self.facts.base_url):
+        if answer := check_health(engine, self.facts.base_url):
             raise ServerUnreachable(
                 f"server {self.spec.name} answered before, and now: {answer}. "
                 "Next: check it where it was started.",
@@ -55,14 +55,14 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
 
     wait_until_ready(
         server=spec.name,
-        not_ready=lambda: not_ready(engine, base_url),
+        not_ready=lambda: check_health(engine, base_url),
         check_alive=check_answers,
         timeout_s=spec.start_timeout,
         log_path=None,
     )
     # Declared only as OpenAI-compatible, it may still be an engine whose caches and lengths can be fixed.
     actual = find_engine(base_url) if engine.is_fallback else engine
-    model = served_model(spec, actual, base_url)
+    model = check_model(spec, actual, base_url)
     version, settings = read_info(actual, base_url)
     facts = ServerFacts(
         name=spec.name,
@@ -82,4 +82,4 @@ def _pids(base_url: str) -> tuple[int, ...] | None:
     if address.hostname not in ("localhost", "127.0.0.1", "::1"):
         return ()
     port = address.port or (443 if address.scheme == "https" else 80)
-    return listening_pids(port) or None
+    return find_listeners(port) or None

@@ -9,7 +9,7 @@ _TOPOLOGY = Path("/sys/devices/system/cpu")
 _CGROUPS = Path("/sys/fs/cgroup")
 
 
-def usable_cores() -> int:
+def count_usable_cores() -> int:
     """The cores of the affinity mask, each counted once, at most as many as the CPU quota allows; at least 1."""
     cpus = os.sched_getaffinity(0)
     cores = len({_siblings(cpu) for cpu in cpus})

@@ -19,11 +19,11 @@ import psutil
 from tokgate import engines
 from tokgate._exceptions import LaunchError
 from tokgate.config.server import EmbeddedLaunch, ServerSpec
-from tokgate.launch.cores import usable_cores
+from tokgate.launch.cores import count_usable_cores
 from tokgate.launch.llama_server import LlamaConfig
-from tokgate.launch.logs import exited, new_log
-from tokgate.launch.models.paths import gguf_file
-from tokgate.launch.probe import not_ready, read_info, served_model
+from tokgate.launch.logs import create_log, exit_error
+from tokgate.launch.models.paths import locate_gguf
+from tokgate.launch.probe import check_health, check_model, read_info
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
 
@@ -50,7 +50,7 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[EmbeddedServer]:
     """See `Launcher`. Raises ModelMissing, LaunchError, ServerExited, ServerNotReady."""
     assert isinstance(spec.launch, EmbeddedLaunch)
     config = _config(spec, spec.launch)
-    log_path = new_log(log_dir, spec.name)
+    log_path = create_log(log_dir, spec.name)
     command = [sys.executable, "-m", "tokgate.launch.llama_server", msgspec.json.encode(config).decode()]
     started = time.perf_counter()
     with log_path.open("ab") as log:
@@ -75,9 +75,9 @@ def _config(spec: ServerSpec, how: EmbeddedLaunch) -> LlamaConfig:
             "the embedded engine is not installed. Next: pip install 'tokgate[embedded]'", server=spec.name
         )
     return LlamaConfig(
-        model=str(gguf_file(how.gguf, server=spec.name)),
+        model=str(locate_gguf(how.gguf, server=spec.name)),
         alias=spec.model.id,
-        threads=how.threads or usable_cores(),
+        threads=how.threads or count_usable_cores(),
         context=how.context,
         parallel=how.parallel,
     )
@@ -90,7 +90,7 @@ def _wait(spec: ServerSpec, process: subprocess.Popen[bytes], log_path: Path) ->
     def check_ready() -> str | None:
         nonlocal base_url
         base_url = base_url or _address(process)
-        return not_ready(engine, base_url) if base_url else "loading: it has not printed its address yet"
+        return check_health(engine, base_url) if base_url else "loading: it has not printed its address yet"
 
     wait_until_ready(
         server=spec.name,
@@ -121,7 +121,7 @@ def _facts(
         engine=engine.name,
         engine_version=f"xllamacpp {importlib.metadata.version('xllamacpp')}",
         base_url=base_url,
-        model=served_model(spec, engine, base_url),
+        model=check_model(spec, engine, base_url),
         startup_s=startup_s,
         shm_bytes=shm.f_blocks * shm.f_frsize,
         args=tuple(child.cmdline()),
@@ -134,7 +134,7 @@ def _facts(
 
 def _check(spec: ServerSpec, process: subprocess.Popen[bytes], log_path: Path, *, doing: str) -> None:
     if (code := process.poll()) is not None:
-        raise exited(spec, doing=doing, exit_code=code, log_path=log_path)
+        raise exit_error(spec, doing=doing, exit_code=code, log_path=log_path)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

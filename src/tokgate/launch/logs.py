@@ -8,10 +8,10 @@ from pathlib import Path
 from tokgate import engines
 from tokgate._exceptions import ServerExited
 from tokgate.config.server import ServerSpec
-from tokgate.launch.rootcause import exit_words, root_cause
+from tokgate.launch.rootcause import describe_exit, find_root_cause
 
 
-def new_log(log_dir: Path, name: str) -> Path:
+def create_log(log_dir: Path, name: str) -> Path:
     """A new, empty file `NAME-N.log` below log_dir, N counting this server's launches from 1."""
     log_dir.mkdir(parents=True, exist_ok=True)
     stem, number = re.sub(r"[^\w.-]", "_", name), 1
@@ -25,14 +25,14 @@ def new_log(log_dir: Path, name: str) -> Path:
             return path
 
 
-def exited(
+def exit_error(
     spec: ServerSpec, *, doing: str, exit_code: int | None, log_path: Path, out_of_memory: bool = False
 ) -> ServerExited:
     """The error for a server that ended. doing: what it was doing, such as "while it started"."""
-    cause = root_cause(log_path.read_text(errors="replace").splitlines(), engines.find(spec.engine))
+    cause = find_root_cause(log_path.read_text(errors="replace").splitlines(), engines.find(spec.engine))
     intro = "Its log says" if cause.explains else "Its log shows no error; its last line is"
     explanation = f"{intro}: {cause.line}" if cause.line else "Its log is empty."
-    ended = "killed by the kernel: over its memory limit" if out_of_memory else exit_words(exit_code)
+    ended = "killed by the kernel: over its memory limit" if out_of_memory else describe_exit(exit_code)
     return ServerExited(
         f"ended {doing} ({ended}). {explanation}\n"
         + (f"Hint: {cause.hint}\n" if cause.hint else "")

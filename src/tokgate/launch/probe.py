@@ -74,7 +74,7 @@ def _reason(error: object, timeout_s: float) -> str:
     return str(error) or type(error).__name__
 
 
-def not_ready(engine: Engine, base_url: str) -> str | None:
+def check_health(engine: Engine, base_url: str) -> str | None:
     """None when the server answers 200 on its health page, else what it answered."""
     answer = get(f"{base_url}{engine.health}")
     return None if answer.status == 200 else answer.words
@@ -85,7 +85,7 @@ def find_engine(base_url: str) -> Engine:
     return engines.identify(lambda path: get(f"{base_url}{path}", timeout_s=_PAGE_TIMEOUT_S).content())
 
 
-def served_model(spec: ServerSpec, engine: Engine, base_url: str) -> str:
+def check_model(spec: ServerSpec, engine: Engine, base_url: str) -> str:
     """`spec.model.id`, after checking that the server lists it.
 
     Raises LaunchError that names the models it lists, ServerUnreachable when /v1/models does not answer.

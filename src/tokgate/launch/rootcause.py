@@ -103,7 +103,7 @@ _EXCEPTION = re.compile(r"[A-Za-z_][\w.]*(Error|Exception)\b(: .*)?$")
 _CONSEQUENCE = _any_of(*(log.consequence for log in _LOGS), flags=re.IGNORECASE)
 
 
-def root_cause(lines: Iterable[str], engine: Engine) -> Cause:
+def find_root_cause(lines: Iterable[str], engine: Engine) -> Cause:
     """The explaining line among `lines` (oldest first) of a log.
 
     Known causes of its own engine come first, then those of all engines, then those of the others: a server
@@ -125,7 +125,7 @@ def root_cause(lines: Iterable[str], engine: Engine) -> Cause:
     return Cause(line=written[-1][1] if written else "", explains=False)
 
 
-def exit_words(code: int | None) -> str:
+def describe_exit(code: int | None) -> str:
     """An exit code in plain text: signals by name, whether as -9 (process) or 137 (container)."""
     if code is None:
         return "exit code unknown"

@@ -34,7 +34,7 @@ def ask_daemon(images: Iterable[str] = ()) -> Daemon:
 
     ids, created = {}, {}
     try:
-        reach()
+        check_socket()
         with closing(docker.from_env(timeout=_TIMEOUT_S)) as client:
             version = str(client.version()["Version"])
             for image in images:
@@ -62,7 +62,7 @@ def _host() -> str:
     return str(parse_host(os.environ.get("DOCKER_HOST")))
 
 
-def reach() -> None:
+def check_socket() -> None:
     """Raise OSError when the daemon's socket accepts no connection.
 
     Its message is clearer than docker-py's, which also leaves its own socket open.

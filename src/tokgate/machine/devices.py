@@ -35,7 +35,7 @@ class Gpu(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def gfx(self) -> str:
         """The architecture as compilers write it, such as gfx1151 or gfx90a."""
-        return gfx_name(self.gfx_target_version)
+        return format_gfx(self.gfx_target_version)
 
 
 class GpuMemory(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +47,7 @@ class GpuMemory(msgspec.Struct, frozen=True, kw_only=True):
     gtt_used: int | None
 
 
-def gfx_name(gfx_target_version: int) -> str:
+def format_gfx(gfx_target_version: int) -> str:
     """110501 → gfx1151: major in decimal, minor and stepping each as one hexadecimal digit."""
     major, rest = divmod(gfx_target_version, 10_000)
     minor, stepping = divmod(rest, 100)
@@ -70,7 +70,7 @@ def find_gpu(gfx_target_version: int, root: Path = ROOT) -> Gpu | None:
     return next((gpu for gpu in find_gpus(root) if gpu.gfx_target_version == gfx_target_version), None)
 
 
-def gpu_memory(gpu: Gpu) -> GpuMemory:
+def read_gpu_memory(gpu: Gpu) -> GpuMemory:
     """The GPU's pools as the driver states them now; None for each that it does not state."""
 
     def read(pool: str) -> int | None:

@@ -15,9 +15,9 @@ from pathlib import Path
 import msgspec
 
 from tokgate.machine.daemon import Daemon, ask_daemon, image_command
-from tokgate.machine.devices import ROOT, Gpu, find_gpu, find_gpus, gfx_name, gpu_memory
-from tokgate.machine.fingerprint import iommu
-from tokgate.machine.processes import listening_pids, program
+from tokgate.machine.devices import ROOT, Gpu, find_gpu, find_gpus, format_gfx, read_gpu_memory
+from tokgate.machine.fingerprint import read_iommu
+from tokgate.machine.processes import find_listeners, read_program
 from tokgate.machine.sysfs import read_text
 
 _PAGE_BYTES = 4096  # the unit of ttm.pages_limit
@@ -73,10 +73,10 @@ def examine(needs: Needs, *, root: Path = ROOT, environ: Mapping[str, str] = os.
         Check(name="Python", ok=True, seen=platform.python_version()),
         *_docker_checks(needs),
         *_gpu_checks(needs, root, environ),
-        *(module_check(module) for module in needs.modules),
-        *(file_check(path) for path in needs.model_files),
-        *(port_check(port, root) for port in needs.ports),
-        disk_check(needs.disk, needs.disk_bytes),
+        *(check_module(module) for module in needs.modules),
+        *(check_file(path) for path in needs.model_files),
+        *(check_port(port, root) for port in needs.ports),
+        check_disk(needs.disk, needs.disk_bytes),
     )
 
 
@@ -88,12 +88,12 @@ def can_run(checks: tuple[Check, ...]) -> bool:
 def _docker_checks(needs: Needs) -> Iterator[Check]:
     if needs.docker or needs.images:
         daemon = ask_daemon(needs.images)
-        yield daemon_check(daemon)
+        yield check_daemon(daemon)
         for image in needs.images if daemon.version else ():
-            yield image_check(image, daemon)
+            yield check_image(image, daemon)
 
 
-def daemon_check(daemon: Daemon) -> Check:
+def check_daemon(daemon: Daemon) -> Check:
     """The Docker daemon answers this user."""
     if daemon.version is not None:
         return Check(name="Docker", ok=True, seen=f"daemon {daemon.version} answers")
@@ -106,7 +106,7 @@ def daemon_check(daemon: Daemon) -> Check:
     )
 
 
-def image_check(image: str, daemon: Daemon) -> Check:
+def check_image(image: str, daemon: Daemon) -> Check:
     """The image is on this machine."""
     name = f"image {image}"
     if image in daemon.images:
@@ -123,20 +123,20 @@ def _gpu_checks(needs: Needs, root: Path, environ: Mapping[str, str]) -> Iterato
     if needs.gfx_target_version is None:
         return
     gpu = find_gpu(needs.gfx_target_version, root)
-    yield gpu_check(needs.gfx_target_version, gpu, root)
-    yield node_check(root / "dev/kfd", root)
+    yield check_gpu(needs.gfx_target_version, gpu, root)
+    yield check_node(root / "dev/kfd", root)
     if gpu is not None:
-        yield node_check(gpu.render_node or root / "dev/dri", root)
+        yield check_node(gpu.render_node or root / "dev/dri", root)
         if needs.gpu_bytes is not None:
-            yield memory_check(gpu, needs.gpu_bytes)
-    yield iommu_check(iommu(root))
-    yield profile_check(read_text(root / "sys/firmware/acpi/platform_profile"))
-    yield override_check(environ.get("HSA_OVERRIDE_GFX_VERSION"))
+            yield check_memory(gpu, needs.gpu_bytes)
+    yield check_iommu(read_iommu(root))
+    yield check_profile(read_text(root / "sys/firmware/acpi/platform_profile"))
+    yield check_override(environ.get("HSA_OVERRIDE_GFX_VERSION"))
 
 
-def gpu_check(wanted: int, gpu: Gpu | None, root: Path = ROOT) -> Check:
+def check_gpu(wanted: int, gpu: Gpu | None, root: Path = ROOT) -> Check:
     """A GPU of the wanted architecture is in the KFD topology."""
-    name = f"GPU {gfx_name(wanted)}"
+    name = f"GPU {format_gfx(wanted)}"
     if gpu is not None:
         where = ", ".join(filter(None, (gpu.card, gpu.pci_address))) or "no device folder in sysfs"
         return Check(name=name, ok=True, seen=f"KFD node {gpu.node} ({where})")
@@ -150,7 +150,7 @@ def gpu_check(wanted: int, gpu: Gpu | None, root: Path = ROOT) -> Check:
     )
 
 
-def node_check(node: Path, root: Path = ROOT) -> Check:
+def check_node(node: Path, root: Path = ROOT) -> Check:
     """A device node exists; its numeric group, and whether this user may open it, are for information.
 
     A container joins the numeric group, so this user does not need access.
@@ -176,9 +176,9 @@ def node_check(node: Path, root: Path = ROOT) -> Check:
     )
 
 
-def memory_check(gpu: Gpu, needed_bytes: int) -> Check:
+def check_memory(gpu: Gpu, needed_bytes: int) -> Check:
     """The larger of the GPU's two pools, from which its runtime allocates on an APU, has `needed_bytes`."""
-    memory = gpu_memory(gpu)
+    memory = read_gpu_memory(gpu)
     name, need = "GPU memory", f"{needed_bytes / 1e9:.1f} GB needed"
     if memory.gtt_total is None and memory.vram_total is None:
         return Check(name=name, ok=None, seen=f"unknown; {need}")
@@ -197,7 +197,7 @@ def memory_check(gpu: Gpu, needed_bytes: int) -> Check:
     )
 
 
-def iommu_check(state: str | None) -> Check:
+def check_iommu(state: str | None) -> Check:
     """For information: prefill is a few percent faster without it, but it protects the rest of memory."""
     return Check(
         name="IOMMU",
@@ -209,7 +209,7 @@ def iommu_check(state: str | None) -> Check:
     )
 
 
-def profile_check(profile: str | None) -> Check:
+def check_profile(profile: str | None) -> Check:
     """For information: any profile can be measured, but it affects the results."""
     if profile == "performance":
         return Check(name="power profile", ok=True, seen=profile)
@@ -221,7 +221,7 @@ def profile_check(profile: str | None) -> Check:
     )
 
 
-def override_check(value: str | None) -> Check:
+def check_override(value: str | None) -> Check:
     """For information: it makes the runtime treat this GPU as another one."""
     name = "HSA_OVERRIDE_GFX_VERSION"
     if value is None:
@@ -234,7 +234,7 @@ def override_check(value: str | None) -> Check:
     )
 
 
-def module_check(module: str) -> Check:
+def check_module(module: str) -> Check:
     """A Python module is installed; it is located, not imported."""
     if find_spec(module) is not None:
         return Check(name=f"module {module}", ok=True, seen="installed")
@@ -246,7 +246,7 @@ def module_check(module: str) -> Check:
     )
 
 
-def file_check(path: Path) -> Check:
+def check_file(path: Path) -> Check:
     """A model's file, or a folder that a container mounts, exists and is readable."""
     name = f"model {path.name}"
     if os.access(path, os.R_OK):
@@ -261,12 +261,12 @@ def file_check(path: Path) -> Check:
     )
 
 
-def port_check(port: int, root: Path = ROOT) -> Check:
+def check_port(port: int, root: Path = ROOT) -> Check:
     """No process listens on the port."""
-    pids = listening_pids(port, root)
+    pids = find_listeners(port, root)
     if pids == ():
         return Check(name=f"port {port}", ok=True, seen="free")
-    holders = ", ".join(f"{program(pid, root) or 'a process'} (pid {pid})" for pid in pids or ())
+    holders = ", ".join(f"{read_program(pid, root) or 'a process'} (pid {pid})" for pid in pids or ())
     return Check(
         name=f"port {port}",
         ok=False,
@@ -275,7 +275,7 @@ def port_check(port: int, root: Path = ROOT) -> Check:
     )
 
 
-def disk_check(folder: Path, needed_bytes: int) -> Check:
+def check_disk(folder: Path, needed_bytes: int) -> Check:
     """Free space in the folder of the records, which need not exist yet."""
     existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.exists())
     free = shutil.disk_usage(existing).free

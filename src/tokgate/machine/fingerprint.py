@@ -17,8 +17,8 @@ from pathlib import Path
 
 import msgspec
 
-from tokgate.machine.devices import ROOT, Gpu, find_gpus, gpu_memory
-from tokgate.machine.packages import package_versions
+from tokgate.machine.devices import ROOT, Gpu, find_gpus, read_gpu_memory
+from tokgate.machine.packages import read_package_versions
 from tokgate.machine.sysfs import read_fields, read_int, read_text
 
 Value = str | int | float | bool | None
@@ -75,7 +75,7 @@ class Fingerprint(msgspec.Struct, frozen=True):
         return Fingerprint({**self.facts, **extra})
 
 
-def fingerprint_id(fingerprint: Fingerprint) -> str:
+def compute_fingerprint_id(fingerprint: Fingerprint) -> str:
     """Twelve hexadecimal digits of the facts that must match, the same for equal facts in any order.
 
     Unknown facts do not count, so that a key added later leaves the old ones as they are.
@@ -88,7 +88,7 @@ def fingerprint_id(fingerprint: Fingerprint) -> str:
     return hashlib.sha256(msgspec.json.encode(decisive, order="sorted")).hexdigest()[:12]
 
 
-def differences(a: Fingerprint, b: Fingerprint) -> tuple[Difference, ...]:
+def find_differences(a: Fingerprint, b: Fingerprint) -> tuple[Difference, ...]:
     """Every fact in which a and b differ, those that must match first.
 
     The weight is b's where b has the key: an older a may have another one.
@@ -140,7 +140,7 @@ def _gpu_facts(gpus: tuple[Gpu, ...]) -> dict[str, Value]:
 
     On an APU the totals are the BIOS carve-out and ttm's limit: engines size their scheduler by them.
     """
-    memories = [gpu_memory(gpu) for gpu in gpus]
+    memories = [read_gpu_memory(gpu) for gpu in gpus]
     devices = [gpu.device for gpu in gpus if gpu.device is not None]
     return {
         "vram_total_bytes": _joined([memory.vram_total for memory in memories]),
@@ -170,7 +170,7 @@ def _settings(root: Path) -> dict[str, Value]:
         if cmdline is None
         else " ".join(sorted(option for option in cmdline.split() if _BOOT_OPTIONS.match(option))),
         "ttm_pages_limit": read_int(root / "sys/module/ttm/parameters/pages_limit"),
-        "iommu": iommu(root),
+        "iommu": read_iommu(root),
         "platform_profile": read_text(root / "sys/firmware/acpi/platform_profile"),
         "cpu_governor": _every(cpus, "cpufreq/scaling_governor"),
         "cpu_energy_preference": _every(cpus, "cpufreq/energy_performance_preference"),
@@ -181,7 +181,7 @@ def _settings(root: Path) -> dict[str, Value]:
 def _versions(root: Path) -> dict[str, Value]:
     """Versions on the host only; the image's digest stands for everything inside it."""
     dmi = root / "sys/class/dmi/id"
-    packages = package_versions([name for names in _PACKAGES.values() for name in names], root)
+    packages = read_package_versions([name for names in _PACKAGES.values() for name in names], root)
     versions: dict[str, Value] = {
         key: next((packages[name] for name in names if name in packages), None)
         for key, names in _PACKAGES.items()
@@ -194,7 +194,7 @@ def _versions(root: Path) -> dict[str, Value]:
     }
 
 
-def iommu(root: Path = ROOT) -> str | None:
+def read_iommu(root: Path = ROOT) -> str | None:
     """`on` when the kernel has IOMMU groups, `off` when it has none, None if unknown."""
     try:
         return "on" if any((root / "sys/kernel/iommu_groups").iterdir()) else "off"
@@ -241,7 +241,7 @@ def _installed_memory(root: Path, gpus: tuple[Gpu, ...]) -> int | None:
     total_kB = read_fields(root / "proc/meminfo", ":").get("MemTotal", "").removesuffix(" kB")
     if not total_kB.isdigit():
         return None
-    total = int(total_kB) * 1024 + sum(gpu_memory(gpu).vram_total or 0 for gpu in gpus)
+    total = int(total_kB) * 1024 + sum(read_gpu_memory(gpu).vram_total or 0 for gpu in gpus)
     return -(-total // 2**32) * 4
 
 

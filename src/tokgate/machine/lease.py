@@ -37,7 +37,7 @@ class Holder(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextmanager
-def lease(
+def hold_lease(
     *,
     wait: bool,
     describe: str,

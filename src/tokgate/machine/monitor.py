@@ -18,7 +18,14 @@ from typing import NamedTuple, Self
 
 from tokgate.machine.devices import ROOT, Gpu
 from tokgate.machine.host import Culprit, HostReport, Level
-from tokgate.machine.processes import Process, family, family_cpu_s, program, read_process, read_processes
+from tokgate.machine.processes import (
+    Process,
+    find_family,
+    read_process,
+    read_processes,
+    read_program,
+    sum_cpu_s,
+)
 from tokgate.machine.sensors import (
     CpuTimes,
     gpu_levels,
@@ -26,7 +33,7 @@ from tokgate.machine.sensors import (
     read_cpu,
     read_pressure,
     read_swapped_pages,
-    throttle_counters,
+    read_throttle_counters,
 )
 from tokgate.machine.sysfs import read_text
 
@@ -134,7 +141,7 @@ class Monitor:
             usage=usage,
             pressure_s=read_pressure(self._root),
             swapped_pages=read_swapped_pages(self._root),
-            throttle=throttle_counters(self._root, self._gpu),
+            throttle=read_throttle_counters(self._root, self._gpu),
         )
 
     def _usage(self, members: list[Process]) -> _Usage:
@@ -143,12 +150,12 @@ class Monitor:
         return _Usage(
             at_s=time.perf_counter(),
             cpu=read_cpu(self._root),
-            family_s=family_cpu_s(members) if whole else None,
+            family_s=sum_cpu_s(members) if whole else None,
         )
 
     def _sort_processes(self, processes: dict[int, Process]) -> list[Process]:
         """Separate our family from the others, and keep the CPU time of each of those when it was first seen."""
-        self._members = family(processes, self._heads or ())
+        self._members = find_family(processes, self._heads or ())
         for pid, process in processes.items():
             if pid not in self._members:
                 key = (pid, process.started)
@@ -219,7 +226,7 @@ class Monitor:
         worst = max(totals, key=totals.__getitem__)
         _, busiest = max(by_name[worst])
         return Culprit(
-            name=program(busiest, self._root) or worst,
+            name=read_program(busiest, self._root) or worst,
             pid=busiest,
             cores=totals[worst] / duration_s,
             processes=len(by_name[worst]),

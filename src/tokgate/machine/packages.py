@@ -9,7 +9,7 @@ from pathlib import Path
 from tokgate.machine.sysfs import read_text
 
 
-def package_versions(names: Iterable[str], root: Path = Path("/")) -> dict[str, str]:
+def read_package_versions(names: Iterable[str], root: Path = Path("/")) -> dict[str, str]:
     """The version of each of `names` that dpkg, pacman or rpm has installed; others are absent."""
     wanted = tuple(names)
     return _dpkg(wanted, root) | _pacman(wanted, root) | _rpm(wanted, root)

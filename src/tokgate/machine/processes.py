@@ -63,7 +63,7 @@ def read_processes(root: Path = ROOT) -> dict[int, Process]:
     return {pid: process for pid in pids if (process := read_process(pid, root)) is not None}
 
 
-def family(processes: Mapping[int, Process], heads: Iterable[int]) -> set[int]:
+def find_family(processes: Mapping[int, Process], heads: Iterable[int]) -> set[int]:
     """Pids of `heads` and all their descendants that are alive."""
     children: dict[int, list[int]] = {}
     for process in processes.values():
@@ -78,18 +78,18 @@ def family(processes: Mapping[int, Process], heads: Iterable[int]) -> set[int]:
     return members
 
 
-def family_cpu_s(members: Iterable[Process]) -> float:
+def sum_cpu_s(members: Iterable[Process]) -> float:
     """CPU seconds that a family has used, including members that have ended."""
     return sum(process.cpu_s + process.reaped_s for process in members)
 
 
-def program(pid: int, root: Path = ROOT) -> str | None:
+def read_program(pid: int, root: Path = ROOT) -> str | None:
     """Its program and first argument, `python train.py`; not the others, which may hold keys."""
     words = (read_text(root / f"proc/{pid}/cmdline") or "").split("\0")[:2]
     return " ".join([Path(words[0]).name, *words[1:]])[:80] if words[0] else None
 
 
-def listening_pids(port: int, root: Path = ROOT) -> tuple[int, ...] | None:
+def find_listeners(port: int, root: Path = ROOT) -> tuple[int, ...] | None:
     """Processes that listen on this TCP port; empty when none does.
 
     None when one listens that this user cannot see, such as another user's.

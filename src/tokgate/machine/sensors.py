@@ -101,7 +101,7 @@ def read_swapped_pages(root: Path) -> int | None:
         return None
 
 
-def throttle_counters(root: Path, gpu: Gpu | None) -> dict[str, int]:
+def read_throttle_counters(root: Path, gpu: Gpu | None) -> dict[str, int]:
     """How often, or for how long, each known limit has throttled the CPU or the GPU since boot.
 
     cpu_*: Intel's counts of thermal events. gpu_prochot, gpu_thm_*: heat; gpu_spl, gpu_fppt, gpu_sppt:

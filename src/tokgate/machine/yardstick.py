@@ -14,7 +14,7 @@ _SIZE = 512  # three matrices of 1 MB each, which fit into a core's cache
 _SECONDS = 0.3  # enough products for a median, short against a launch
 
 
-def cpu_gflops() -> float:
+def measure_cpu_gflops() -> float:
     """GFLOP/s of float32 matrix products on all CPUs this process may use: the median over 0.3 s."""
     import numpy as np  # late: commands that need no arrays import this package too
 

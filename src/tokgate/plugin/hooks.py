@@ -156,7 +156,7 @@ def _order(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[int
 def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The run: its record, its one live server, its verdicts. Holds this machine's lease."""
     from tokgate.launch.docker.sweep import sweep
-    from tokgate.machine.lease import lease
+    from tokgate.machine.lease import hold_lease
     from tokgate.plugin.planning import chosen, compared_with
     from tokgate.suite.record import open_run
     from tokgate.suite.session import Session
@@ -166,7 +166,7 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
     plan = config.stash[PLAN]
     command = config.stash[COMMAND]
     try:
-        with lease(
+        with hold_lease(
             wait=config.stash[OPTIONS].wait,
             describe=" ".join(command),
             on_wait=lambda text: say(config, text),

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from tokgate.config.words import format_count, format_figure, format_interval, format_percent, format_ratio
 from tokgate.judge.bisect import Bisection, Step
-from tokgate.machine.fingerprint import Fingerprint, differences
+from tokgate.machine.fingerprint import Fingerprint, find_differences
 from tokgate.report.terminal import visible
 from tokgate.store.runs import RunRecord
 from tokgate.store.summary import collect_server_facts
@@ -58,7 +58,7 @@ def ending(found: Bisection, record: RunRecord, created: Mapping[str, str]) -> I
     facts = {one.facts.image: one.facts for one in reversed(record.measurements)}
     pair = [facts.get(image) for image in (found.last_fast, found.first_slow)]
     a, b = (Fingerprint(collect_server_facts(one) if one is not None else {}) for one in pair)
-    for difference in differences(a, b):
+    for difference in find_differences(a, b):
         yield visible(f"differs: {difference}")
     was, now = (created.get(image, "unknown") for image in (found.last_fast, found.first_slow))
     if was != now:

@@ -11,7 +11,7 @@ import msgspec
 
 from tokgate.config.metric import find_metric
 from tokgate.judge.changepoint import FEWEST, Change, changes
-from tokgate.machine.fingerprint import Difference, differences
+from tokgate.machine.fingerprint import Difference, find_differences
 from tokgate.store.history import Point, Series
 
 OPEN = timedelta(days=30)
@@ -66,7 +66,7 @@ def dated(metric: str, points: Sequence[Point], change: Change) -> DatedChange:
         shown=shown,
         worse=worse,
         open=worse and _sure(points, change) and _recent(first, points[-1]) and _still(points, change),
-        suspects=differences(last.fingerprint, until.fingerprint),
+        suspects=find_differences(last.fingerprint, until.fingerprint),
     )
 
 

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from tokgate._exceptions import UsageError
 from tokgate.config.words import ABSENT, format_change, format_figure
-from tokgate.machine.fingerprint import differences
+from tokgate.machine.fingerprint import find_differences
 from tokgate.report.badge import Badge
 from tokgate.report.changes import changes_of
 from tokgate.store.history import Point, Series
@@ -161,7 +161,9 @@ def _trend(series: Series, total: int, turns: tuple[Turn, ...]) -> Trend:
 def _changed(was: Point, now: Point) -> tuple[str, ...]:
     if was.fingerprint is now.fingerprint:
         return ()
-    return tuple(str(one) for one in differences(was.fingerprint, now.fingerprint) if one.weight != "told")
+    return tuple(
+        str(one) for one in find_differences(was.fingerprint, now.fingerprint) if one.weight != "told"
+    )
 
 
 def _spark(values: Sequence[float]) -> str:

@@ -19,7 +19,7 @@ from tokgate.config.base import Spec
 from tokgate.config.load import Document
 from tokgate.config.metric import MetricName
 from tokgate.judge.verdict import Outcome
-from tokgate.machine.fingerprint import Fingerprint, differences
+from tokgate.machine.fingerprint import Fingerprint, find_differences
 from tokgate.measure.measurement import Answers, Measurement, collect_gated
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RunRecord
@@ -143,7 +143,7 @@ def explain_incomparable(
         return None
     other = [
         str(difference)
-        for difference in differences(baseline.fingerprint, fingerprint)
+        for difference in find_differences(baseline.fingerprint, fingerprint)
         if difference.weight == "must_match"
     ]
     return f"the baseline comes from another machine ({', '.join(other)})" if other else None

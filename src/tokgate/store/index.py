@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from tokgate._exceptions import RecordError
-from tokgate.machine.fingerprint import Fingerprint, fingerprint_id
+from tokgate.machine.fingerprint import Fingerprint, compute_fingerprint_id
 from tokgate.store.runs import SCHEMA
 from tokgate.store.summary import CellSummary, find_record, summarize
 
@@ -128,7 +128,8 @@ def _read(folder: Path) -> tuple[tuple[tuple[CellSummary, Fingerprint], ...], st
 def _insert(index: sqlite3.Connection, record: str, cell: CellSummary, fingerprint: Fingerprint) -> None:
     facts = msgspec.json.encode(fingerprint)
     index.execute(
-        "INSERT OR IGNORE INTO fingerprint (box, facts) VALUES (?, ?)", (fingerprint_id(fingerprint), facts)
+        "INSERT OR IGNORE INTO fingerprint (box, facts) VALUES (?, ?)",
+        (compute_fingerprint_id(fingerprint), facts),
     )
     index.execute(
         "INSERT INTO cell VALUES (?, ?, ?, ?, (SELECT id FROM fingerprint WHERE facts = ?), ?)",

@@ -8,7 +8,7 @@ import msgspec
 
 from tokgate.judge.cell import CaseKey
 from tokgate.judge.compare import Pair
-from tokgate.machine.fingerprint import Difference, Fingerprint, differences
+from tokgate.machine.fingerprint import Difference, Fingerprint, find_differences
 from tokgate.measure.measurement import Measurement
 from tokgate.store.baselines import collect_yardsticks
 from tokgate.store.runs import RunRecord, is_cell
@@ -69,11 +69,11 @@ def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
         only_b=tuple(key for key in cells_b if key not in cells_a),
         unlike={workload: keys for workload, keys in unlike.items() if keys},
         invalid={key: counts for key, counts in lost.items() if any(counts)},
-        machine=differences(a.fingerprint, b.fingerprint),
+        machine=find_differences(a.fingerprint, b.fingerprint),
         servers={
             server: found
             for server, key in first.items()
-            if (found := differences(_facts(cells_a[key]), _facts(cells_b[key])))
+            if (found := find_differences(_facts(cells_a[key]), _facts(cells_b[key])))
         },
         pace=(median(paces[0]), median(paces[1])) if all(paces) else None,
     )

@@ -18,7 +18,7 @@ from tokgate.drive.scrape import scrape, subtract
 from tokgate.launch.server import Server
 from tokgate.machine.devices import Gpu, find_gpus
 from tokgate.machine.monitor import Monitor
-from tokgate.machine.yardstick import cpu_gflops
+from tokgate.machine.yardstick import measure_cpu_gflops
 from tokgate.measure.bias import check_bias
 from tokgate.measure.canary import check_answers
 from tokgate.measure.measurement import Answers, Canary, Measurement, Problem
@@ -65,7 +65,7 @@ def measure_case(
     """
     bias = instruments.client_bias(case.workload.concurrency)
     canary, garbage = _check_canary(server, case, instruments, stored)
-    pace = cpu_gflops() if _on_cpu(server) else None
+    pace = measure_cpu_gflops() if _on_cpu(server) else None
     passes = _warm_up(server, case, launch, watch)
     measured = _timed(server, case, launch=launch, seed=_seed(case, launch, 0), watch=watch)
     before: tuple[Problem, ...] = ()

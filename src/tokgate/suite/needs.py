@@ -8,7 +8,7 @@ from pathlib import Path
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.server import DockerLaunch, EmbeddedLaunch, ServerSpec
 from tokgate.launch.models.paths import expand
-from tokgate.launch.models.weights import Weights, lack, weights_of
+from tokgate.launch.models.weights import Weights, find_missing, find_weights
 from tokgate.machine.doctor import Check, Needs
 from tokgate.suite.plan import AUTO, plan_run
 
@@ -39,7 +39,7 @@ def weights_of_profile(catalogue: Catalogue, profile: str) -> list[Weights]:
     """What the servers of a profile, and of its hypotheses, load from this machine's disk, each once. Raises SpecError."""
     plan = plan_run(catalogue, profile=profile)
     arms = [case for one in plan.experiments for case in one.arms.values()]
-    found = [weights_of(case.server) for case in (*plan.cases, *arms)]
+    found = [find_weights(case.server) for case in (*plan.cases, *arms)]
     return list(dict.fromkeys(one for one in found if one is not None))
 
 
@@ -49,7 +49,7 @@ def model_checks(catalogue: Catalogue, profile: str) -> tuple[Check, ...]:
 
 
 def _model_check(weights: Weights) -> Check:
-    missing = lack(weights)
+    missing = find_missing(weights)
     if missing is None:
         return Check(name=f"model {weights.name}", ok=True, seen=str(weights.folder))
     size = "" if missing.size is None else f" ({missing.size / 1e9:.1f} GB)"

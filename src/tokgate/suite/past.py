@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tokgate.judge.cell import CellKey
 from tokgate.judge.verdict import Outcome
-from tokgate.machine.fingerprint import fingerprint_id
+from tokgate.machine.fingerprint import compute_fingerprint_id
 from tokgate.store.history import Cost, Point, read_costs, read_history
 from tokgate.store.runs import RunRecord
 from tokgate.store.summary import hash_conditions
@@ -21,7 +21,7 @@ class Past:
 
     def __init__(self, out: Path, record: RunRecord) -> None:
         self._out, self._record = out, record
-        self._box = fingerprint_id(record.fingerprint)
+        self._box = compute_fingerprint_id(record.fingerprint)
 
     @cached_property
     def costs(self) -> dict[tuple[str, str], Cost]:

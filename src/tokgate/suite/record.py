@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokgate import __version__
-from tokgate.machine.fingerprint import fingerprint_id, read_fingerprint
+from tokgate.machine.fingerprint import compute_fingerprint_id, read_fingerprint
 from tokgate.store.runs import RunRecord, RunWriter, find_future_run, make_conditions, now
 from tokgate.suite.plan import RunPlan
 
@@ -30,7 +30,7 @@ def first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> RunRe
         tokgate=__version__,
         command=tuple(command),
         profile=plan.profile.name,
-        baselines=plan.profile.hardware or f"local/{fingerprint_id(fingerprint)}",
+        baselines=plan.profile.hardware or f"local/{compute_fingerprint_id(fingerprint)}",
         fingerprint=fingerprint,
         conditions={
             case.workload.name: make_conditions(case.workload, case.prompts.sha256) for case in plan.cases

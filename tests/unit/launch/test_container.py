@@ -10,7 +10,13 @@ import pytest
 from tokgate._exceptions import LaunchError, ModelMissing
 from tokgate.config.server import DockerLaunch, Model, ServerSpec
 from tokgate.config.units import Size
-from tokgate.launch.docker.options import check_files, command, container_options, device_gids, model_inside
+from tokgate.launch.docker.options import (
+    build_command,
+    build_container_options,
+    check_files,
+    locate_model,
+    read_device_gids,
+)
 
 
 def docker(model: Model | None = None, **launch: Any) -> ServerSpec:
@@ -24,7 +30,7 @@ def docker(model: Model | None = None, **launch: Any) -> ServerSpec:
 
 
 def test_options_of_an_empty_spec() -> None:
-    assert container_options(docker()) == {
+    assert build_container_options(docker()) == {
         "image": "an/image:1",
         "ipc_mode": "private",
         "network_mode": "host",
@@ -49,7 +55,7 @@ def test_options_of_a_full_spec(monkeypatch: pytest.MonkeyPatch) -> None:
         cpuset="0-1,3",
         memory=Size.parse("1GB"),
     )
-    assert container_options(spec) == {
+    assert build_container_options(spec) == {
         "image": "an/image:1",
         "command": ["--port", "8000", "--json", '{"a": {"b": 1}}'],
         "entrypoint": "serve",
@@ -76,14 +82,14 @@ def test_device_groups(tmp_path: Path) -> None:
         (tmp_path / name).touch()
     gid = (tmp_path / "kfd").stat().st_gid
     devices = (str(tmp_path / "kfd"), f"{tmp_path}/dri:/dev/dri:rwm")
-    assert device_gids(devices, server="x") == (gid,)
-    options = container_options(docker(devices=devices, device_groups=True, groups=("44",)))
+    assert read_device_gids(devices, server="x") == (gid,)
+    options = build_container_options(docker(devices=devices, device_groups=True, groups=("44",)))
     assert options["group_add"] == [gid, "44"]
 
 
 def test_missing_device_is_named(tmp_path: Path) -> None:
     with pytest.raises(LaunchError, match=rf"server x: device {tmp_path}/kfd does not exist"):
-        device_gids((f"{tmp_path}/kfd",), server="x")
+        read_device_gids((f"{tmp_path}/kfd",), server="x")
 
 
 @pytest.mark.parametrize(
@@ -100,8 +106,8 @@ def test_missing_device_is_named(tmp_path: Path) -> None:
 def test_model_placeholder(model: Model, inside: str) -> None:
     """`{model}` is the path inside the container, else the repository or the id."""
     spec = docker(model, volumes=("/srv/models:/models:ro",), args=("-m", "{model}"))
-    assert model_inside(spec) == inside
-    assert command(spec) == ("-m", inside)
+    assert locate_model(spec) == inside
+    assert build_command(spec) == ("-m", inside)
 
 
 def test_missing_files_by_their_path_on_the_host(tmp_path: Path) -> None:

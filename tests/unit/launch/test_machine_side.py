@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import PortTaken
-from tokgate.launch.cores import usable_cores
-from tokgate.launch.logs import new_log
+from tokgate.launch.cores import count_usable_cores
+from tokgate.launch.logs import create_log
 from tokgate.launch.port import check_free
 
 
@@ -36,15 +36,15 @@ def test_shared_port_is_taken() -> None:
 
 
 def test_cores_stay_within_the_affinity() -> None:
-    assert 1 <= usable_cores() <= len(os.sched_getaffinity(0))
+    assert 1 <= count_usable_cores() <= len(os.sched_getaffinity(0))
     cpu = min(os.sched_getaffinity(0))
-    code = f"import os; os.sched_setaffinity(0, {{{cpu}}}); from tokgate.launch.cores import usable_cores; print(usable_cores())"
+    code = f"import os; os.sched_setaffinity(0, {{{cpu}}}); from tokgate.launch.cores import count_usable_cores; print(count_usable_cores())"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout == b"1\n"
 
 
 def test_log_names(tmp_path: Path) -> None:
     """The logs of one server are numbered, and its name cannot leave the folder."""
     logs = tmp_path / "run" / "logs"
-    assert new_log(logs, "a").name == "a-1.log"
-    assert new_log(logs, "a").name == "a-2.log"
-    assert new_log(logs, "../b c").parent == logs
+    assert create_log(logs, "a").name == "a-1.log"
+    assert create_log(logs, "a").name == "a-2.log"
+    assert create_log(logs, "../b c").parent == logs

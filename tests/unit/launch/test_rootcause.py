@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tokgate.engines import ENGINES, FALLBACK, find
 from tokgate.engines.engine import Engine
-from tokgate.launch.rootcause import exit_words, root_cause
+from tokgate.launch.rootcause import describe_exit, find_root_cause
 
 WORKER = "(Worker pid=61) ERROR 11-02 10:00:09 [multiproc_executor.py:866] "
 CORE = "(EngineCore pid=44) ERROR 11-02 10:00:10 [core.py:1010] "
@@ -134,7 +134,7 @@ CASES = {
 @pytest.mark.parametrize(("log", "line", "hint"), CASES.values(), ids=CASES)
 def test_root_cause(log: str, line: str, hint: str, engine: Engine) -> None:
     """The explaining line is found, with its hint, whichever engine the spec names."""
-    cause = root_cause(log.splitlines(), engine)
+    cause = find_root_cause(log.splitlines(), engine)
     assert cause.line == line
     assert cause.explains
     assert hint in cause.hint
@@ -144,20 +144,20 @@ def test_root_cause(log: str, line: str, hint: str, engine: Engine) -> None:
 def test_own_causes_come_first() -> None:
     """A line that the engine's own table and the general one explain has the hint of the engine's own."""
     line = "gguf_init_from_file: failed to open GGUF file 'x' (No such file or directory)"
-    assert root_cause([line], find("llama.cpp")).hint.startswith("the model file")
-    assert root_cause([line], find("vllm")).hint.startswith("a file")
+    assert find_root_cause([line], find("llama.cpp")).hint.startswith("the model file")
+    assert find_root_cause([line], find("vllm")).hint.startswith("a file")
 
 
 def test_colors_do_not_hide_it() -> None:
     line = "\x1b[31mERROR\x1b[0m 01-31 09:30:00 [a.py:7] ValueError: no"
-    assert root_cause([line], FALLBACK).line == "ValueError: no"
+    assert find_root_cause([line], FALLBACK).line == "ValueError: no"
 
 
 def test_log_without_an_error() -> None:
     """It ends with its last line, and an empty one with nothing."""
-    assert not root_cause(["listening", "", "  "], FALLBACK).explains
-    assert root_cause(["listening", "", "  "], FALLBACK).line == "listening"
-    assert root_cause([], FALLBACK).line == ""
+    assert not find_root_cause(["listening", "", "  "], FALLBACK).explains
+    assert find_root_cause(["listening", "", "  "], FALLBACK).line == "listening"
+    assert find_root_cause([], FALLBACK).line == ""
 
 
 HARMLESS = st.sampled_from(
@@ -175,12 +175,12 @@ HARMLESS = st.sampled_from(
 @given(before=st.lists(HARMLESS), after=st.lists(HARMLESS), case=st.sampled_from(sorted(CASES)))
 def test_harmless_lines_change_nothing(before: list[str], after: list[str], case: str) -> None:
     log, line, _ = CASES[case]
-    assert root_cause([*before, *log.splitlines(), *after], FALLBACK).line == line
+    assert find_root_cause([*before, *log.splitlines(), *after], FALLBACK).line == line
 
 
 @given(st.lists(st.text()))
 def test_the_cause_is_a_line_of_the_log(lines: list[str]) -> None:
-    cause = root_cause(lines, FALLBACK)
+    cause = find_root_cause(lines, FALLBACK)
     assert cause.explains or not cause.hint
     assert not cause.line or any(cause.line in line or "\x1b" in line for line in lines)
 
@@ -196,4 +196,4 @@ def test_the_cause_is_a_line_of_the_log(lines: list[str]) -> None:
     ],
 )
 def test_exit_codes_as_text(code: int | None, words: str) -> None:
-    assert exit_words(code) == words
+    assert describe_exit(code) == words

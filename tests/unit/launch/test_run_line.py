@@ -11,7 +11,7 @@ import pytest
 
 from tokgate._exceptions import UsageError
 from tokgate.config.catalogue import Catalogue
-from tokgate.launch.docker.run_line import docker_run
+from tokgate.launch.docker.run_line import format_docker_run
 
 CATALOGUE = Catalogue(Path(__file__).parents[3] / "fixtures")
 IMAGE = "vllm/vllm-openai-rocm:v0.14.1"
@@ -93,15 +93,15 @@ def test_a_server_is_started_as_the_owner_starts_it(
     server: str, line: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", "/home/owner")
-    assert flags(docker_run(CATALOGUE.server(server))) == flags(line)
+    assert flags(format_docker_run(CATALOGUE.server(server))) == flags(line)
 
 
 def test_groups_without_the_device() -> None:
     """Where the device is missing, the line asks for its numeric group with `stat`."""
-    line = docker_run(CATALOGUE.server("llamacpp-rocm", {"launch": {"devices": ["/dev/not-there"]}}))
+    line = format_docker_run(CATALOGUE.server("llamacpp-rocm", {"launch": {"devices": ["/dev/not-there"]}}))
     assert '--group-add "$(stat -c %g /dev/not-there)"' in line
     owner = Path("/dev/null").stat().st_gid
-    line = docker_run(CATALOGUE.server("llamacpp-rocm", {"launch": {"devices": ["/dev/null"]}}))
+    line = format_docker_run(CATALOGUE.server("llamacpp-rocm", {"launch": {"devices": ["/dev/null"]}}))
     assert f"--group-add {owner}" in line
 
 
@@ -114,7 +114,7 @@ def test_ports_and_limits() -> None:
         "ipc": "private",
         "shm_size": "64MiB",
     }
-    line = docker_run(CATALOGUE.server("vllm-current", {"launch": launch}))
+    line = format_docker_run(CATALOGUE.server("vllm-current", {"launch": launch}))
     for wanted in (
         "-p 127.0.0.1:8000:8000/tcp",
         "--cpus 1.5",
@@ -127,4 +127,4 @@ def test_ports_and_limits() -> None:
 
 def test_a_server_without_a_container_has_no_line() -> None:
     with pytest.raises(UsageError, match="embedded-smollm2 does not run in a container"):
-        docker_run(CATALOGUE.server("embedded-smollm2"))
+        format_docker_run(CATALOGUE.server("embedded-smollm2"))

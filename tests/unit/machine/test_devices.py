@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tokgate.machine.devices import GFX1151, find_gpu, find_gpus, gpu_memory
+from tokgate.machine.devices import GFX1151, find_gpu, find_gpus, read_gpu_memory
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ def test_strix_halo_is_found_as_card1(strix_halo):
     assert gpu.render_node == strix_halo.root / "dev/dri/renderD128"
     assert gpu.device is not None
     assert gpu.device.name == "0000:c5:00.0"
-    memory = gpu_memory(gpu)
+    memory = read_gpu_memory(gpu)
     assert (memory.vram_total, memory.gtt_total) == (536870912, 128849018880)
     assert (memory.vram_used, memory.gtt_used) == (208154624, 31457280)
 
@@ -44,7 +44,7 @@ def test_no_link_leaves_the_device_unknown(box):
     gpu = find_gpu(GFX1151, box.root)
     assert gpu is not None
     assert (gpu.render_node, gpu.card, gpu.device, gpu.pci_address) == (None, None, None, None)
-    assert gpu_memory(gpu).gtt_total is None
+    assert read_gpu_memory(gpu).gtt_total is None
 
 
 def test_missing_files_are_unknown(strix_halo):
@@ -53,8 +53,8 @@ def test_missing_files_are_unknown(strix_halo):
     assert gpu.device is not None
     (gpu.device / "mem_info_gtt_total").unlink()
     (gpu.device / "mem_info_vram_used").write_text("N/A\n")
-    assert gpu_memory(gpu).gtt_total is None
-    assert gpu_memory(gpu).vram_used is None
+    assert read_gpu_memory(gpu).gtt_total is None
+    assert read_gpu_memory(gpu).vram_used is None
 
 
 def test_second_gpu_is_told_apart_by_architecture(strix_halo):

@@ -17,14 +17,14 @@ from tokgate.machine.doctor import (
     Check,
     Needs,
     can_run,
-    daemon_check,
-    disk_check,
+    check_daemon,
+    check_disk,
+    check_file,
+    check_image,
+    check_memory,
+    check_module,
+    check_port,
     examine,
-    file_check,
-    image_check,
-    memory_check,
-    module_check,
-    port_check,
 )
 
 # Qwen2.5-14B in FP16.
@@ -62,7 +62,7 @@ def test_small_gtt_says_which_limit_to_set(strix_halo):
     assert gpu is not None
     assert gpu.device is not None
     (gpu.device / "mem_info_gtt_total").write_text(f"{16 * 2**30}\n")
-    check = memory_check(gpu, _FP16_14B)
+    check = check_memory(gpu, _FP16_14B)
     assert check.ok is False
     assert check.seen == "GTT 17.2 GB, VRAM 0.5 GB; 29.5 GB needed"
     assert check.remedy is not None
@@ -75,11 +75,11 @@ def test_memory_of_the_bios_counts_too(strix_halo):
     assert gpu is not None
     assert gpu.device is not None
     (gpu.device / "mem_info_gtt_total").unlink()
-    assert memory_check(gpu, _FP16_14B).ok is False
+    assert check_memory(gpu, _FP16_14B).ok is False
     (gpu.device / "mem_info_vram_total").write_text(f"{96 * 2**30}\n")
-    assert memory_check(gpu, _FP16_14B).ok is True
+    assert check_memory(gpu, _FP16_14B).ok is True
     (gpu.device / "mem_info_vram_total").unlink()
-    assert memory_check(gpu, _FP16_14B) == Check(name="GPU memory", ok=None, seen="unknown; 29.5 GB needed")
+    assert check_memory(gpu, _FP16_14B) == Check(name="GPU memory", ok=None, seen="unknown; 29.5 GB needed")
 
 
 def test_settings_for_information(strix_halo):
@@ -119,11 +119,11 @@ def test_closed_node_shows_the_numeric_group(open_path):
     script = """if True:
         import os, sys
         from pathlib import Path
-        from tokgate.machine.doctor import node_check
+        from tokgate.machine.doctor import check_node
         if os.getuid() == 0:
             os.setuid(65534)
         node = Path(sys.argv[1])
-        check = node_check(node, node.parent)
+        check = check_node(node, node.parent)
         print(check.ok, check.seen, check.remedy)
     """
     output = subprocess.run(
@@ -142,17 +142,17 @@ def test_port_in_use_names_the_process():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
-        assert port_check(port) == Check(name=f"port {port}", ok=True, seen="free")
+        assert check_port(port) == Check(name=f"port {port}", ok=True, seen="free")
         server.listen()
-        check = port_check(port)
+        check = check_port(port)
         assert check.ok is False
         assert f"(pid {os.getpid()})" in check.seen
 
 
 def test_modules_are_located_not_imported():
-    assert module_check("antigravity").ok is True  # importing it would open a browser
+    assert check_module("antigravity").ok is True  # importing it would open a browser
     assert "antigravity" not in sys.modules
-    assert module_check("no_such_engine") == Check(
+    assert check_module("no_such_engine") == Check(
         name="module no_such_engine",
         ok=False,
         seen="not installed",
@@ -162,15 +162,15 @@ def test_modules_are_located_not_imported():
 
 def test_model_files(tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"0" * 10_000_000)
-    assert file_check(tmp_path / "model.gguf").seen.endswith("model.gguf, 0.01 GB")
-    assert file_check(tmp_path).ok is True
-    check = file_check(tmp_path / "other.gguf")
+    assert check_file(tmp_path / "model.gguf").seen.endswith("model.gguf, 0.01 GB")
+    assert check_file(tmp_path).ok is True
+    check = check_file(tmp_path / "other.gguf")
     assert (check.ok, check.seen) == (False, f"{tmp_path}/other.gguf does not exist")
 
 
 def test_disk_of_a_folder_that_does_not_exist(tmp_path):
-    assert disk_check(tmp_path / "runs" / "next", 1).ok is True
-    check = disk_check(tmp_path / "runs", 2**62)
+    assert check_disk(tmp_path / "runs" / "next", 1).ok is True
+    check = check_disk(tmp_path / "runs", 2**62)
     assert check.ok is False
     assert f"free at {tmp_path}" in check.seen
     assert "free 4611686018.4 GB" in (check.remedy or "")
@@ -178,10 +178,10 @@ def test_disk_of_a_folder_that_does_not_exist(tmp_path):
 
 def test_docker_and_its_images():
     daemon = Daemon(version="28.1", images={"vllm": "sha256:12"})
-    assert daemon_check(daemon).ok is True
-    assert image_check("vllm", daemon).seen == "sha256:12"
-    assert image_check("other", daemon).remedy == "`docker pull other`"
-    assert image_check("tokgate/vllm-cpu:0.32.0", daemon).remedy == "`./ci/images.sh vllm-cpu`"
+    assert check_daemon(daemon).ok is True
+    assert check_image("vllm", daemon).seen == "sha256:12"
+    assert check_image("other", daemon).remedy == "`docker pull other`"
+    assert check_image("tokgate/vllm-cpu:0.32.0", daemon).remedy == "`./ci/images.sh vllm-cpu`"
 
 
 def test_docker_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

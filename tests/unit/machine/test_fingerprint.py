@@ -11,8 +11,8 @@ from tokgate.machine.fingerprint import (
     Fact,
     Fingerprint,
     Weight,
-    differences,
-    fingerprint_id,
+    compute_fingerprint_id,
+    find_differences,
     read_fingerprint,
 )
 
@@ -58,14 +58,14 @@ def test_strix_halo(strix_halo):
 
 def test_installed_memory(strix_halo):
     """It is the same wherever the BIOS draws the border between memory and VRAM."""
-    before = fingerprint_id(read_fingerprint(strix_halo.root, {}))
+    before = compute_fingerprint_id(read_fingerprint(strix_halo.root, {}))
     device = "sys/devices/pci0000:00/0000:c5:00.0"
     strix_halo.write(
         {f"{device}/mem_info_vram_total": 96 * 2**30, "proc/meminfo": "MemTotal:       32100000 kB"}
     )
     after = read_fingerprint(strix_halo.root, {})
     assert after.facts["memory_GiB"].value == 128
-    assert fingerprint_id(after) == before
+    assert compute_fingerprint_id(after) == before
 
 
 def test_unknown_box_has_no_stand_in_values(box):
@@ -117,7 +117,7 @@ def test_other_boxes(box):
 
 def test_this_machine_is_read_the_same_twice():
     fingerprint = read_fingerprint()
-    assert differences(fingerprint, read_fingerprint()) == ()
+    assert find_differences(fingerprint, read_fingerprint()) == ()
     assert fingerprint.facts["cpu_model"].value
     assert isinstance(fingerprint.facts["cpus_usable"].value, float)
 
@@ -126,7 +126,7 @@ def test_differences_say_key_values_and_weight(strix_halo):
     before = read_fingerprint(strix_halo.root, {})
     strix_halo.write({"proc/sys/kernel/osrelease": "6.19.0", "proc/meminfo": "MemTotal:       65536000 kB"})
     (strix_halo.root / "sys/firmware/acpi/platform_profile").unlink()
-    found = differences(before, read_fingerprint(strix_halo.root, {}))
+    found = find_differences(before, read_fingerprint(strix_halo.root, {}))
     assert [(difference.weight, str(difference)) for difference in found] == [
         (Weight.MUST_MATCH, "memory_GiB: 128 → 64"),
         (Weight.MAY_DIFFER, "kernel: 6.18.4-200.fc43.x86_64 → 6.19.0"),
@@ -138,9 +138,11 @@ def test_facts_of_a_server_are_merged(box):
     machine = read_fingerprint(box.root, {})
     server = machine.merged({"image_digest": Fact("sha256:1", Weight.MAY_DIFFER)})
     assert list(server.facts)[-1] == "image_digest"
-    assert fingerprint_id(server) == fingerprint_id(machine)
-    assert [difference.key for difference in differences(machine, server)] == ["image_digest"]
-    assert fingerprint_id(machine.merged({"model": Fact("x", Weight.MUST_MATCH)})) != fingerprint_id(machine)
+    assert compute_fingerprint_id(server) == compute_fingerprint_id(machine)
+    assert [difference.key for difference in find_differences(machine, server)] == ["image_digest"]
+    assert compute_fingerprint_id(
+        machine.merged({"model": Fact("x", Weight.MUST_MATCH)})
+    ) != compute_fingerprint_id(machine)
 
 
 @given(_fingerprints, _fingerprints)
@@ -152,12 +154,12 @@ def test_id_differs_exactly_when_a_decisive_fact_does(a, b):
             if fact.weight is Weight.MUST_MATCH and fact.value is not None
         }
 
-    assert (fingerprint_id(a) == fingerprint_id(b)) == (decisive(a) == decisive(b))
+    assert (compute_fingerprint_id(a) == compute_fingerprint_id(b)) == (decisive(a) == decisive(b))
 
 
 @given(_fingerprints)
 def test_id_after_json_and_in_any_order(fingerprint):
     again = msgspec.json.decode(msgspec.json.encode(fingerprint), type=Fingerprint)
     turned = Fingerprint(dict(reversed(again.facts.items())))
-    assert differences(fingerprint, turned) == ()
-    assert fingerprint_id(turned) == fingerprint_id(fingerprint)
+    assert find_differences(fingerprint, turned) == ()
+    assert compute_fingerprint_id(turned) == compute_fingerprint_id(fingerprint)

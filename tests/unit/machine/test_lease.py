@@ -13,18 +13,18 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import LeaseHeld, UsageError
-from tokgate.machine.lease import lease
+from tokgate.machine.lease import hold_lease
 
 # Prints "waits" when it has to wait and "holds" when it has the lease; ends when its input does.
 _TAKE = """
 import os, sys
 from pathlib import Path
-from tokgate.machine.lease import lease
+from tokgate.machine.lease import hold_lease
 directory, uid = Path(sys.argv[1]), int(sys.argv[2])
 if uid:
     os.setuid(uid)
 try:
-    with lease(wait=True, describe="a nightly run", directory=directory,
+    with hold_lease(wait=True, describe="a nightly run", directory=directory,
                on_wait=lambda text: print("waits", text, flush=True)):
         print("holds", flush=True)
         sys.stdin.read()
@@ -50,7 +50,7 @@ def _never(text: str) -> None:
 def test_free_lease_is_taken_again_and_again(tmp_path):
     directory = tmp_path / "lease"
     for _ in range(2):
-        with lease(wait=True, describe="a run", on_wait=_never, directory=directory):
+        with hold_lease(wait=True, describe="a run", on_wait=_never, directory=directory):
             assert "a run" in (directory / "holder.json").read_text()
         assert not (directory / "holder.json").exists()
 
@@ -62,7 +62,7 @@ def test_no_wait_names_the_holder_and_the_remedy(tmp_path):
         pattern = rf"pid {holder.pid} of \w+, since 20.*`a nightly run`.*Next: leave out --tokgate-no-wait"
         with (
             pytest.raises(LeaseHeld, match=pattern) as caught,
-            lease(wait=False, describe="x", on_wait=_never, directory=tmp_path),
+            hold_lease(wait=False, describe="x", on_wait=_never, directory=tmp_path),
         ):
             pytest.fail("two hold the lease")
         assert f"pid {holder.pid}" in caught.value.holder
@@ -79,7 +79,7 @@ def test_killed_holder_frees_it(tmp_path, end):
             waited.append(text)
             holder.send_signal(end)
 
-        with lease(wait=True, describe="the next run", on_wait=on_wait, directory=tmp_path):
+        with hold_lease(wait=True, describe="the next run", on_wait=on_wait, directory=tmp_path):
             assert holder.wait(timeout=30) == -end
             assert "the next run" in (tmp_path / "holder.json").read_text()
         assert len(waited) == 1
@@ -87,7 +87,7 @@ def test_killed_holder_frees_it(tmp_path, end):
 
 
 def test_interrupt_ends_the_waiting(tmp_path):
-    with lease(wait=False, describe="me", on_wait=_never, directory=tmp_path):
+    with hold_lease(wait=False, describe="me", on_wait=_never, directory=tmp_path):
         with another(tmp_path) as waiter:
             assert waiter.stdout is not None
             assert f"pid {os.getpid()} of" in waiter.stdout.readline()
@@ -98,7 +98,7 @@ def test_interrupt_ends_the_waiting(tmp_path):
 
 def test_holder_without_a_note_is_still_respected(tmp_path):
     with (
-        lease(wait=False, describe="me", on_wait=_never, directory=tmp_path),
+        hold_lease(wait=False, describe="me", on_wait=_never, directory=tmp_path),
         another(tmp_path) as waiter,
     ):
         assert waiter.stdout is not None
@@ -107,7 +107,7 @@ def test_holder_without_a_note_is_still_respected(tmp_path):
             (tmp_path / "holder.json").write_text(content)
             with (
                 pytest.raises(LeaseHeld, match="an unknown process"),
-                lease(wait=False, describe="x", on_wait=_never, directory=tmp_path),
+                hold_lease(wait=False, describe="x", on_wait=_never, directory=tmp_path),
             ):
                 pytest.fail("two hold the lease")
 
@@ -125,7 +125,7 @@ def test_users_share_it(open_path):
             assert nobody.stdout.readline() == "holds\n"
             with (
                 pytest.raises(LeaseHeld, match=f"pid {nobody.pid} of"),
-                lease(wait=False, describe="x", on_wait=_never, directory=directory),
+                hold_lease(wait=False, describe="x", on_wait=_never, directory=directory),
             ):
                 pytest.fail("two hold the lease")
 
@@ -135,6 +135,6 @@ def test_unusable_directory_is_explained(tmp_path):
     directory = tmp_path / "file" / "lease"
     with (
         pytest.raises(UsageError, match=f"{directory}, which cannot be used: .*chmod 777"),
-        lease(wait=False, describe="x", on_wait=_never, directory=directory),
+        hold_lease(wait=False, describe="x", on_wait=_never, directory=directory),
     ):
         pytest.fail("there is no such folder")

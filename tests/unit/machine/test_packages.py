@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tokgate.machine.packages import package_versions
+from tokgate.machine.packages import read_package_versions
 
 _STATUS = """\
 Package: mesa-vulkan-drivers
@@ -24,7 +24,7 @@ Description: Firmware
 def test_dpkg(box):
     box.write({"var/lib/dpkg/status": _STATUS})
     names = ("mesa-vulkan-drivers", "linux-firmware", "linux-firmware-amdgpu", "mesa")
-    assert package_versions(names, box.root) == {
+    assert read_package_versions(names, box.root) == {
         "mesa-vulkan-drivers": "25.2.8-0ubuntu1",
         "linux-firmware-amdgpu": "20260110-1",
     }
@@ -32,17 +32,19 @@ def test_dpkg(box):
 
 def test_dpkg_first_entry(box):
     box.write({"var/lib/dpkg/status": _STATUS})
-    assert package_versions(("mesa-vulkan-drivers",), box.root) == {"mesa-vulkan-drivers": "25.2.8-0ubuntu1"}
+    assert read_package_versions(("mesa-vulkan-drivers",), box.root) == {
+        "mesa-vulkan-drivers": "25.2.8-0ubuntu1"
+    }
 
 
 def test_pacman(box):
     for name in ("mesa-1:25.3.1-1", "linux-firmware-20260110-2", "linux-firmware-whence-20260110-2"):
         box.write({f"var/lib/pacman/local/{name}/desc": ""})
-    assert package_versions(("mesa", "linux-firmware"), box.root) == {
+    assert read_package_versions(("mesa", "linux-firmware"), box.root) == {
         "mesa": "1:25.3.1-1",
         "linux-firmware": "20260110-2",
     }
 
 
 def test_nothing_known(box):
-    assert package_versions(("mesa",), box.root) == {}
+    assert read_package_versions(("mesa",), box.root) == {}

@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tokgate.machine.processes import (
     Process,
-    family,
-    family_cpu_s,
-    listening_pids,
-    program,
+    find_family,
+    find_listeners,
     read_process,
     read_processes,
+    read_program,
+    sum_cpu_s,
 )
 
 
@@ -38,8 +38,8 @@ def test_gone_process_is_none(box):
 def test_this_process_and_its_child_are_seen():
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         processes = read_processes()
-        assert {os.getpid(), child.pid} <= family(processes, [os.getpid()])
-        assert family(processes, [child.pid]) == {child.pid}
+        assert {os.getpid(), child.pid} <= find_family(processes, [os.getpid()])
+        assert find_family(processes, [child.pid]) == {child.pid}
         child.kill()
 
 
@@ -51,31 +51,31 @@ def _process(pid: int, parent: int) -> Process:
 def test_family_is_closed_under_descent(parents, heads):
     """Also where pids were read at different moments, and so parents form a ring or are missing."""
     processes = {pid: _process(pid, parent) for pid, parent in parents.items()}
-    members = family(processes, heads)
+    members = find_family(processes, heads)
     expected = {pid for pid in heads if pid in processes}
     for _ in processes:
         expected |= {pid for pid, parent in parents.items() if parent in expected}
     assert members == expected
-    assert family_cpu_s(processes[pid] for pid in members) == 1.25 * len(members)
+    assert sum_cpu_s(processes[pid] for pid in members) == 1.25 * len(members)
 
 
 def test_program_tells_no_more_than_its_first_argument(box):
     box.add_process(42, name="vllm")
-    assert program(42, box.root) == "vllm --serve"
-    assert program(43, box.root) is None
+    assert read_program(42, box.root) == "vllm --serve"
+    assert read_program(43, box.root) is None
 
 
 def test_listener_is_found_and_only_while_it_listens():
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
-        assert listening_pids(port) == ()
+        assert find_listeners(port) == ()
         server.listen()
-        assert listening_pids(port) == (os.getpid(),)
+        assert find_listeners(port) == (os.getpid(),)
 
 
 def test_listener_out_of_sight_is_unknown(box):
     row = "0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000 1000 0 4711 1"
     box.write({"proc/net/tcp": f"  sl  local_address rem_address\n   {row}"})
-    assert listening_pids(8080, box.root) is None
-    assert listening_pids(8081, box.root) == ()
+    assert find_listeners(8080, box.root) is None
+    assert find_listeners(8081, box.root) == ()

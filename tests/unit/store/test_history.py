@@ -16,7 +16,7 @@ import pytest
 from tokgate._exceptions import RecordError
 from tokgate.drive.sample import Sample
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.machine.fingerprint import Fact, Fingerprint, Weight, differences, fingerprint_id
+from tokgate.machine.fingerprint import Fact, Fingerprint, Weight, compute_fingerprint_id, find_differences
 from tokgate.measure.measurement import Measurement
 from tokgate.store.history import Cost, list_unreadable, read_costs, read_history
 from tokgate.store.index import INDEX
@@ -75,7 +75,7 @@ def test_a_point_is_what_a_run_measured(tmp_path: Path, measurement: Measurement
     (series,) = read_history(tmp_path)
     (point,) = series.points
     assert (series.server, series.workload, series.metric) == ("s", "chat", "decode_tps")
-    assert series.fingerprint == fingerprint_id(BOX)
+    assert series.fingerprint == compute_fingerprint_id(BOX)
     assert point.value == pytest.approx(10.0)
     assert point.launches == (5.0, 20.0)
     assert (point.valid, point.outcome, point.provenance) == (True, Outcome.REGRESSED, "measured")
@@ -95,7 +95,7 @@ def test_each_box_of_a_run_is_a_run_of_its_own_machine(tmp_path: Path, measureme
     write(tmp_path, whole)
     write(tmp_path, records[0])  # kept by itself too, on the box that is this machine
     found = {one.fingerprint: [point.launches for point in one.points] for one in read_history(tmp_path)}
-    assert found == {fingerprint_id(BOX): [(5.0,)], fingerprint_id(other): [(7.0,)]}
+    assert found == {compute_fingerprint_id(BOX): [(5.0,)], compute_fingerprint_id(other): [(7.0,)]}
     assert list_unreadable(tmp_path) == ()
 
 
@@ -122,7 +122,7 @@ def test_what_is_asked_for_is_what_comes(tmp_path: Path, measurement: Measuremen
     assert len(keys()) == 6  # the other machine's have the same names
     assert keys(server="t") == {("t", "chat", "decode_tps", 1), ("t", "chat", "ttft_s", 1)}
     assert keys(workload="code", metric="ttft_s") == {("s", "code", "ttft_s", 1)}
-    assert keys(since="2026-01-03") == keys(fingerprint=fingerprint_id(other))
+    assert keys(since="2026-01-03") == keys(fingerprint=compute_fingerprint_id(other))
     assert keys(server="nobody") == set()
 
 
@@ -145,7 +145,7 @@ def test_neighbours_tell_what_changed_between_them(tmp_path: Path, measurement: 
     write(tmp_path, record(1, measurement))
     write(tmp_path, record(2, msgspec.structs.replace(measurement, facts=pulled), fingerprint=newer))
     (series,) = read_history(tmp_path, metric="ttft_s")
-    told = [str(one) for one in differences(*(point.fingerprint for point in series.points))]
+    told = [str(one) for one in find_differences(*(point.fingerprint for point in series.points))]
     assert told == ["kernel: 6.17 → 6.18", "image_digest: img@sha256:1 → img@sha256:2"]
 
 

@@ -11,7 +11,7 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from tokgate._exceptions import DockerUnavailable, LaunchError
-from tokgate.machine.daemon import reach
+from tokgate.machine.daemon import check_socket
 
 LABEL = "tokgate"
 OWNER_LABEL = "tokgate.owner"
@@ -22,14 +22,14 @@ UNREACHABLE = (RequestException, DockerException, OSError)
 
 def connect() -> DockerClient:
     """A client of the daemon that DOCKER_HOST names, else of the local one. Raises one of UNREACHABLE."""
-    reach()
+    check_socket()
     return docker.from_env(timeout=_TIMEOUT_S)
 
 
 @contextmanager
 def open_daemon(server: str) -> Iterator[DockerClient]:
     """A client, closed at the end. Raises DockerUnavailable when the daemon does not answer."""
-    with docker_errors(server):
+    with convert_docker_errors(server):
         client = connect()
     try:
         yield client
@@ -38,13 +38,13 @@ def open_daemon(server: str) -> Iterator[DockerClient]:
 
 
 @contextmanager
-def docker_errors(server: str, *, doing: str = "connect to it") -> Iterator[None]:
+def convert_docker_errors(server: str, *, doing: str = "connect to it") -> Iterator[None]:
     """Turn docker-py's errors into LaunchError, or into DockerUnavailable when the daemon does not answer.
 
     doing: what the block tries to do, such as "start its container".
     """
     try:
-        reach()
+        check_socket()
         yield
     except APIError as error:
         raise LaunchError(

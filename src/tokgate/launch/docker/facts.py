@@ -11,7 +11,7 @@ from docker.models.containers import Container
 
 from tokgate import engines
 from tokgate.config.server import ServerSpec
-from tokgate.launch.probe import read_info, served_model
+from tokgate.launch.probe import check_model, read_info
 from tokgate.launch.server import ServerFacts
 
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
@@ -22,7 +22,7 @@ def read_facts(
 ) -> ServerFacts:
     """Facts of a server that is ready. Raises LaunchError when it does not serve `spec.model.id`."""
     engine = engines.find(spec.engine)
-    model = served_model(spec, engine, base_url)
+    model = check_model(spec, engine, base_url)
     version, settings = read_info(engine, base_url)
     if engine.read_log is not None:
         settings |= engine.read_log(log_path.read_text(errors="replace"))

@@ -40,8 +40,8 @@ def check_options(
     if not file.exists():
         log_dir.mkdir(parents=True, exist_ok=True)
         file.write_text(_help(client, how, engine.help, labels) or "")
-    accepted = listed(file.read_text())
-    for option in unknown(how.args, accepted) if accepted else ():
+    accepted = read_options(file.read_text())
+    for option in find_unknown_options(how.args, accepted) if accepted else ():
         raise OptionRejected(
             f"image {how.image} does not accept {option}: its --help lists {len(accepted)} other options"
             f"{_instead(engine, option, accepted)}. Next: correct `launch.args`.",
@@ -50,13 +50,13 @@ def check_options(
         )
 
 
-def listed(text: str) -> frozenset[str]:
+def read_options(text: str) -> frozenset[str]:
     """The long options that a help text lists; empty when it is not the complete help."""
     options = frozenset(_OPTION.findall(text))
     return options if _ALWAYS_LISTED in options else frozenset()
 
 
-def unknown(args: Iterable[str], accepted: frozenset[str]) -> list[str]:
+def find_unknown_options(args: Iterable[str], accepted: frozenset[str]) -> list[str]:
     """The long options among `args` that are neither in `accepted` nor, as argparse allows, the beginning of one."""
     given = (
         arg.partition("=")[0].partition(".")[0].replace("_", "-") for arg in args if arg.startswith("--")

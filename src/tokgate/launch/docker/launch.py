@@ -21,14 +21,14 @@ from docker.models.containers import Container
 from tokgate import engines
 from tokgate._exceptions import ImageMissing
 from tokgate.config.server import DockerLaunch, ServerSpec
-from tokgate.launch.docker.daemon import LABEL, OWNER_LABEL, docker_errors, open_daemon
+from tokgate.launch.docker.daemon import LABEL, OWNER_LABEL, convert_docker_errors, open_daemon
 from tokgate.launch.docker.facts import read_facts
 from tokgate.launch.docker.image_options import check_options
-from tokgate.launch.docker.options import check_files, container_options
+from tokgate.launch.docker.options import build_container_options, check_files
 from tokgate.launch.docker.owner import Owner
-from tokgate.launch.logs import exited, new_log
+from tokgate.launch.logs import create_log, exit_error
 from tokgate.launch.port import check_free
-from tokgate.launch.probe import not_ready
+from tokgate.launch.probe import check_health
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.daemon import image_command
@@ -60,7 +60,7 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
     """
     assert isinstance(spec.launch, DockerLaunch)
     check_files(spec)
-    options = container_options(spec)
+    options = build_container_options(spec)
     name = f"tokgate-{re.sub(r'[^a-zA-Z0-9_.-]', '-', spec.name)}-{secrets.token_hex(3)}"
     labels = {
         LABEL: "1",
@@ -70,27 +70,27 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
     }
     with open_daemon(spec.name) as client, _sigterm_interrupts():
         _check_image(client, spec.name, spec.launch.image)
-        with docker_errors(spec.name, doing=f"list the options of {spec.launch.image}"):
+        with convert_docker_errors(spec.name, doing=f"list the options of {spec.launch.image}"):
             check_options(client, spec, labels=labels, log_dir=log_dir)
         check_free(spec.launch.port, server=spec.name)
         log = None
         try:
-            with docker_errors(spec.name, doing=f"create a container of {spec.launch.image}"):
+            with convert_docker_errors(spec.name, doing=f"create a container of {spec.launch.image}"):
                 container = _create(client, name=name, labels=labels, **options)
             started = time.perf_counter()
-            with docker_errors(spec.name, doing="start its container"):
+            with convert_docker_errors(spec.name, doing="start its container"):
                 container.start()
-            log = _Log(container, new_log(log_dir, spec.name))
+            log = _Log(container, create_log(log_dir, spec.name))
             base_url = f"http://127.0.0.1:{spec.launch.port}"
             wait_until_ready(
                 server=spec.name,
-                not_ready=lambda: not_ready(engines.find(spec.engine), base_url),
+                not_ready=lambda: check_health(engines.find(spec.engine), base_url),
                 check_alive=lambda: _check(spec, container, log, doing="while it started"),
                 timeout_s=spec.start_timeout,
                 log_path=log.path,
             )
             startup_s = time.perf_counter() - started
-            with docker_errors(spec.name, doing="inspect its container"):
+            with convert_docker_errors(spec.name, doing="inspect its container"):
                 facts = read_facts(spec, container, base_url, log.path, startup_s=startup_s)
             yield DockerServer(spec=spec, facts=facts, container=container, log=log)
         finally:
@@ -124,7 +124,7 @@ class _Log:
 
 
 def _check_image(client: DockerClient, server: str, image: str) -> None:
-    with docker_errors(server, doing=f"look for image {image}"):
+    with convert_docker_errors(server, doing=f"look for image {image}"):
         try:
             client.images.get(image)
         except ImageNotFound:
@@ -146,18 +146,18 @@ def _create(client: DockerClient, *, name: str, **options: Any) -> Container:
 
 
 def _check(spec: ServerSpec, container: Container, log: _Log, *, doing: str) -> None:
-    with docker_errors(spec.name, doing="check whether its container runs"):
+    with convert_docker_errors(spec.name, doing="check whether its container runs"):
         try:
             container.reload()
         except NotFound:
             log.join()
-            raise exited(
+            raise exit_error(
                 spec, doing=f"{doing}: its container was removed", exit_code=None, log_path=log.path
             ) from None
     state = container.attrs["State"]
     if not state["Running"]:
         log.join()
-        raise exited(
+        raise exit_error(
             spec,
             doing=doing,
             exit_code=state["ExitCode"],
@@ -168,7 +168,7 @@ def _check(spec: ServerSpec, container: Container, log: _Log, *, doing: str) -> 
 
 def _remove(client: DockerClient, server: str, name: str) -> None:
     """Stop and remove the container by name, which also works when its creation was interrupted."""
-    with docker_errors(
+    with convert_docker_errors(
         server, doing=f"remove container {name}, which may still run (the next run removes it)"
     ):
         try:

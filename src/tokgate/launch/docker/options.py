@@ -23,16 +23,16 @@ class Bind(msgspec.Struct, frozen=True):
     target: PurePosixPath
 
 
-def container_options(spec: ServerSpec) -> dict[str, Any]:
+def build_container_options(spec: ServerSpec) -> dict[str, Any]:
     """Keyword arguments of docker-py's `containers.create` for `spec`; only what the spec sets.
 
     Only the owners of the device nodes are read from this machine. Raises LaunchError when one is missing.
     """
     how = _docker(spec)
-    groups = [*(device_gids(how.devices, server=spec.name) if how.device_groups else ()), *how.groups]
+    groups = [*(read_device_gids(how.devices, server=spec.name) if how.device_groups else ()), *how.groups]
     options: dict[str, Any] = {
         "image": how.image,
-        "command": list(command(spec)),
+        "command": list(build_command(spec)),
         "entrypoint": how.entrypoint,
         "environment": dict(how.env),
         "volumes": [expand(volume) for volume in how.volumes],
@@ -51,14 +51,14 @@ def container_options(spec: ServerSpec) -> dict[str, Any]:
     return {key: value for key, value in options.items() if value not in (None, [], {})}
 
 
-def command(spec: ServerSpec) -> tuple[str, ...]:
+def build_command(spec: ServerSpec) -> tuple[str, ...]:
     """The arguments with `{port}` and `{model}` filled in; other braces, as in JSON, stay."""
     how = _docker(spec)
-    model = model_inside(spec)
+    model = locate_model(spec)
     return tuple(arg.replace("{port}", str(how.port)).replace("{model}", model) for arg in how.args)
 
 
-def model_inside(spec: ServerSpec) -> str:
+def locate_model(spec: ServerSpec) -> str:
     """The value of `{model}`: the model's path as the container sees it, else its repository, else its id."""
     model = spec.model
     if model.source is None or model.source.startswith("package:"):
@@ -66,13 +66,13 @@ def model_inside(spec: ServerSpec) -> str:
     if not model.source.startswith(LOCAL):
         return model.source
     path = Path(expand(model.source)) / (model.file or "")
-    for bind in binds(spec):
+    for bind in read_binds(spec):
         if path.is_relative_to(bind.host):
             return str(bind.target / path.relative_to(bind.host))
     return str(path)
 
 
-def binds(spec: ServerSpec) -> tuple[Bind, ...]:
+def read_binds(spec: ServerSpec) -> tuple[Bind, ...]:
     """The volumes that are paths of this host; Docker's named volumes are not."""
     pairs = (expand(volume).split(":") for volume in _docker(spec).volumes)
     return tuple(
@@ -85,7 +85,7 @@ def check_files(spec: ServerSpec) -> None:
 
     Without this check Docker creates a missing folder, empty and owned by root.
     """
-    mounted = binds(spec)
+    mounted = read_binds(spec)
     for bind in mounted:
         if not bind.host.exists():
             raise ModelMissing(
@@ -93,8 +93,8 @@ def check_files(spec: ServerSpec) -> None:
                 "Next: create it, or correct `launch.volumes`.",
                 server=spec.name,
             )
-    for arg in command(spec):
-        if arg == model_inside(spec) or arg.endswith(".gguf"):
+    for arg in build_command(spec):
+        if arg == locate_model(spec) or arg.endswith(".gguf"):
             for bind in mounted:
                 path = PurePosixPath(arg.rpartition("=")[2])
                 if path.is_relative_to(bind.target):
@@ -107,7 +107,7 @@ def check_files(spec: ServerSpec) -> None:
                         )
 
 
-def device_gids(devices: Iterable[str], *, server: str) -> tuple[int, ...]:
+def read_device_gids(devices: Iterable[str], *, server: str) -> tuple[int, ...]:
     """The numeric groups that own the device nodes, ascending; of a folder, those of the nodes inside.
 
     Numbers, because a group's name has another number inside the image, or none.

@@ -11,7 +11,7 @@ import msgspec
 
 from tokgate._exceptions import LaunchError, UsageError
 from tokgate.config.server import DockerLaunch, ServerSpec
-from tokgate.launch.docker.options import container_options, device_gids
+from tokgate.launch.docker.options import build_container_options, read_device_gids
 
 _ONE = {
     "network_mode": "--network",
@@ -32,7 +32,7 @@ _MANY = {
 _GIB = 1024**3
 
 
-def docker_run(spec: ServerSpec) -> str:
+def format_docker_run(spec: ServerSpec) -> str:
     """The command of a server in a container, one option per line. The launcher adds its own name and labels.
 
     Groups of device nodes are numbers where the nodes exist, elsewhere calls of `stat`.
@@ -42,7 +42,7 @@ def docker_run(spec: ServerSpec) -> str:
     if not isinstance(how, DockerLaunch):
         raise UsageError(f"server {spec.name} does not run in a container, so it has no docker run command")
     bare = msgspec.structs.replace(spec, launch=msgspec.structs.replace(how, device_groups=False))
-    options = container_options(bare)
+    options = build_container_options(bare)
     groups = [f"--group-add {group}" for group in _device_groups(how, spec.name)]
     rows = [f"--name {shlex.quote(spec.name)}", *groups, *_flags(options), shlex.quote(how.image)]
     return " \\\n  ".join(["docker run -d", *rows, *_rows(options.get("command", []))])
@@ -52,7 +52,7 @@ def _device_groups(how: DockerLaunch, server: str) -> list[str]:
     if not how.device_groups:
         return []
     try:
-        return [str(gid) for gid in device_gids(how.devices, server=server)]
+        return [str(gid) for gid in read_device_gids(how.devices, server=server)]
     except LaunchError:  # another machine than the one it is for
         nodes = [device.split(":")[0].replace("/dev/dri", "/dev/dri/renderD128") for device in how.devices]
         return [f'"$(stat -c %g {node})"' for node in nodes]

@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tokgate._exceptions import ModelUnavailable
-from tokgate.launch.models.weights import SHA256, Weights, lack, repository_folder, sha256_of
+from tokgate.launch.models.weights import SHA256, Weights, compute_sha256, find_missing, locate_repository
 
 _SERVED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")  # not the copies in other formats
 
@@ -61,7 +61,7 @@ def _whole_repository(weights: Weights) -> Path:
     for planned in snapshot_download(**ask, dry_run=True):
         if planned.will_download:
             _fetch_file(
-                weights, planned.filename, lambda sha256: repository_folder(weights) / "blobs" / sha256
+                weights, planned.filename, lambda sha256: locate_repository(weights) / "blobs" / sha256
             )
     return Path(snapshot_download(**ask))  # finds the large files there, fetches the small ones
 
@@ -98,7 +98,7 @@ def _fetch_file(weights: Weights, file: str, place: Callable[[str], Path]) -> No
                     expected_size=there.size,
                     displayed_filename=file,
                 )
-        if sha256_of(part) != there.etag:
+        if compute_sha256(part) != there.etag:
             part.unlink()
             raise ModelUnavailable(
                 f"{weights.repository}/{file} has a SHA-256 that differs from the hub's. It was removed. "
@@ -108,7 +108,7 @@ def _fetch_file(weights: Weights, file: str, place: Callable[[str], Path]) -> No
 
 
 def _check_space(weights: Weights) -> None:
-    missing = lack(weights)
+    missing = find_missing(weights)
     if missing is None or missing.size is None:
         return
     existing = next(folder for folder in (weights.folder, *weights.folder.parents) if folder.exists())

@@ -14,7 +14,7 @@ def expand(text: str) -> str:
     return os.path.expandvars(Path(text).expanduser())
 
 
-def gguf_file(gguf: str, *, server: str) -> Path:
+def locate_gguf(gguf: str, *, server: str) -> Path:
     """The file that `gguf` names: a path, or `package:MODULE/FILE` inside an installed package.
 
     The package is located, never imported. Raises ModelMissing, which says how to get it.

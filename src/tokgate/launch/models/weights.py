@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 
 from tokgate.config.server import DockerLaunch, ServerSpec
-from tokgate.launch.docker.options import LOCAL, binds
+from tokgate.launch.docker.options import LOCAL, read_binds
 from tokgate.launch.models.paths import expand
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -43,7 +43,7 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.repository or self.folder}{f'/{self.file}' if self.file else ''}"
 
 
-class Lack(msgspec.Struct, frozen=True, kw_only=True):
+class MissingFiles(msgspec.Struct, frozen=True, kw_only=True):
     """The missing files of some weights: their names, and bytes (None when the size is not declared)."""
 
     weights: Weights
@@ -51,7 +51,7 @@ class Lack(msgspec.Struct, frozen=True, kw_only=True):
     size: int | None
 
 
-def weights_of(spec: ServerSpec) -> Weights | None:
+def find_weights(spec: ServerSpec) -> Weights | None:
     """The weights a server loads from this machine's disk; None when they are inside its image, or it is attached."""
     model, how = spec.model, spec.launch
     if not isinstance(how, DockerLaunch) or model.source is None or model.source.startswith("package:"):
@@ -61,7 +61,7 @@ def weights_of(spec: ServerSpec) -> Weights | None:
             repository=model.source, revision=model.revision, folder=_hub_cache(spec), size=model.size
         )
     folder = Path(expand(model.source))
-    if model.file is None or not any(folder.is_relative_to(bind.host) for bind in binds(spec)):
+    if model.file is None or not any(folder.is_relative_to(bind.host) for bind in read_binds(spec)):
         return None  # inside the image
     return Weights(
         repository=model.repository,
@@ -73,27 +73,27 @@ def weights_of(spec: ServerSpec) -> Weights | None:
     )
 
 
-def lack(weights: Weights) -> Lack | None:
+def find_missing(weights: Weights) -> MissingFiles | None:
     """The missing files, by looking at the disk only; None when all are there."""
     if weights.file is not None:
         if (weights.folder / weights.file).is_file():
             return None
         part = sum(path.stat().st_size for path in weights.folder.glob(f"{weights.file}.*.part"))
-        return Lack(weights=weights, files=(weights.file,), size=_less(weights.size, part))
+        return MissingFiles(weights=weights, files=(weights.file,), size=_less(weights.size, part))
     snapshot = _snapshot(weights)
-    here = sum(path.stat().st_size for path in (repository_folder(weights) / "blobs").glob("*"))
+    here = sum(path.stat().st_size for path in (locate_repository(weights) / "blobs").glob("*"))
     if snapshot is None:
-        return Lack(weights=weights, files=("all files",), size=_less(weights.size, here))
+        return MissingFiles(weights=weights, files=("all files",), size=_less(weights.size, here))
     missing = tuple(name for name in _expected(snapshot) if not (snapshot / name).is_file())
     if not missing:
         return None
-    return Lack(weights=weights, files=missing, size=_less(weights.size, here))
+    return MissingFiles(weights=weights, files=missing, size=_less(weights.size, here))
 
 
-def damaged(weights: Weights) -> Iterator[Path]:
+def find_damaged(weights: Weights) -> Iterator[Path]:
     """The files whose SHA-256 differs from that of the hub or the spec. Reads each of them completely."""
     for path, expected in _hashes(weights):
-        if sha256_of(path) != expected:
+        if compute_sha256(path) != expected:
             yield path
 
 
@@ -103,7 +103,7 @@ _DOWNLOADS = ".cache/huggingface/download"
 
 def _hub_cache(spec: ServerSpec) -> Path:
     """The hub's cache that the server will see: the mounted one, else this user's."""
-    for bind in binds(spec):
+    for bind in read_binds(spec):
         if bind.target.name == "huggingface":
             return bind.host / "hub"
     from huggingface_hub.constants import HF_HUB_CACHE
@@ -111,14 +111,14 @@ def _hub_cache(spec: ServerSpec) -> Path:
     return Path(HF_HUB_CACHE)
 
 
-def repository_folder(weights: Weights) -> Path:
+def locate_repository(weights: Weights) -> Path:
     """Where the hub's cache keeps a repository."""
     return weights.folder / f"models--{str(weights.repository).replace('/', '--')}"
 
 
 def _snapshot(weights: Weights) -> Path | None:
     """The folder of the wanted revision in the hub's cache, when there is one."""
-    repository = repository_folder(weights)
+    repository = locate_repository(weights)
     revision = weights.revision or "main"
     with suppress(FileNotFoundError):
         revision = (repository / "refs" / revision).read_text().strip()
@@ -157,7 +157,7 @@ def _noted(metadata: Path) -> str | None:
     return None
 
 
-def sha256_of(path: Path) -> str:
+def compute_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
