@@ -260,7 +260,7 @@ def test_a_box_that_is_lost_is_told_and_keeps_what_it_had(
     assert process.returncode == 6, output
     (told,) = project.record()["not_checked"]
     (kept,) = elsewhere.glob("runs/*/run.json")
-    assert told.startswith(f"{ssh_box}{elsewhere}: it was lost"), told
+    assert told.startswith(f"{ssh_box}{elsewhere}: the connection was lost"), told
     assert told.endswith(str(kept)), told
     here = str(elsewhere)
     eventually(lambda: not [one for one in psutil.process_iter(["cwd"]) if one.info["cwd"] == here])
@@ -273,7 +273,7 @@ def test_a_box_that_is_lost_is_told_and_keeps_what_it_had(
         (lambda there: (there / ".venv").unlink(), "there is no .venv in"),
         (
             lambda there: (there / "fixtures" / "workloads" / "brief.yaml").unlink(),
-            "it would measure something else: fixtures ",
+            "its checkout differs: fixtures ",
         ),
     ],
     ids=["no checkout", "not set up", "other fixtures"],
@@ -293,7 +293,7 @@ def test_a_box_that_cannot_measure_is_named_before_anything_starts(
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("ssh://127.0.0.1:1/x", "ssh said: "),
+        ("ssh://127.0.0.1:1/x", "ssh failed: "),
         ("unix:///nowhere/docker.sock", "the Docker daemon does not answer: No such file or directory"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Boxes: the runs of many boxes as one."""
+"""Results of several boxes: one record and one exit code."""
 
 from __future__ import annotations
 
@@ -11,14 +11,18 @@ from tokgate.machine.fingerprint import Fingerprint
 from tokgate.store.runs import Box, RunRecord
 
 _BROKEN = 6
-_WORST_FIRST = (1, _BROKEN, 4, 5, 0)
+# A regression is the most urgent; then a box that broke or was lost; then wrong options; then nothing measured.
+_MOST_URGENT_FIRST = (1, _BROKEN, 4, 5, 0)
 
 
-class Returned(msgspec.Struct, frozen=True, kw_only=True):
-    """What came back from a box. host: as it was named; place: where its own record lies.
+class BoxResult(msgspec.Struct, frozen=True, kw_only=True):
+    """What a box sent back at the end of its session.
 
-    code: the exit code its session would have had alone, None when the box was lost; why: it ended early, empty
-    when it did not; record: None where there is none to be had here.
+    host: the box, as written in --tokgate-hosts.
+    place: where the box keeps its own record.
+    code: the exit code that its session alone would have; None if the connection was lost.
+    why: why it ended early; empty if it did not.
+    record: its record; None if there is none on this machine.
     """
 
     host: str
@@ -28,26 +32,30 @@ class Returned(msgspec.Struct, frozen=True, kw_only=True):
     record: RunRecord | None = None
 
 
-def merged(returned: Sequence[Returned], *, run_id: str, started: str, command: Sequence[str]) -> RunRecord:
-    """One record of all boxes; what became of those that were cut off is said in `not_checked`."""
-    kept = [(one, one.record) for one in returned if one.record is not None]
+def merge_records(
+    results: Sequence[BoxResult], *, run_id: str, started: str, command: Sequence[str]
+) -> RunRecord:
+    """One record that contains the records of all boxes; `not_checked` lists the boxes that ended early."""
+    records = [(result, result.record) for result in results if result.record is not None]
     return RunRecord(
         run_id=run_id,
         started=started,
         tokgate=__version__,
         command=tuple(command),
-        profile=", ".join(dict.fromkeys(record.profile for _, record in kept)),
+        profile=", ".join(dict.fromkeys(record.profile for _, record in records)),
         baselines="",
         fingerprint=Fingerprint({}),
         conditions={},
         not_checked=tuple(
-            f"{one.host}: {one.why}. What it recorded until then: {one.place}" for one in returned if one.why
+            f"{result.host}: {result.why}. Its record up to then: {result.place}"
+            for result in results
+            if result.why
         ),
-        boxes=tuple(Box(host=one.host, place=one.place, record=record) for one, record in kept),
+        boxes=tuple(Box(host=result.host, place=result.place, record=record) for result, record in records),
     )
 
 
-def worst(returned: Sequence[Returned]) -> int:
-    """The exit code of all: a regression before what is broken or was lost, that before what measured nothing."""
-    codes = [one.code if one.code in _WORST_FIRST else _BROKEN for one in returned]
-    return min(codes, key=_WORST_FIRST.index)
+def choose_exit_code(results: Sequence[BoxResult]) -> int:
+    """The most urgent exit code of all boxes."""
+    codes = [result.code if result.code in _MOST_URGENT_FIRST else _BROKEN for result in results]
+    return min(codes, key=_MOST_URGENT_FIRST.index)

@@ -13,7 +13,7 @@ import pytest
 
 from tokgate._exceptions import NotChecked, RecordError, TokgateError
 from tokgate.plugin import run
-from tokgate.plugin.hosts import as_box, over_hosts
+from tokgate.plugin.hosts import become_controller, become_worker
 from tokgate.plugin.items import params_of
 from tokgate.plugin.options import OPTIONS, add_options, check_root, parse_options
 from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, PLAN, WRITER
@@ -52,11 +52,11 @@ def pytest_configure(config: pytest.Config) -> None:
     check_root(config)
     with run.usage_errors():
         plan = run.plan_suite(config)
-        if over_hosts(config):
+        if become_controller(config):
             return
         config.stash[PLAN] = plan
         if not run.only_looks(config):
-            run.prepare(config, name=as_box(config))
+            run.prepare(config, name=become_worker(config))
             option = config.option
             option.benchmark_json = option.benchmark_json or str(config.stash[FOLDER] / "benchmark.json")
             # Its table times whole cells; the verdict table is what people want.

@@ -1,11 +1,11 @@
-"""The runs of many boxes as one: what is kept, what is said of the lost, and the exit code."""
+"""The results of several boxes: the merged record, boxes that were lost, and the exit code."""
 
 from __future__ import annotations
 
 import pytest
 
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
-from tokgate.plugin.boxes import Returned, merged, worst
+from tokgate.plugin.boxes import BoxResult, choose_exit_code, merge_records
 from tokgate.store.runs import RunRecord, list_runs
 
 
@@ -22,23 +22,29 @@ def record(name: str) -> RunRecord:
     )
 
 
-def returned(name: str, code: int | None, *, kept: bool = True, why: str = "") -> Returned:
-    one = record(name) if kept else None
-    return Returned(host=f"ssh://{name}", place=f"/runs/{name}", code=code, why=why, record=one)
+def result(name: str, code: int | None, *, kept: bool = True, why: str = "") -> BoxResult:
+    return BoxResult(
+        host=f"ssh://{name}",
+        place=f"/runs/{name}",
+        code=code,
+        why=why,
+        record=record(name) if kept else None,
+    )
 
 
-def test_each_box_keeps_its_record_and_the_lost_are_told_with_their_place() -> None:
-    boxes = [returned("a", 0), returned("b", None, kept=False, why="it was lost (cut)")]
-    whole = merged(boxes, run_id="r", started="2026-01-01T00:00:00.000+00:00", command=("pytest",))
+def test_records_are_merged() -> None:
+    """Each box keeps its record; a box that was lost is listed with the place of its record."""
+    boxes = [result("a", 0), result("b", None, kept=False, why="it was lost (cut)")]
+    whole = merge_records(boxes, run_id="r", started="2026-01-01T00:00:00.000+00:00", command=("pytest",))
     assert [one.run_id for one in list_runs(whole)] == ["r-a"]
     assert whole.boxes[0].host == "ssh://a"
     assert whole.profile == "brief"
     assert not whole.measurements
-    assert whole.not_checked == ("ssh://b: it was lost (cut). What it recorded until then: /runs/b",)
+    assert whole.not_checked == ("ssh://b: it was lost (cut). Its record up to then: /runs/b",)
 
 
 @pytest.mark.parametrize(
-    ("codes", "code"),
+    ("codes", "expected"),
     [
         ((0, 0), 0),
         ((0, 1), 1),
@@ -52,5 +58,5 @@ def test_each_box_keeps_its_record_and_the_lost_are_told_with_their_place() -> N
         ((6, 4), 6),
     ],
 )
-def test_the_exit_code_is_the_worst(codes: tuple[int | None, ...], code: int) -> None:
-    assert worst([returned(str(at), one) for at, one in enumerate(codes)]) == code
+def test_exit_code_is_the_most_urgent(codes: tuple[int | None, ...], expected: int) -> None:
+    assert choose_exit_code([result(str(at), code) for at, code in enumerate(codes)]) == expected
