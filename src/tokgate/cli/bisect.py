@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from tokgate._exceptions import UsageError
 from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs, catalogue
-
-if TYPE_CHECKING:
-    from tokgate.config.catalogue import Catalogue
-    from tokgate.judge.bisect import Bisection
 
 NOT_REPRODUCED, CANNOT_TELL, INTERRUPTED = 1, 4, 130
 
@@ -61,67 +57,52 @@ def bisect(
     usage; 3 when it could not be done (an image is missing, good or bad does not start);
     4 when only a range can be told; 130 on Ctrl-C.
     """
-    from tokgate.report.bisect import ending
-    from tokgate.suite.bisect import check_images, row_of
-    from tokgate.suite.plan import image_cases
-
-    declared = catalogue(fixtures)
-    metric = _metric(declared, workload, metric)
-    seconds = _seconds(budget)
-    images = row_of(good, bad, [tag.strip() for tag in tags.split(",")])
-    cases = image_cases(declared, server, workload, images)
-    created = check_images(server, images)
     from rich.console import Console
 
     from tokgate.judge.bisect import most_steps
-    from tokgate.launch.docker.sweep import sweep
-    from tokgate.machine.lease import hold_lease
-    from tokgate.report.bisect import step_line
+    from tokgate.report.bisect import ending, step_line
     from tokgate.report.progress import live
     from tokgate.store.runs import RECORD, new_run_folder
-    from tokgate.suite.bisect import open_bisect, run_bisect
+    from tokgate.suite.bisect import list_images, plan_search, run_bisect
+    from tokgate.suite.box import own_run
 
-    command = ("tokgate", *sys.argv[1:])
-    progress = Console(stderr=True)
-    writer = None
+    seconds = _seconds(budget)
+    images = list_images(good, bad, [tag.strip() for tag in tags.split(",")])
+    search = plan_search(catalogue(fixtures), server=server, workload=workload, metric=metric, images=images)
+    command, progress = ("tokgate", *sys.argv[1:]), Console(stderr=True)
+    record = ""
     try:
-        with hold_lease(
+        with own_run(
+            search.plan,
+            lambda: new_run_folder(out),
+            command=command,
             wait=True,
-            describe=" ".join(command),
-            on_wait=lambda text: typer.echo(f"tokgate: {text}", err=True),
-        ):
-            for removed in sweep():
-                typer.echo(f"tokgate: removed what a killed run left: {removed}", err=True)
-            writer = open_bisect(cases, new_run_folder(out), command=command)
+            say=lambda text: typer.echo(f"tokgate: {text}", err=True),
+        ) as writer:
+            record = str(writer.folder / RECORD)
             typer.echo(
-                f"{server} × {workload} {metric}: {len(images)} images, {most_steps(len(images) - 2)} steps "
-                f"unless some are gone round, at most {6 * blocks} launches each"
+                f"{server} × {workload} {search.metric}: {len(images)} images, {most_steps(len(images) - 2)} steps "
+                f"unless some are skipped, at most {6 * blocks} launches each"
             )
             ends = time.monotonic() + seconds if seconds is not None else None
-            found = run_bisect(
-                cases,
+            bisection = run_bisect(
+                search,
                 writer,
-                metric=metric,
                 blocks=blocks,
                 goes_on=lambda _: ends is None or time.monotonic() < ends,
                 around=lambda title: live(title, progress),
-                tell=lambda step: typer.echo(step_line(metric, step)),
+                tell=lambda step: typer.echo(step_line(search.metric, step)),
             )
     except KeyboardInterrupt:
-        kept = f"; its launches are kept: {writer.folder / RECORD}" if writer is not None else ""
+        kept = f"; its launches are kept: {record}" if record else ""
         typer.echo(f"tokgate: interrupted{kept}", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    for line in ending(found, writer.record, created):
+    for line in ending(bisection, writer.record, search.created):
         typer.echo(line)
-    typer.echo(f"record: {writer.folder / RECORD}")
-    raise typer.Exit(_code(found))
-
-
-def _metric(declared: Catalogue, workload: str, metric: str | None) -> str:
-    gated = [str(name) for name in declared.workload(workload).gated]
-    if metric is not None and metric not in gated:
-        raise UsageError(f"--metric {metric}: workload {workload} gates {', '.join(gated)}")
-    return metric or gated[0]
+    typer.echo(f"record: {record}")
+    if bisection.outcome != "found":
+        unclear = bisection.stopped or bisection.outcome == "range"
+        raise typer.Exit(CANNOT_TELL if unclear else NOT_REPRODUCED)
 
 
 def _seconds(budget: str | None) -> float | None:
@@ -133,9 +114,3 @@ def _seconds(budget: str | None) -> float | None:
         return Duration.parse(budget)
     except ValueError as error:
         raise UsageError(f"--budget: {error}") from error
-
-
-def _code(found: Bisection) -> int:
-    if found.outcome == "found":
-        return 0
-    return CANNOT_TELL if found.stopped or found.outcome == "range" else NOT_REPRODUCED

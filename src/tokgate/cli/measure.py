@@ -32,10 +32,10 @@ def measure(
 
     from tokgate.config.prompts import read_prompts
     from tokgate.config.workload import Closed, Workload
-    from tokgate.machine.lease import hold_lease
     from tokgate.report.progress import live
     from tokgate.report.terminal import measured
     from tokgate.store.files import write_atomically
+    from tokgate.suite.box import own_box
     from tokgate.suite.oneshot import measure_url
 
     workload = Workload(
@@ -49,9 +49,7 @@ def measure(
     prompt_set = read_prompts(prompts, stated=False)
     told = Console(stderr=True)
     with (
-        hold_lease(
-            wait=True, describe="tokgate measure", on_wait=lambda text: told.print(f"tokgate: {text}")
-        ),
+        own_box(["tokgate measure"], wait=True, say=lambda text: told.print(f"tokgate: {text}")),
         live(url, told) as watch,
     ):
         result = measure_url(url, model, workload, prompt_set, watch=watch)

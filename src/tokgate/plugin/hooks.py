@@ -155,25 +155,22 @@ def _order(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[int
 @pytest.fixture(scope="session")
 def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The run: its record, its one live server, its verdicts. Holds this machine's lease."""
-    from tokgate.launch.docker.sweep import sweep
-    from tokgate.machine.lease import hold_lease
     from tokgate.plugin.planning import chosen, compared_with
-    from tokgate.suite.record import open_run
+    from tokgate.suite.box import own_run
     from tokgate.suite.session import Session
     from tokgate.suite.verdicts import Verdicts
 
     config = request.config
-    plan = config.stash[PLAN]
-    command = config.stash[COMMAND]
+    plan, command = config.stash[PLAN], config.stash[COMMAND]
     try:
-        with hold_lease(
+        with own_run(
+            plan,
+            lambda: config.stash[FOLDER],
+            command=command,
             wait=config.stash[OPTIONS].wait,
-            describe=" ".join(command),
-            on_wait=lambda text: say(config, text),
-        ):
-            for removed in sweep():
-                say(config, f"removed what a killed run left: {removed}")
-            config.stash[WRITER] = writer = open_run(plan, config.stash[FOLDER], command=command)
+            say=lambda text: say(config, text),
+        ) as writer:
+            config.stash[WRITER] = writer
             _, references = compared_with(config, writer.record)
             with Session(
                 plan,

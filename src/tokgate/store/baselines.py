@@ -7,7 +7,7 @@ One YAML file for each server configuration, to be reviewed as a diff: `baseline
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -18,11 +18,11 @@ from tokgate._exceptions import BaselineRefused
 from tokgate.config.base import Spec
 from tokgate.config.load import Document
 from tokgate.config.metric import MetricName
-from tokgate.judge.verdict import Outcome
+from tokgate.judge.policy import explain_failure
 from tokgate.machine.fingerprint import Fingerprint, find_differences
 from tokgate.measure.measurement import Answers, Measurement, collect_gated
 from tokgate.store.files import write_atomically
-from tokgate.store.runs import RunRecord
+from tokgate.store.runs import RunRecord, is_cell
 
 Provenance = Literal["measured", "nights", "reported", "published", "estimate"]
 
@@ -76,6 +76,39 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     write_atomically(path, text.encode())
 
 
+def make_baselines(
+    records: Iterable[RunRecord],
+    folder: Path,
+    *,
+    servers: Sequence[str],
+    force: bool,
+    reason: str | None,
+) -> dict[Path, Baseline]:
+    """The baselines of the boxes of a run, by the file that each is for.
+
+    folder: of all baselines.
+    servers: those that get one; all that were measured, where it is empty.
+    force, reason: as for `make_baseline`.
+    Raises BaselineRefused.
+    """
+    made: dict[Path, Baseline] = {}
+    for record in records:
+        measured = dict.fromkeys(one.server for one in record.measurements if is_cell(one.server))
+        if not (servers or measured):
+            only = "only arms of experiments or images" if record.measurements else "nothing"
+            raise BaselineRefused(f"run {record.run_id} measured {only}")
+        for server in servers or measured:
+            path = folder / record.baselines / f"{server}.yaml"
+            baseline = make_baseline(record, server, force=force, reason=reason)
+            if path in made:
+                raise BaselineRefused(
+                    f"{path} would be the baseline of two boxes: {made[path].source} and {baseline.source}. "
+                    f"Choose one: tokgate baseline accept {record.run_id}"
+                )
+            made[path] = baseline
+    return made
+
+
 def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | None) -> Baseline:
     """Make the baseline of `server` from `record`.
 
@@ -93,7 +126,7 @@ def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | 
     grounds += [
         f"{verdict.workload} {verdict.metric} is {verdict.outcome}: {verdict.reason}"
         for verdict in record.verdicts
-        if verdict.server == server and verdict.outcome in (Outcome.REGRESSED, Outcome.INVALID)
+        if verdict.server == server and explain_failure(verdict) is not None
     ]
     if record.ended is None:
         grounds.append("the run did not finish")

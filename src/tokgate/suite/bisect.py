@@ -1,15 +1,16 @@
-"""Bisect: the images of one server, each launched and measured as the search asks, and kept in a run's record."""
+"""Bisect: a search over the images of one server, whose launches are kept in the record of a run."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 
 import msgspec
 
 from tokgate._exceptions import ImageMissing, LaunchError, UsageError
+from tokgate.config.catalogue import Catalogue
 from tokgate.config.profile import Profile
+from tokgate.config.words import format_count
 from tokgate.judge.bisect import Bisection, Step, bisect
 from tokgate.judge.blocks import Unmeasured
 from tokgate.judge.verdict import Outcome, Verdict
@@ -17,11 +18,10 @@ from tokgate.machine.daemon import ask_daemon, image_command
 from tokgate.store.runs import RunWriter
 from tokgate.suite.comparison import ArmNotTried, Comparison
 from tokgate.suite.live import Around, Live
-from tokgate.suite.plan import Case, RunPlan
-from tokgate.suite.record import open_run
+from tokgate.suite.plan import Case, RunPlan, image_cases
 
 TRIES = 3
-"""Launches in place of one, when it is not valid: what disturbed it is mostly over by then."""
+"""Launches in place of one that is not valid: what disturbed it is mostly over by then."""
 
 _OUTCOME = {
     "fast": Outcome.PASS,
@@ -31,10 +31,43 @@ _OUTCOME = {
 }
 
 
-def row_of(good: str, bad: str, tags: Sequence[str]) -> tuple[str, ...]:
+class Search(msgspec.Struct, frozen=True, kw_only=True):
+    """What a search is about.
+
+    cases: by image, the good one first and the bad one last; their servers are named SERVER/IMAGE.
+    created: when each image was made.
+    """
+
+    cases: dict[str, Case]
+    metric: str
+    created: dict[str, str]
+
+    @property
+    def plan(self) -> RunPlan:
+        """An ordinary run of these cases."""
+        profile = Profile(name="bisect", description="one server's images")
+        return RunPlan(profile=profile, cases=tuple(self.cases.values()), launches=0, why="tokgate bisect")
+
+
+def plan_search(
+    catalogue: Catalogue, *, server: str, workload: str, metric: str | None, images: Sequence[str]
+) -> Search:
+    """What to search, once everything that it needs is there.
+
+    metric: None is the first that the workload gates.
+    Raises SpecError, UsageError; LaunchError: Docker does not answer; ImageMissing with the command that gets it.
+    """
+    gated = [str(name) for name in catalogue.workload(workload).gated]
+    if metric is not None and metric not in gated:
+        raise UsageError(f"--metric {metric}: workload {workload} gates {', '.join(gated)}")
+    cases = image_cases(catalogue, server, workload, images)
+    return Search(cases=cases, metric=metric or gated[0], created=_check_images(server, images))
+
+
+def list_images(good: str, bad: str, tags: Sequence[str]) -> tuple[str, ...]:
     """The images from good to bad; a tag without `/`, `:` or `@` is one of the good image's repository.
 
-    Raises UsageError: no image between the two, or one twice.
+    Raises UsageError: no image between the two, or a duplicate.
     """
     path, _, name = good.partition("@")[0].rpartition("/")
     repository = f"{path}/{name.partition(':')[0]}".removeprefix("/")
@@ -44,16 +77,16 @@ def row_of(good: str, bad: str, tags: Sequence[str]) -> tuple[str, ...]:
     images = (good, *between, bad)
     if not between:
         raise UsageError(
-            "--tags names no image between --good and --bad: give those in the order they were made"
+            "--tags names no image between --good and --bad; give them in the order of their age"
         )
-    twice = [image for image, count in Counter(images).items() if count > 1]
-    if twice:
-        raise UsageError(f"image {twice[0]} is there twice; each is given once, in the order they were made")
+    duplicates = [image for image, count in Counter(images).items() if count > 1]
+    if duplicates:
+        raise UsageError(f"duplicate image {duplicates[0]}; give each image once, in the order of their age")
     return images
 
 
-def check_images(server: str, images: Sequence[str]) -> Mapping[str, str]:
-    """When each image was made. Raises LaunchError without a daemon, ImageMissing with what to pull."""
+def _check_images(server: str, images: Sequence[str]) -> dict[str, str]:
+    """When each image was made."""
     daemon = ask_daemon(images)
     if daemon.version is None:
         raise LaunchError(
@@ -66,33 +99,26 @@ def check_images(server: str, images: Sequence[str]) -> Mapping[str, str]:
             f"{len(missing)} of {len(images)} images are not on this machine; nothing was started. Next:{pulls}",
             server=server,
         )
-    return daemon.created
-
-
-def open_bisect(cases: Mapping[str, Case], folder: Path, *, command: Sequence[str]) -> RunWriter:
-    """The first record of a search: an ordinary run, whose servers are named SERVER/IMAGE. Raises RecordError."""
-    profile = Profile(name="bisect", description="one server's images")
-    plan = RunPlan(profile=profile, cases=tuple(cases.values()), launches=0, why="tokgate bisect")
-    return open_run(plan, folder, command=command)
+    return dict(daemon.created)
 
 
 def run_bisect(
-    cases: Mapping[str, Case],
+    search: Search,
     writer: RunWriter,
     *,
-    metric: str,
     blocks: int,
     goes_on: Callable[[int], bool],
     around: Around,
     tell: Callable[[Step], None],
 ) -> Bisection:
-    """Search the images of `cases`, in their order; each launch and each step is on disk as it ends.
+    """Measure images until the first slow one is known; each launch and each step is on disk as it ends.
 
     goes_on: asked before each launch, with the number of launches so far.
     around: entered while something runs, with its title.
     tell: called with each step.
     Raises RecordError; LaunchError: the first or the last image cannot be measured, or no image can.
     """
+    cases, metric = search.cases, search.metric
     steps: list[Step] = []
 
     def add_step(step: Step) -> None:
@@ -120,22 +146,22 @@ def run_bisect(
 
 
 def _verdicts(
-    cases: Mapping[str, Case], metric: str, steps: Sequence[Step], found: Bisection | None = None
+    cases: Mapping[str, Case], metric: str, steps: Sequence[Step], bisection: Bisection | None = None
 ) -> tuple[Verdict, ...]:
     """The steps as verdicts; that of the first slow image says that it is the first."""
-    verdicts = {one.image: _verdict(cases[one.image], metric, one) for one in steps}
-    if found is not None and found.outcome != "not_reproduced":
-        last = verdicts[found.first_slow]
-        first = "the first slow image" if found.outcome == "found" else "the first image known to be slow"
-        reason = f"{first}; the last fast one before it is {found.last_fast}; {last.reason}"
-        verdicts[found.first_slow] = msgspec.structs.replace(last, reason=reason)
+    verdicts = {step.image: _verdict(cases[step.image], metric, step) for step in steps}
+    if bisection is not None and bisection.outcome != "not_reproduced":
+        slow = verdicts[bisection.first_slow]
+        first = "the first slow image" if bisection.outcome == "found" else "the first image known to be slow"
+        reason = f"{first}; the last fast one before it is {bisection.last_fast}; {slow.reason}"
+        verdicts[bisection.first_slow] = msgspec.structs.replace(slow, reason=reason)
     return tuple(verdicts.values())
 
 
 def _verdict(case: Case, metric: str, step: Step) -> Verdict:
-    """A step as reports show it: the image against the good one."""
+    """A step as reports show it: the image compared with the good one."""
     known = step.low is not None and step.high is not None and step.low > 0 and step.high < float("inf")
-    reason = step.why or f"{step.finding}, beside the good image in {step.launches} launches"
+    launches = format_count(step.launches, "launch")
     return Verdict(
         kind="gate",
         server=case.server.name,
@@ -148,5 +174,5 @@ def _verdict(case: Case, metric: str, step: Step) -> Verdict:
         current=step.own,
         baseline=step.good,
         launches=step.launches,
-        reason=reason,
+        reason=step.why or f"{step.finding}, compared with the good image in {launches}",
     )

@@ -17,7 +17,7 @@ from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.measurement import Measurement
 from tokgate.report.bisect import ending, step_line
 from tokgate.store.runs import RunRecord
-from tokgate.suite.bisect import row_of
+from tokgate.suite.bisect import list_images
 from tokgate.suite.plan import image_cases
 
 FIXTURES = open_catalogue(Path(__file__).parents[3] / "fixtures")
@@ -35,7 +35,7 @@ IMAGES = ("r:1", "r:2", "r:3", "r:4")
     ],
 )
 def test_tags_are_of_the_good_images_repository(good: str, tags: list[str], row: tuple[str, ...]) -> None:
-    assert row_of(good, "vllm:9", tags) == row
+    assert list_images(good, "vllm:9", tags) == row
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_tags_are_of_the_good_images_repository(good: str, tags: list[str], row:
     [
         ([], "names no image between"),
         (["", "1", "9"], "names no image between"),
-        (["2", "2"], "vllm:2 is there twice"),
-        (["2", "1"], "vllm:1 is there twice"),
+        (["2", "2"], "duplicate image vllm:2"),
+        (["2", "1"], "duplicate image vllm:1"),
     ],
 )
 def test_a_row_that_is_none_is_refused(tags: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
-        row_of("vllm:1", "vllm:9", tags)
+        list_images("vllm:1", "vllm:9", tags)
 
 
 def test_a_servers_images_differ_in_nothing_else() -> None:

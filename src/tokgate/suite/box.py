@@ -1,0 +1,46 @@
+"""This box is ours: while a command measures, nobody else does, and nothing of a killed run is left running."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from tokgate.launch.docker.sweep import sweep
+from tokgate.machine.lease import hold_lease
+from tokgate.store.runs import RunWriter
+from tokgate.suite.plan import RunPlan
+from tokgate.suite.record import open_run
+
+
+@contextmanager
+def own_box(command: Sequence[str], *, wait: bool, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold this machine's lease, and remove the containers of runs that were killed.
+
+    command: what holds it, for others who wait.
+    wait: whether to wait for the present holder.
+    say: called with messages for the user: who is waited for, what was removed.
+    Raises LeaseHeld, UsageError.
+    """
+    with hold_lease(wait=wait, describe=" ".join(command), on_wait=say):
+        for container in sweep():
+            say(f"removed a container that a killed run left: {container}")
+        yield
+
+
+@contextmanager
+def own_run(
+    plan: RunPlan,
+    make_folder: Callable[[], Path],
+    *,
+    command: Sequence[str],
+    wait: bool,
+    say: Callable[[str], None],
+) -> Iterator[RunWriter]:
+    """Hold this machine as `own_box` does, with the first record of a run.
+
+    make_folder: called when the machine is ours; gives the run's folder.
+    Raises LeaseHeld, UsageError, RecordError.
+    """
+    with own_box(command, wait=wait, say=say):
+        yield open_run(plan, make_folder(), command=command)
