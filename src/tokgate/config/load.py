@@ -44,8 +44,8 @@ class Document:
             line = error.problem_mark.line + 1 if error.problem_mark else None
             raise SpecError(explain_syntax(error, text), file=path, line=line) from error
         if not isinstance(node, yaml.MappingNode):
-            found = "found a list" if isinstance(node, yaml.SequenceNode) else "found none"
-            raise SpecError(f"expected a mapping of keys to values, but {found}", file=path, line=1)
+            content = "found a list" if isinstance(node, yaml.SequenceNode) else "found none"
+            raise SpecError(f"expected a mapping of keys to values, but {content}", file=path, line=1)
         marks: dict[KeyPath, Mark] = {(): (path, 1)}
         return cls(_plain(node, (), path, marks), marks)
 

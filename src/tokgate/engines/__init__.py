@@ -14,9 +14,7 @@ from tokgate.engines.engine import Engine
 
 def _discover() -> tuple[Engine, ...]:
     """The `ENGINE` of each module here, in the order in which a server is compared with them."""
-    modules = (
-        importlib.import_module(f"{__name__}.{found.name}") for found in pkgutil.iter_modules(__path__)
-    )
+    modules = (importlib.import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__))
     engines = [module.ENGINE for module in modules if hasattr(module, "ENGINE")]
     return tuple(sorted(engines, key=lambda engine: (engine.is_fallback, engine.rank, engine.name)))
 

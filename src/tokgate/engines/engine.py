@@ -24,8 +24,8 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
 
     def fits(self, page: object) -> bool:
         """Whether `page` (decoded JSON, or text; None without an answer) shows this engine."""
-        shown = read_field(page, self.field) if self.field else page
-        return isinstance(shown, str) and re.fullmatch(self.value, shown.strip()) is not None
+        value = read_field(page, self.field) if self.field else page
+        return isinstance(value, str) and re.fullmatch(self.value, value.strip()) is not None
 
 
 class Removed(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +46,7 @@ class KnownFailure(msgspec.Struct, frozen=True):
 class LogFormat(msgspec.Struct, frozen=True, kw_only=True):
     """Regular expressions of the engine's log lines; empty: nothing beyond what all logs have in common.
 
-    prefix: what its logger writes before the text; harmless: the start of a line that is no error.
+    prefix: what its logger writes before the text; harmless: the start of a line that is not an error.
     error: part of a line that is one, before its prefix is removed.
     consequence: an error that only follows from an earlier one, so that it explains nothing.
     """

@@ -39,10 +39,10 @@ def ask_daemon(images: Iterable[str] = ()) -> Daemon:
             version = str(client.version()["Version"])
             for image in images:
                 try:
-                    found = client.images.get(image)
+                    details = client.images.get(image)
                 except ImageNotFound:
                     continue
-                ids[image], created[image] = str(found.short_id), str(found.attrs["Created"])
+                ids[image], created[image] = str(details.short_id), str(details.attrs["Created"])
     except (DockerException, RequestException) as error:
         return Daemon(version=None, error=str(error))
     except OSError as error:

@@ -20,9 +20,9 @@ def _dpkg(names: tuple[str, ...], root: Path) -> dict[str, str]:
     status = "\n" + (read_text(root / "var/lib/dpkg/status") or "")
     for name in names:
         # Searched, not parsed: the file is several megabytes long.
-        _, found, entry = status.partition(f"\nPackage: {name}\n")
+        _, entry_start, entry = status.partition(f"\nPackage: {name}\n")
         fields = dict(line.split(": ", 1) for line in entry.split("\n\n", 1)[0].splitlines() if ": " in line)
-        if found and "installed" in fields.get("Status", "").split() and "Version" in fields:
+        if entry_start and "installed" in fields.get("Status", "").split() and "Version" in fields:
             versions[name] = fields["Version"]
     return versions
 

@@ -86,8 +86,8 @@ def read_pressure(root: Path) -> dict[str, float]:
     seconds = {}
     for resource in ("cpu", "io", "memory"):
         for kind, line in read_fields(root / "proc/pressure" / resource).items():
-            _, found, total_us = line.partition("total=")
-            if found:
+            _, separator, total_us = line.partition("total=")
+            if separator:
                 seconds[f"{resource}_{kind}"] = int(total_us) * 1e-6
     return seconds
 

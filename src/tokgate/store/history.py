@@ -89,13 +89,13 @@ def read_history(
     since: only points from this ISO date or time on (UTC).
     Records that cannot be read are skipped; `list_unreadable` lists them. Raises RecordError: no folder `out`.
     """
-    found: dict[tuple[str, str, str, str, str], list[Point]] = {}
+    series: dict[tuple[str, str, str, str, str], list[Point]] = {}
     with open_index(out) as index:
         for box, facts, cell in _cells(index, server, workload, fingerprint, since):
             for name, launches in cell.metrics.items():
                 if metric is None or name == metric:
                     key = (cell.server, cell.workload, name, box, cell.conditions)
-                    found.setdefault(key, []).append(_point(cell, name, launches, facts))
+                    series.setdefault(key, []).append(_point(cell, name, launches, facts))
     return tuple(
         Series(
             server=key[0],
@@ -105,7 +105,7 @@ def read_history(
             conditions=key[4],
             points=tuple(points),
         )
-        for key, points in sorted(found.items(), key=lambda item: item[0])
+        for key, points in sorted(series.items(), key=lambda item: item[0])
     )
 
 

@@ -45,7 +45,7 @@ def make_evidence(run: RunRecord, name: str) -> Evidence:
 
 def _launches_per_block(run: RunRecord, name: str) -> int:
     """Two of each arm."""
-    arms = max((len(one.named_arms) for one in run.hypotheses if one.name == name), default=2)
+    arms = max((len(tested.named_arms) for tested in run.hypotheses if tested.name == name), default=2)
     return 2 * max(arms, 2)
 
 

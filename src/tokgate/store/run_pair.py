@@ -71,9 +71,9 @@ def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
         invalid={key: counts for key, counts in lost.items() if any(counts)},
         machine=find_differences(a.fingerprint, b.fingerprint),
         servers={
-            server: found
+            server: changes
             for server, key in first.items()
-            if (found := find_differences(_facts(cells_a[key]), _facts(cells_b[key])))
+            if (changes := find_differences(_facts(cells_a[key]), _facts(cells_b[key])))
         },
         pace=(median(paces[0]), median(paces[1])) if all(paces) else None,
     )

@@ -93,10 +93,10 @@ def _of_run(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
 
 
 def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
-    measured: dict[tuple[str, str], list[_Measurement]] = {}
+    by_case: dict[tuple[str, str], list[_Measurement]] = {}
     for launch in record.measurements:
         if is_cell(launch.server):
-            measured.setdefault((launch.server, launch.workload), []).append(launch)
+            by_case.setdefault((launch.server, launch.workload), []).append(launch)
     outcomes: dict[tuple[str, str], dict[str, Outcome]] = {}
     for verdict in record.verdicts:
         if verdict.kind == "gate":
@@ -107,7 +107,7 @@ def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerpr
                 _cell(record, launches, outcomes.get(key, {})),
                 record.fingerprint.merged(collect_server_facts(launches[0].facts)),
             )
-            for key, launches in measured.items()
+            for key, launches in by_case.items()
         )
     except KeyError as error:
         raise RecordError(f"has no conditions for workload {error}", path=file) from error

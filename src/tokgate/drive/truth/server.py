@@ -176,9 +176,11 @@ class StreamServer:
         else:
             usage = scenario.usage
             if usage is None:
-                asked = body.stream_options
+                options = body.stream_options
                 usage = (
-                    ("every" if asked.continuous_usage_stats else "last") if asked.include_usage else "none"
+                    ("every" if options.continuous_usage_stats else "last")
+                    if options.include_usage
+                    else "none"
                 )
             prompt_tokens = sum(len(str(message.get("content")).split()) for message in body.messages)
             connection.record = record

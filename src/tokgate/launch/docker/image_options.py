@@ -58,10 +58,10 @@ def read_options(text: str) -> frozenset[str]:
 
 def find_unknown_options(args: Iterable[str], accepted: frozenset[str]) -> list[str]:
     """The long options among `args` that are neither in `accepted` nor, as argparse allows, the beginning of one."""
-    given = (
+    options = (
         arg.partition("=")[0].partition(".")[0].replace("_", "-") for arg in args if arg.startswith("--")
     )
-    return [option for option in given if not any(known.startswith(option) for known in accepted)]
+    return [option for option in options if not any(known.startswith(option) for known in accepted)]
 
 
 def _help(

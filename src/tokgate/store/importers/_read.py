@@ -48,8 +48,8 @@ def parse_number(
     except (KeyError, TypeError, ValueError):
         value = math.nan
     if not math.isfinite(value):
-        found = f"got {row[key]!r}" if key in row else "it is missing"
-        raise SpecError(f"{what}: expected a number, {found}", file=file, line=line, key=key)
+        problem = f"got {row[key]!r}" if key in row else "it is missing"
+        raise SpecError(f"{what}: expected a number, {problem}", file=file, line=line, key=key)
     return value
 
 
