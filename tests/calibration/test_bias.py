@@ -15,7 +15,8 @@ TOLERANCE = {"decode_tps": 0.03, "output_tps": 0.03, "ttft_s": 0.08}
 
 
 @pytest.mark.parametrize("streams", [1, 16, 100])
-def test_this_client_is_within_the_default_tolerances(streams: int) -> None:
+def test_bias_is_within_the_tolerances(streams: int) -> None:
+    """This client is within the default tolerances."""
     bias = measure_client_bias(streams)
     assert bias is not None
     assert bias.streams == streams
@@ -23,7 +24,7 @@ def test_this_client_is_within_the_default_tolerances(streams: int) -> None:
     assert check_bias(bias, {"ttft_s": 0.1}, TOLERANCE) == ()
 
 
-def test_client_whose_clock_runs_fast_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fast_clock_is_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wire, "perf_counter", lambda: perf_counter() * 1.1)
     bias = measure_client_bias(4)
     assert bias is not None
@@ -33,14 +34,16 @@ def test_client_whose_clock_runs_fast_is_caught(monkeypatch: pytest.MonkeyPatch)
     assert {"decode_tps", "ttft_s"} <= told
 
 
-def test_calibrated_once_for_a_number_of_streams() -> None:
+def test_calibration_runs_once() -> None:
+    """Once for each number of streams."""
     instruments = Instruments()
     assert instruments.client_bias(2) is instruments.client_bias(2)
 
 
-def test_more_streams_than_one_process_serves_are_told_the_bias_at_the_most(
+def test_streams_above_the_maximum(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """They get the bias at the maximum that one process can serve."""
     monkeypatch.setattr("tokgate.suite.calibrate.MOST_STREAMS", 3)
     bias = measure_client_bias(MOST_STREAMS)
     assert bias is not None

@@ -55,27 +55,28 @@ def at_least(rate: float, of: float, runs: int) -> bool:
 
 @pytest.mark.parametrize("cv", [0.01, 0.02, 0.05])
 @pytest.mark.parametrize("drift", [0.0, 0.03])
-def test_a_run_of_20_cells_with_nothing_changed_fails_in_1_of_100(
-    bench: ModuleType, cv: float, drift: float
-) -> None:
+def test_false_alarms(bench: ModuleType, cv: float, drift: float) -> None:
+    """A run of 20 unchanged cells fails in 1 of 100."""
     rows = said(bench, {"cv": cv, "drift": drift}, 0.0, "tokgate", runs=700)
     assert at_most(0.01, rows["tokgate, run of 20"].p_regressed, 700)
 
 
 @pytest.mark.parametrize(("cv", "drop"), [(0.01, 0.05), (0.02, 0.10)])
-def test_a_drop_is_found_in_95_of_100_with_5_launches(bench: ModuleType, cv: float, drop: float) -> None:
+def test_detection_rate(bench: ModuleType, cv: float, drop: float) -> None:
+    """With 5 launches a drop is found in 95 of 100."""
     row = said(bench, {"cv": cv, "cells": 1}, drop, "tokgate", runs=2000)["tokgate"]
     assert at_least(0.95, row.p_regressed, 2000)
     assert row.p_regressed > 0.95
 
 
 @pytest.mark.parametrize("cv", [0.01, 0.02, 0.05])
-def test_a_drop_as_large_as_the_promise_does_not_pass(bench: ModuleType, cv: float) -> None:
+def test_promised_drop_does_not_pass(bench: ModuleType, cv: float) -> None:
     row = said(bench, {"cv": cv, "cells": 1}, 0.05, "tokgate", runs=2000)["tokgate"]
     assert at_most(0.005, row.p_pass, 2000)
 
 
-def test_without_power_the_gate_says_so_where_others_fail_or_pass(bench: ModuleType) -> None:
+def test_low_power_is_inconclusive(bench: ModuleType) -> None:
+    """Without power the gate says so where other rules fail or pass."""
     rows = said(bench, {"cv": 0.05}, 0.0, *bench.RIVALS, runs=300)
     assert rows["tokgate"].p_inconclusive > 0.8
     assert rows["mean < 0.95 x baseline, run of 20"].p_regressed > 0.3
@@ -84,7 +85,8 @@ def test_without_power_the_gate_says_so_where_others_fail_or_pass(bench: ModuleT
     assert missed["mean < 0.95 x baseline"].p_pass > 0.3
 
 
-def test_a_history_of_nights_keeps_the_same_error(bench: ModuleType) -> None:
+def test_error_rate_of_nights(bench: ModuleType) -> None:
+    """A history of nights has the same error rate."""
     world = {"cv": 0.05, "night_cv": 0.025, "baseline": 15}
     rows = said(bench, world, 0.0, "history", runs=700)
     assert at_most(0.01, rows["history, run of 20"].p_regressed, 700)
@@ -96,9 +98,8 @@ def test_early_stopping_costs_no_false_alarm(bench: ModuleType) -> None:
 
 
 @pytest.mark.parametrize(("cv", "drop"), [(0.01, 0.0), (0.01, 0.10), (0.005, 0.0)])
-def test_a_clear_result_takes_less_than_60_percent_of_a_plan_of_10(
-    bench: ModuleType, cv: float, drop: float
-) -> None:
+def test_clear_results_stop_early(bench: ModuleType, cv: float, drop: float) -> None:
+    """A clear result takes less than 60 % of a plan of 10 launches."""
     rows = said(bench, {"cv": cv, "launches": 10, "cells": 1}, drop, "tokgate", "stopping", runs=500)
     fixed, early = rows["tokgate"], rows["stopping"]
     assert early.launches <= 0.6 * fixed.launches
@@ -108,9 +109,8 @@ def test_a_clear_result_takes_less_than_60_percent_of_a_plan_of_10(
 
 @pytest.mark.parametrize("launches", [3, 5, 10])
 @pytest.mark.parametrize("cv", [0.01, 0.05])
-def test_the_drop_a_plan_says_it_sees_is_found_in_80_of_100(
-    bench: ModuleType, cv: float, launches: int
-) -> None:
+def test_planned_drop_is_detected(bench: ModuleType, cv: float, launches: int) -> None:
+    """The drop that a plan says it can detect is found in 80 of 100."""
     # The scatter of launch figures: of the launch, of 20 requests, and of the slow ones among these.
     scatter = math.hypot(cv, cv / math.sqrt(20), 0.17 * math.sqrt(0.01 / 20))
     cell = Expected(
@@ -134,7 +134,7 @@ def test_the_drop_a_plan_says_it_sees_is_found_in_80_of_100(
 
 
 @pytest.mark.parametrize("seconds", [2000, 5400])
-def test_a_run_with_a_budget_keeps_the_error_rate(bench: ModuleType, seconds: int) -> None:
+def test_error_rate_with_a_budget(bench: ModuleType, seconds: int) -> None:
     """5 servers of 4 workloads: planned, stopped early, and cut off (2000 s) by the suite's own budget."""
     runs = 150
     gates = importlib.import_module("gates")
@@ -148,7 +148,8 @@ def test_a_run_with_a_budget_keeps_the_error_rate(bench: ModuleType, seconds: in
     assert 3 <= launches / runs <= 12
 
 
-def test_mirrored_blocks_see_through_drift_and_one_arm_after_the_other_does_not(bench: ModuleType) -> None:
+def test_mirrored_blocks_cancel_drift(bench: ModuleType) -> None:
+    """One arm after the other does not."""
     rows = {
         (row.gate.split(" x ")[0], row.drift, row.true_drop): row
         for row in bench.experiments(runs=1000, seed=SEED)

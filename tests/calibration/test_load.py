@@ -34,14 +34,16 @@ def most_open(result: DriveResult) -> int:
 
 
 @pytest.mark.parametrize("users", [1, 3])
-def test_closed_loop_keeps_so_many_streams_open(run: Run, users: int) -> None:
+def test_closed_loop(run: Run, users: int) -> None:
+    """It keeps the given number of streams open."""
     result, _ = run(Scenario(ttft_s=0.02, itl_s=0.005), requests=9, load=Closed(concurrency=users))
     assert most_open(result) == users
     assert [sample.index for sample in result.samples] == list(range(9))
     assert {sample.scheduled_s for sample in result.samples} == {None}
 
 
-def test_constant_rate_sends_on_time_whatever_the_server_does(run: Run) -> None:
+def test_constant_rate(run: Run) -> None:
+    """Requests are sent on time whatever the server does."""
     result, _ = run(Scenario(ttft_s=0.3), requests=30, load=Constant(rate_per_s=50))
     due_s = [sample.scheduled_s for sample in result.samples]
     assert due_s == pytest.approx([number / 50 for number in range(30)])
@@ -50,7 +52,8 @@ def test_constant_rate_sends_on_time_whatever_the_server_does(run: Run) -> None:
     assert median(gaps) == pytest.approx(1 / 50, rel=0.1)
 
 
-def test_poisson_gaps_are_those_of_the_seed(run: Run) -> None:
+def test_poisson_gaps(run: Run) -> None:
+    """The seed determines the gaps."""
     result, _ = run(Scenario(), requests=20, load=Poisson(rate_per_s=200))
     rng = random.Random(1)
     due_s = [sample.scheduled_s for sample in result.samples if sample.scheduled_s is not None]
@@ -60,7 +63,8 @@ def test_poisson_gaps_are_those_of_the_seed(run: Run) -> None:
     assert all(sample.sent_s >= due for sample, due in zip(result.samples, due_s, strict=True))
 
 
-def test_times_are_on_the_clock_the_result_names(run: Run) -> None:
+def test_times_are_on_one_clock(run: Run) -> None:
+    """The zero of all samples is that of the result."""
     result, [record] = run(Scenario(ttft_s=0.1, itl_s=0.01))
     [sample] = result.samples
     assert result.zero_s + sample.sent_s < record.received_s
@@ -69,7 +73,8 @@ def test_times_are_on_the_clock_the_result_names(run: Run) -> None:
     assert 0 < result.client_cpu_s < result.wall_s
 
 
-def test_progress_grows_to_the_whole(run: Run) -> None:
+def test_progress(run: Run) -> None:
+    """It grows to the total."""
     seen: list[Progress] = []
     run(Scenario(itl_s=0.02), requests=4, tokens=40, on_progress=seen.append)
     assert 5 <= len(seen) <= 40
@@ -81,14 +86,16 @@ def test_progress_grows_to_the_whole(run: Run) -> None:
     assert seen[-1].arrivals > 80  # of 160 tokens; a busy machine delivers some of them together
 
 
-def test_garbage_collection_is_on_again_afterwards(run: Run) -> None:
+def test_garbage_collection_is_restored(run: Run) -> None:
     run(Scenario())
     assert gc.isenabled()
     assert gc.get_freeze_count() == 0
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interruption_gives_what_had_ended_and_leaves_no_connection(run: Run, number: signal.Signals) -> None:
+def test_interruption(run: Run, number: signal.Signals) -> None:
+    """It returns the requests that had ended and leaves no connection open."""
+
     def stop(*_: object) -> None:  # as the plugin does it: raised here, the event loop might swallow it
         signal.raise_signal(signal.SIGINT)
 
@@ -107,7 +114,9 @@ def test_interruption_gives_what_had_ended_and_leaves_no_connection(run: Run, nu
     assert [one for one in connections if one.status == psutil.CONN_ESTABLISHED and one.raddr] == []
 
 
-def test_progress_callback_that_fails_is_not_swallowed(run: Run) -> None:
+def test_failing_progress_callback(run: Run) -> None:
+    """Its exception is raised."""
+
     def fail(_: Progress) -> None:
         raise ZeroDivisionError("in the callback")
 
@@ -115,7 +124,8 @@ def test_progress_callback_that_fails_is_not_swallowed(run: Run) -> None:
         run(Scenario(itl_s=0.05), on_progress=fail)
 
 
-def test_no_server_is_an_error_of_each_request() -> None:
+def test_no_server() -> None:
+    """Each request has an error."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
     endpoint = Endpoint(base_url=f"http://127.0.0.1:{port}", model="m")
@@ -127,7 +137,7 @@ def test_no_server_is_an_error_of_each_request() -> None:
         assert f"could not send: Cannot connect to host 127.0.0.1:{port}" in sample.error
 
 
-def test_nothing_to_drive_is_an_error() -> None:
+def test_no_requests_is_an_error() -> None:
     endpoint = Endpoint(base_url="http://127.0.0.1:1", model="m")
     with pytest.raises(ValueError, match="expected at least one request"):
         drive(endpoint, [], Closed(), request_timeout_s=5, stall_timeout_s=5, seed=1)

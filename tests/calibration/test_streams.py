@@ -69,13 +69,14 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("changes", PLAIN.values(), ids=PLAIN)
-def test_sound_stream_gives_the_figures_of_the_truth(run: Run, changes: dict[str, Any]) -> None:
+def test_values_agree_with_the_truth(run: Run, changes: dict[str, Any]) -> None:
+    """The values of a sound stream are those of the truth."""
     sample = assert_agree(run, Scenario(**SPREAD, **changes), tokens=60)
     assert (sample.completion_tokens, sample.prompt_tokens, sample.finish_reason) == (60, 2, "length")
     assert sample.text == " tok" * 60
 
 
-def test_role_only_chunk_is_no_token(one: One) -> None:
+def test_role_chunk_is_not_a_token(one: One) -> None:
     sample, record = one(Scenario(ttft_s=0.3, itl_s=0.001))
     assert sample.first_byte_s is not None
     ttfb_s, ttft_s = sample.first_byte_s - sample.sent_s, sample.token_times_s[0] - sample.sent_s
@@ -83,7 +84,8 @@ def test_role_only_chunk_is_no_token(one: One) -> None:
     assert ttft_s == pytest.approx(record.ttft_s, rel=0.1)
 
 
-def test_usage_in_every_chunk_tells_the_tokens_of_the_first(run: Run) -> None:
+def test_usage_in_every_chunk(run: Run) -> None:
+    """It tells the number of tokens of the first chunk."""
     scenario = Scenario(**SPREAD, usage="every", first_chunk_tokens=7, tokens_per_chunk=2)
     assert assert_agree(run, scenario, tokens=101).first_chunk_tokens == 7
 
@@ -92,9 +94,8 @@ def test_usage_in_every_chunk_tells_the_tokens_of_the_first(run: Run) -> None:
     ("changes", "held"),
     [({"tokens_per_chunk": 3}, 3), ({"tokens_per_chunk": 2}, 2), ({"first_chunk_tokens": 7}, 7)],
 )
-def test_tokens_of_the_first_chunk_that_nobody_tells_are_invalid(
-    one: One, changes: dict[str, Any], held: int
-) -> None:
+def test_unknown_first_chunk_is_invalid(one: One, changes: dict[str, Any], held: int) -> None:
+    """The launch is invalid when the server does not report the tokens of the first chunk."""
     sample, _ = one(Scenario(**SPREAD, **changes), tokens=60)
     [problem] = check_samples([sample])
     assert problem.rule == "first_chunk_unknown"
@@ -103,19 +104,21 @@ def test_tokens_of_the_first_chunk_that_nobody_tells_are_invalid(
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 @pytest.mark.parametrize("cut", [1, 2, 3, 7])
-def test_events_cut_anywhere_even_within_a_character(one: One, cut: int, newline: Any) -> None:
+def test_events_cut_anywhere(one: One, cut: int, newline: Any) -> None:
+    """Even within a character."""
     sample, _ = one(Scenario(cut=cut, newline=newline, text="é漢😀", usage="every"), tokens=20)
     assert sample.error is None
     assert sample.text == "é漢😀" * 20
     assert sample.completion_tokens == len(sample.token_times_s) == 20
 
 
-def test_gzip_with_every_byte_by_itself(one: One) -> None:
+def test_gzip_byte_by_byte(one: One) -> None:
     sample, _ = one(Scenario(gzip=True, cut=1, text="é漢😀"), tokens=20)
     assert (sample.error, sample.text) == (None, "é漢😀" * 20)
 
 
-def test_tokens_that_arrive_in_the_same_instant_give_no_rate(one: One) -> None:
+def test_simultaneous_tokens_have_no_rate(one: One) -> None:
+    """Tokens that arrive at the same time have no rate."""
     sample, _ = one(Scenario(tokens=1))
     assert rules(sample) == ["wrong_length", "no_rate"]
     assert decode_tps(sample) is None
@@ -127,13 +130,13 @@ def test_fast_stream_never_goes_backwards(one: One) -> None:
     assert all(before <= after for before, after in pairwise(sample.token_times_s))
 
 
-def test_no_usage_is_invalid(one: One) -> None:
+def test_missing_usage_is_invalid(one: One) -> None:
     sample, _ = one(Scenario(**SPREAD, usage="none"))
     assert rules(sample) == ["usage_missing"]
     assert len(sample.token_times_s) == 10
 
 
-def test_no_done_is_a_broken_stream(one: One) -> None:
+def test_missing_done_is_a_broken_stream(one: One) -> None:
     sample, _ = one(Scenario(**SPREAD, done=False))
     assert rules(sample) == ["request_failed"]
     assert sample.error is not None
@@ -143,7 +146,7 @@ def test_no_done_is_a_broken_stream(one: One) -> None:
 @pytest.mark.parametrize(
     ("tokens", "words"), [(5, "requested 10 tokens, got 5"), (15, "requested 10 tokens, got 15")]
 )
-def test_output_of_another_length_is_invalid(one: One, tokens: int, words: str) -> None:
+def test_wrong_output_length_is_invalid(one: One, tokens: int, words: str) -> None:
     sample, _ = one(Scenario(**SPREAD, tokens=tokens))
     [problem] = check_samples([sample])
     assert problem.rule == "wrong_length"
@@ -156,7 +159,7 @@ def test_cached_prompt_is_invalid(one: One) -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 503])
-def test_http_error_is_told_and_never_tried_again(one: One, status: int) -> None:
+def test_http_errors_are_not_retried(one: One, status: int) -> None:
     sample, record = one(Scenario(status=status))
     assert sample.status == status
     assert sample.error == f"HTTP {status}: the scenario asks for status {status}"
@@ -174,7 +177,8 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_fault_is_named_and_what_came_before_is_kept(one: One, fault: Any) -> None:
+def test_faults(one: One, fault: Any) -> None:
+    """The error names the fault; what arrived before is kept."""
     sample, _ = one(
         Scenario(**SPREAD, fault=fault, fault_after=4),
         stall_timeout_s=0.3,
@@ -187,14 +191,16 @@ def test_fault_is_named_and_what_came_before_is_kept(one: One, fault: Any) -> No
     assert sample.end_s >= max(sample.token_times_s, default=sample.sent_s)
 
 
-def test_request_timeout_ends_a_stream_that_never_stalls(one: One) -> None:
+def test_request_timeout(one: One) -> None:
+    """It ends a stream that never stalls."""
     sample, _ = one(Scenario(itl_s=0.02), tokens=1000, request_timeout_s=0.4)
     assert sample.error is not None
     assert "no complete answer within 0.4 s" in sample.error
     assert len(sample.token_times_s) > 3
 
 
-def test_every_one_of_many_faulty_streams_is_told(run: Run) -> None:
+def test_many_faulty_streams(run: Run) -> None:
+    """Each has its error."""
     scenario = Scenario(**SPREAD, fault="reset", fault_after=2)
     result, _ = run(scenario, requests=20, load=Closed(concurrency=10))
     assert [rules(sample) for sample in result.samples] == [["request_failed"]] * 20

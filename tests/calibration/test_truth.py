@@ -19,7 +19,8 @@ PACES = {1: (0.2, 0.01), 16: (0.2, 0.01), 100: (0.3, 0.04)}
 
 
 @pytest.mark.parametrize("streams", PACES)
-def test_decode_tps_and_ttft_are_those_of_the_truth(run: Run, streams: int) -> None:
+def test_decode_tps_and_ttft(run: Run, streams: int) -> None:
+    """They are those of the truth."""
     ttft, itl = PACES[streams]
     scenario = Scenario(ttft_s=ttft, itl_s=itl, jitter=0.3)
     seen = []
@@ -36,7 +37,9 @@ def test_decode_tps_and_ttft_are_those_of_the_truth(run: Run, streams: int) -> N
     pytest.fail(f"client / truth of decode_tps and ttft_s, three times: {seen}")
 
 
-def test_slower_launch_is_seen_as_slower_by_the_same_factor(run: Run) -> None:
+def test_slowdown(run: Run) -> None:
+    """A slower launch is measured as slower by the same factor."""
+
     def rate(slowdown: float) -> float:
         result, _ = run(Scenario(ttft_s=0.05, itl_s=0.01, slowdown=slowdown), requests=3, tokens=60)
         return median(decode_tps(sample) or 0 for sample in result.samples)

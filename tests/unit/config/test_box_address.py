@@ -19,14 +19,16 @@ URLS = st.one_of(
 )
 
 
-def test_a_box_by_ssh_is_its_login_and_its_checkout() -> None:
+def test_ssh_address() -> None:
+    """An ssh:// URL has a login, a port and the folder of the checkout."""
     near, far = parse_box_addresses("ssh://a, ssh://me@b.lan:2222/srv/tokgate/")
     assert (near.login, near.port, near.checkout) == ("a", None, PurePosixPath("tokgate"))
     assert (far.login, far.port, far.checkout) == ("me@b.lan", 2222, PurePosixPath("/srv/tokgate"))
     assert not near.is_here
 
 
-def test_an_engine_of_this_machine_is_its_socket() -> None:
+def test_unix_address() -> None:
+    """A unix:// URL is the socket of a Docker daemon on this machine."""
     (host,) = parse_box_addresses("unix:///run/x.sock")
     assert (host.socket, host.name, host.is_here) == ("/run/x.sock", "run-x.sock", True)
 
@@ -49,13 +51,15 @@ def test_an_engine_of_this_machine_is_its_socket() -> None:
         ("ssh://a,unix:///x,ssh://a", "ssh://a is listed 2 times; list each box once"),
     ],
 )
-def test_what_is_no_box_is_refused(text: str, message: str) -> None:
+def test_invalid_addresses_are_rejected(text: str, message: str) -> None:
+    """The error names the accepted form."""
     with pytest.raises(ValueError, match=re.escape(message)):
         parse_box_addresses(text)
 
 
 @given(st.lists(URLS, min_size=1, max_size=5, unique=True))
-def test_names_tell_boxes_apart_and_may_stand_in_a_path(urls: list[str]) -> None:
+def test_names_are_unique(urls: list[str]) -> None:
+    """The names of boxes are unique and valid in a path."""
     hosts = parse_box_addresses(",".join(urls))
     assert [host.url for host in hosts] == urls
     assert len({host.name for host in hosts}) == len(urls)
@@ -63,7 +67,8 @@ def test_names_tell_boxes_apart_and_may_stand_in_a_path(urls: list[str]) -> None
 
 
 @given(st.text(max_size=30))
-def test_no_text_is_taken_that_ssh_could_read_as_an_option(text: str) -> None:
+def test_addresses_are_safe_for_ssh(text: str) -> None:
+    """No accepted address looks like an option of ssh."""
     try:
         hosts = parse_box_addresses(text)
     except ValueError:

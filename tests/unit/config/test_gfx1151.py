@@ -43,7 +43,8 @@ def differing(a: str, b: str) -> set[str]:
         ("llamacpp-vulkan", "llamacpp-rocm", {"image", "devices"}),
     ],
 )
-def test_a_pair_differs_in_what_is_compared_and_nothing_else(a: str, b: str, in_what: set[str]) -> None:
+def test_pairs_differ_only_in_the_treatment(a: str, b: str, in_what: set[str]) -> None:
+    """The servers of a pair differ in what is compared and in nothing else."""
     assert differing(a, b) == in_what
 
 
@@ -53,7 +54,8 @@ def arms(hypothesis: str) -> list[Arm]:
     return [arm for arm in (declared.a, declared.b) if arm is not None]
 
 
-def test_every_server_states_what_the_roofline_needs() -> None:
+def test_servers_have_roofline_facts() -> None:
+    """Every server states what the roofline requires."""
     for name in sorted({name for cells in PROFILE.cells for name in cells.servers}):
         spec: ServerSpec = CATALOGUE.server(name)
         assert spec.model.parameters, name
@@ -62,7 +64,8 @@ def test_every_server_states_what_the_roofline_needs() -> None:
         assert spec.model.kv_bytes_per_token, name
 
 
-def test_every_declared_server_of_the_box_and_every_hypothesis_is_in_the_profile() -> None:
+def test_profile_is_complete() -> None:
+    """Every server of the box and every hypothesis is in the profile."""
     listed = {name for cells in PROFILE.cells for name in cells.servers}
     of_the_box = {
         name
@@ -76,7 +79,8 @@ def test_every_declared_server_of_the_box_and_every_hypothesis_is_in_the_profile
     assert set(PROFILE.hypotheses) == tested
 
 
-def test_every_hypothesis_has_a_rival_a_source_and_a_gated_metric() -> None:
+def test_hypotheses_are_complete() -> None:
+    """Every hypothesis has a rival, a source and a gated metric."""
     for name in PROFILE.hypotheses:
         hypothesis = CATALOGUE.hypothesis(name)
         assert hypothesis.rival, name
@@ -101,7 +105,8 @@ def _suite(*options: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_collecting_lists_every_server_workload_and_metric() -> None:
+def test_every_cell_is_collected() -> None:
+    """pytest collects every server, workload and metric."""
     listed = set(re.findall(r"::test_verdict\[(\S+)\]", _suite("--collect-only", "-q")))
     expected = {
         f"{server}-{workload}-{metric}"
@@ -114,7 +119,8 @@ def test_collecting_lists_every_server_workload_and_metric() -> None:
 
 
 @pytest.mark.skipif(HERE, reason="this machine has a gfx1151, where nothing of it is skipped")
-def test_on_another_machine_each_is_skipped_with_the_reason(tmp_path: Path) -> None:
+def test_other_machines_skip(tmp_path: Path) -> None:
+    """On another machine each test is skipped with the reason."""
     said = _suite("-q", "-rs", "-k", "test_verdict and vllm-amd", f"--tokgate-out={tmp_path}")
     assert "not checked: this machine has no gfx1151 (the KFD topology shows" in said
     assert re.search(r"\d+ skipped", said)
@@ -123,7 +129,8 @@ def test_on_another_machine_each_is_skipped_with_the_reason(tmp_path: Path) -> N
 
 
 @pytest.mark.skipif(HERE, reason="this machine has a gfx1151, where nothing of it is missing")
-def test_on_another_machine_each_fails_when_it_is_required(tmp_path: Path) -> None:
+def test_other_machines_fail_if_required(tmp_path: Path) -> None:
+    """With --tokgate-require, each test fails on another machine."""
     said = _suite(
         "-q",
         "--tokgate-require",

@@ -48,7 +48,8 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_everything_the_project_declares_is_right() -> None:
+def test_declared_files_are_valid() -> None:
+    """Everything in fixtures/ is valid."""
     results = list(Catalogue(DECLARED).check())
     assert results
     assert [result for *_, result in results if isinstance(result, SpecError)] == []
@@ -116,7 +117,8 @@ def test_a_server_is_read_with_its_units(root: Path) -> None:
         (SERVER.replace("  port", "  env: {A: yes}\n  port"), 6, "launch.env.A", "got true; YAML reads yes"),
     ],
 )
-def test_a_wrong_server(root: Path, wrong: str, line: int, key: str, message: str) -> None:
+def test_wrong_server(root: Path, wrong: str, line: int, key: str, message: str) -> None:
+    """The error has the file, the line, the key and what was expected."""
     file = root / "servers" / "box.yaml"
     file.write_text(wrong)
     with pytest.raises(SpecError, match=re.escape(message)) as caught:
@@ -125,12 +127,13 @@ def test_a_wrong_server(root: Path, wrong: str, line: int, key: str, message: st
     assert str(caught.value).startswith(f"{file}:{line}: ")
 
 
-def test_an_unknown_name_tells_the_nearest(root: Path) -> None:
+def test_unknown_name_suggests_the_nearest(root: Path) -> None:
     with pytest.raises(SpecError, match="no such server: `boxx`; did you mean `box`"):
         Catalogue(root).server("boxx")
 
 
-def test_a_wrong_reference_points_into_the_profile(root: Path) -> None:
+def test_wrong_reference_in_a_profile(root: Path) -> None:
+    """The error points at the line of the unknown name."""
     file = root / "profiles" / "mine.yaml"
     file.write_text(
         "description: mine\ncells:\n  - servers: [box]\n    workloads:\n      - chat\n      - chta\n"
@@ -140,7 +143,8 @@ def test_a_wrong_reference_points_into_the_profile(root: Path) -> None:
     assert (caught.value.line, caught.value.key) == (6, "cells[0].workloads[1]")
 
 
-def test_extends_lays_one_server_over_another_and_keeps_the_lines(root: Path) -> None:
+def test_extends_merges_servers(root: Path) -> None:
+    """The keys of both files keep their file and line."""
     small = root / "servers" / "small.yaml"
     small.write_text("extends: box\ndescription: less\nlaunch:\n  shm_size: 1MiB\n")
     spec = Catalogue(root).server("small")
@@ -152,14 +156,14 @@ def test_extends_lays_one_server_over_another_and_keeps_the_lines(root: Path) ->
     assert (caught.value.file, caught.value.line) == (small, 4)
 
 
-def test_a_circle_of_extends_is_told(root: Path) -> None:
+def test_circular_extends_is_an_error(root: Path) -> None:
     (root / "servers" / "a.yaml").write_text("extends: b\n")
     (root / "servers" / "b.yaml").write_text("extends: a\n")
     with pytest.raises(SpecError, match="`a` extends itself"):
         Catalogue(root).server("a")
 
 
-def test_an_override_is_laid_over_the_yaml(root: Path) -> None:
+def test_override_is_merged_over_the_yaml(root: Path) -> None:
     spec = Catalogue(root).server("box", {"launch": {"ipc": "host"}})
     assert isinstance(spec.launch, DockerLaunch)
     assert (spec.launch.ipc, spec.launch.image) == ("host", "some/image:1")
@@ -186,7 +190,8 @@ def test_changed_prompts_are_noticed(root: Path) -> None:
         ('{"id": "code-01", "messages": [{"role": "user", "content": "?"}]}', "duplicate id"),
     ],
 )
-def test_a_wrong_prompt_is_told_by_line(root: Path, line: str, message: str) -> None:
+def test_wrong_prompt(root: Path, line: str, message: str) -> None:
+    """The error has the line of the prompt."""
     from tokgate.config.prompts import read_prompts
 
     file = root / "prompts" / "code.jsonl"
@@ -207,9 +212,8 @@ mapping = st.dictionaries(st.sampled_from("pqrs"), plain, max_size=3)
 
 
 @given(mapping, mapping)
-def test_merging_takes_what_is_above_and_keeps_the_rest(
-    below: dict[str, object], above: dict[str, object]
-) -> None:
+def test_merge_replaces_only_what_is_given(below: dict[str, object], above: dict[str, object]) -> None:
+    """Merging replaces the keys of the upper document and keeps all others."""
     here = Path("x.yaml")
     merged = Document(below, {(): (here, 1)}).merged(Document(above, {(): (here, 1)})).data
     for key, value in above.items():
@@ -220,7 +224,8 @@ def test_merging_takes_what_is_above_and_keeps_the_rest(
     }
 
 
-def test_what_an_arm_overrides_is_checked_with_the_hypothesis(root: Path) -> None:
+def test_overrides_of_arms_are_checked(root: Path) -> None:
+    """The override of an arm is checked together with the hypothesis."""
     (root / "hypotheses").mkdir(exist_ok=True)
     text = (
         "title: t\nsource: s\nworkload: chat\nrival: r\nclaim: {metric: decode_tps, above: 1.2}\n"
@@ -262,7 +267,8 @@ def test_what_an_arm_overrides_is_checked_with_the_hypothesis(root: Path) -> Non
         ("{metric: decode_tps, reach: 5}", "b: {server: box}", "remove `b`"),
     ],
 )
-def test_a_claim_that_cannot_be_tested_says_why(root: Path, claim: str, b: str, message: str) -> None:
+def test_untestable_claims_are_rejected(root: Path, claim: str, b: str, message: str) -> None:
+    """The error says why a claim cannot be tested."""
     (root / "hypotheses").mkdir(exist_ok=True)
     text = f"title: t\nsource: s\nworkload: chat\nrival: r\na: {{server: box}}\n{b}\nclaim: {claim}\n"
     (root / "hypotheses" / "wrong.yaml").write_text(text)

@@ -40,13 +40,15 @@ def gguf(tmp_path: Path, *, output: bool, more: bytes = b"", keys: int = 0) -> P
     return path
 
 
-def test_the_input_embedding_is_not_read_when_there_is_an_output_layer(tmp_path: Path) -> None:
+def test_input_embedding_is_not_read(tmp_path: Path) -> None:
+    """With an output layer, a token does not read the input embedding."""
     facts = read_gguf_facts(gguf(tmp_path, output=True))
     assert (facts.parameters, facts.parameters_per_token, facts.bytes_per_token) == (80, 48, 192)
     assert facts.kv_bytes_per_token == 2 * 1 * 2 * 2 * 2
 
 
-def test_a_tied_embedding_is_read(tmp_path: Path) -> None:
+def test_tied_embedding_is_read(tmp_path: Path) -> None:
+    """Without an output layer, the embedding takes its place."""
     facts = read_gguf_facts(gguf(tmp_path, output=False))
     assert (facts.parameters, facts.parameters_per_token, facts.bytes_per_token) == (48, 48, 192)
 
@@ -66,13 +68,15 @@ def test_a_real_file() -> None:
     ("key", "said"),
     [("llama.expert_count", "mixture-of-experts"), ("split.count", "one part of a split model")],
 )
-def test_what_has_no_bound_is_refused(tmp_path: Path, key: str, said: str) -> None:
+def test_models_without_a_bound_are_rejected(tmp_path: Path, key: str, said: str) -> None:
+    """Mixtures of experts and split models have no bound."""
     path = gguf(tmp_path, output=True, more=text(key) + struct.pack("<II", 4, 8), keys=1)
     with pytest.raises(SpecError, match=said):
         read_gguf_facts(path)
 
 
-def test_every_cut_of_a_file_is_an_error_of_its_own(tmp_path: Path) -> None:
+def test_truncated_files_are_rejected(tmp_path: Path) -> None:
+    """A file that is cut off anywhere is rejected."""
     whole = gguf(tmp_path, output=True).read_bytes()
     cut = tmp_path / "cut.gguf"
     for length in range(len(whole) - 128):
@@ -81,7 +85,7 @@ def test_every_cut_of_a_file_is_an_error_of_its_own(tmp_path: Path) -> None:
             read_gguf(cut)
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(SpecError, match=r"gone\.gguf: cannot be read"):
         read_gguf(tmp_path / "gone.gguf")
 
@@ -104,7 +108,7 @@ def test_tied_weights_of_a_config_are_counted_once(tmp_path: Path) -> None:
         ({"hidden_size": "wide"}, "not the config.json of a dense decoder.*hidden_size"),
     ],
 )
-def test_a_config_that_gives_no_size(tmp_path: Path, change: dict[str, object], said: str) -> None:
+def test_incomplete_config_is_an_error(tmp_path: Path, change: dict[str, object], said: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(json.dumps(json.loads(QWEN.read_text()) | change))
     with pytest.raises(SpecError, match=said):

@@ -41,5 +41,6 @@ def test_a_time_needs_a_known_unit(text: object) -> None:
 
 
 @given(st.integers(min_value=0, max_value=2**50))
-def test_a_size_reads_back_from_its_text(number: int) -> None:
+def test_sizes_round_trip(number: int) -> None:
+    """A size can be parsed from its own text."""
     assert Size.parse(str(Size(number))) == number

@@ -24,7 +24,8 @@ STREAM = (event({"role": "assistant", "content": ""}), event({"content": "é"}),
 TAIL = (event(usage=USAGE), DONE)
 
 
-def test_each_token_chunk_has_the_time_it_came() -> None:
+def test_token_times() -> None:
+    """Each token chunk has the time of its arrival."""
     stream = decode_stream([1, 2, 3, 4, 5], [*STREAM, *TAIL])
     assert stream.token_times_s == (2, 3)
     assert (stream.prompt_tokens, stream.completion_tokens, stream.cached_tokens) == (9, 3, 4)
@@ -32,7 +33,8 @@ def test_each_token_chunk_has_the_time_it_came() -> None:
 
 
 @given(cuts=st.lists(st.integers(0, 500)))
-def test_how_the_bytes_were_cut_changes_times_only(cuts: list[int]) -> None:
+def test_cuts_change_only_the_times(cuts: list[int]) -> None:
+    """How the bytes were cut into arrivals changes only the times."""
     body = b"".join((*STREAM, *TAIL))
     edges = sorted({0, len(body), *(min(cut, len(body)) for cut in cuts)})
     pieces = [body[start:end] for start, end in pairwise(edges)]
@@ -57,18 +59,20 @@ def test_how_the_bytes_were_cut_changes_times_only(cuts: list[int]) -> None:
         ({"tool_calls": []}, 0),
     ],
 )
-def test_only_a_delta_with_something_in_it_is_a_token(delta: dict[str, object], tokens: int) -> None:
+def test_empty_deltas_are_not_tokens(delta: dict[str, object], tokens: int) -> None:
     assert len(decode_stream([1, 2], [event(delta), DONE]).token_times_s) == tokens
 
 
-def test_usage_with_every_chunk_tells_how_many_tokens_the_first_held() -> None:
+def test_usage_in_every_chunk() -> None:
+    """It tells the number of tokens of the first chunk."""
     first = event({"content": "a b c"}, usage={"prompt_tokens": 9, "completion_tokens": 3})
     second = event({"content": "d"}, usage={"prompt_tokens": 9, "completion_tokens": 4})
     stream = decode_stream([1, 2, 3], [first, second, DONE])
     assert (stream.first_chunk_tokens, stream.completion_tokens) == (3, 4)
 
 
-def test_timings_of_llama_cpp_are_kept_and_tell_the_cached_tokens() -> None:
+def test_timings_of_llama_cpp() -> None:
+    """They are kept, and tell the number of cached tokens."""
     timings = {"cache_n": 7, "prompt_n": 9, "prompt_ms": 1.5, "predicted_n": 3, "predicted_ms": 20.5, "x": 1}
     stream = decode_stream([1, 2], [event({"content": "a"}, timings=timings), DONE])
     assert stream.timings is not None
@@ -87,7 +91,8 @@ def test_timings_of_llama_cpp_are_kept_and_tell_the_cached_tokens() -> None:
         ((b'{"choices": []}',), "ended without [DONE]"),
     ],
 )
-def test_what_is_wrong_is_told_and_what_came_before_is_kept(tail: tuple[bytes, ...], error: str) -> None:
+def test_broken_streams(tail: tuple[bytes, ...], error: str) -> None:
+    """What is wrong becomes the error; what arrived before is kept."""
     pieces = [*STREAM, *tail]
     stream = decode_stream([float(number) for number in range(len(pieces))], pieces)
     assert stream.error is not None
@@ -95,11 +100,12 @@ def test_what_is_wrong_is_told_and_what_came_before_is_kept(tail: tuple[bytes, .
     assert stream.token_times_s == (1, 2)
 
 
-def test_nothing_at_all_is_a_broken_stream() -> None:
+def test_empty_stream_is_broken() -> None:
     assert decode_stream([], []).error == "the stream ended without [DONE]; its last bytes: (none)"
 
 
-def test_several_choices_or_unknown_fields_do_not_disturb() -> None:
+def test_unknown_fields_are_ignored() -> None:
+    """So are all choices but the first."""
     chunk = {"choices": [{"index": 0, "delta": {"content": "a", "new": 1}, "logprobs": {}}], "usage": None}
     stream = decode_stream([1, 2], [b"data: " + json.dumps(chunk).encode() + b"\n\n", DONE])
     assert (stream.text, stream.error) == ("a", None)

@@ -19,13 +19,14 @@ def leads(seed: int, count: int = 100) -> list[str]:
     return [request.messages[0]["content"].partition("\n")[0] for request in requests]
 
 
-def test_the_set_is_gone_through_again_and_again() -> None:
+def test_requests_cycle_through_the_set() -> None:
     requests = make_requests(PROMPTS, 5, seed=1, max_tokens=8)
     assert [request.prompt_id for request in requests] == ["user", "system", "user", "system", "user"]
     assert {request.max_tokens for request in requests} == {8}
 
 
-def test_each_begins_with_digits_of_its_own_in_a_system_message() -> None:
+def test_prefixes_are_unique() -> None:
+    """Each request starts with its own digits in a system message."""
     first, second = make_requests(PROMPTS, 2, seed=1, max_tokens=8)
     assert [message["role"] for message in first.messages] == ["system", "user"]
     assert [message["role"] for message in second.messages] == ["system", "user"]
@@ -34,18 +35,19 @@ def test_each_begins_with_digits_of_its_own_in_a_system_message() -> None:
     assert len(set(leads(1, 1000))) == 1000
 
 
-def test_every_lead_is_sixteen_spaced_digits() -> None:
+def test_prefix_is_sixteen_digits() -> None:
     for lead in leads(1):
         digits = lead.split(" ")
         assert len(digits) == 16
         assert all(len(digit) == 1 and digit.isdigit() for digit in digits)
 
 
-def test_seed_decides() -> None:
+def test_seed() -> None:
+    """The same seed makes the same requests."""
     assert leads(1) == leads(1)
     assert not set(leads(1)) & set(leads(2))
 
 
-def test_no_requests_is_an_error() -> None:
+def test_count_below_one_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"count must be at least 1 \(got 0\)"):
         make_requests(PROMPTS, 0, seed=1, max_tokens=8)

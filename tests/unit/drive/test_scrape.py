@@ -29,7 +29,8 @@ llamacpp:predicted_tokens_seconds nan
 """
 
 
-def test_sums_over_labels_without_buckets_and_without_what_is_no_number() -> None:
+def test_samples_are_sums_over_labels() -> None:
+    """Without buckets, and without values that are not numbers."""
     assert sum_samples(PAGE) == {
         "vllm:generation_tokens_total": 150.0,
         "vllm:num_requests_running": 2.0,

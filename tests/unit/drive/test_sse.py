@@ -34,7 +34,8 @@ from tokgate.drive.sse import split, stamp
         (b"database: a\n\n", []),
     ],
 )
-def test_events_and_where_they_are_complete(body: bytes, events: list[tuple[bytes, int]]) -> None:
+def test_events_and_their_offsets(body: bytes, events: list[tuple[bytes, int]]) -> None:
+    """Each event has the offset at which it is complete."""
     assert list(split(body)) == events
 
 
@@ -57,7 +58,7 @@ def reference_split(body: bytes) -> list[bytes]:
 
 
 @given(lines=st.lists(LINES), newline=NEWLINES)
-def test_fast_and_general_reading_follow_the_same_rules(lines: list[bytes], newline: bytes) -> None:
+def test_fast_and_general_case_agree(lines: list[bytes], newline: bytes) -> None:
     body = b"".join(line + newline for line in lines)
     assert [data for data, _ in split(body)] == reference_split(body)
 
@@ -66,9 +67,8 @@ def test_fast_and_general_reading_follow_the_same_rules(lines: list[bytes], newl
     body=st.lists(LINES).map(lambda lines: b"\n".join([*lines, b"", b""])), cuts=st.lists(st.integers(0, 200))
 )
 @example(body=b"data: a\n\ndata: b\n\n", cuts=[1, 2, 3, 8, 9, 10, 17])
-def test_any_cutting_gives_the_same_events_at_the_arrival_that_completed_them(
-    body: bytes, cuts: list[int]
-) -> None:
+def test_cuts_do_not_change_events(body: bytes, cuts: list[int]) -> None:
+    """However the bytes arrive, the events are the same, at the arrival that completed them."""
     edges = sorted({0, len(body), *(min(cut, len(body)) for cut in cuts)})
     pieces = [body[start:end] for start, end in pairwise(edges)]
     times_s = [float(number) for number in range(1, len(pieces) + 1)]

@@ -30,7 +30,7 @@ def sample(*token_times_s: float, **changes: object) -> Sample:
     return Sample(**(values | changes))
 
 
-def test_bias_is_the_client_less_the_truth() -> None:
+def test_bias_is_client_minus_truth() -> None:
     bias = compute_bias([sample(0.11, 0.2, 0.36)], [TRUTH], streams=1)
     assert bias.ttft_s == pytest.approx(0.01)
     assert bias.itl_s == pytest.approx(0.25 / 3 - 0.2 / 3)
@@ -38,18 +38,20 @@ def test_bias_is_the_client_less_the_truth() -> None:
     assert bias.output_tps == pytest.approx((4 / 0.36) / (4 / 0.3) - 1)
 
 
-def test_client_that_sees_the_truth_has_none() -> None:
+def test_perfect_client_has_no_bias() -> None:
     bias = compute_bias([sample(0.1, 0.2, 0.3)] * 3, [TRUTH] * 3, streams=3)
     assert (bias.ttft_s, bias.decode_tps) == pytest.approx((0, 0), abs=1e-9)
     assert check_bias(bias, {"ttft_s": 0.1}, {"ttft_s": 0.08, "decode_tps": 0.03}) == ()
 
 
-def test_failed_request_is_no_calibration() -> None:
+def test_failed_request_is_an_error() -> None:
+    """A calibration with a failed request is an error."""
     with pytest.raises(ValueError, match=r"1 of 1 calibration requests failed: .*reset"):
         compute_bias([sample(0.1, error="reset")], [TRUTH], streams=1)
 
 
-def test_least_is_what_is_in_every_slice() -> None:
+def test_smallest_bias_of_all_slices() -> None:
+    """Of each value the one nearest to zero counts."""
     late = msgspec.structs.replace(NONE, ttft_s=0.004, decode_tps=-0.02)
     later = msgspec.structs.replace(NONE, ttft_s=0.009, decode_tps=-0.01, output_tps=-0.3)
     assert pick_smallest([late, later]) == msgspec.structs.replace(late, requests=18, decode_tps=-0.01)
@@ -67,7 +69,7 @@ def test_least_is_what_is_in_every_slice() -> None:
         ({"decode_tps": float("nan")}, ["decode_tps"]),
     ],
 )
-def test_bias_beyond_a_metrics_tolerance_is_invalid(bias: dict[str, float], metrics: list[str]) -> None:
+def test_bias_above_the_tolerance_is_invalid(bias: dict[str, float], metrics: list[str]) -> None:
     tolerance = {
         "decode_tps": 0.03,
         "output_tps": 0.03,
@@ -80,6 +82,7 @@ def test_bias_beyond_a_metrics_tolerance_is_invalid(bias: dict[str, float], metr
     assert {problem.rule for problem in problems} <= {"client_bias"}
 
 
-def test_bias_that_could_not_be_taken_is_not_none() -> None:
+def test_unknown_bias_is_invalid() -> None:
+    """A bias that could not be measured is not zero."""
     [problem] = check_bias(None, {}, {"decode_tps": 0.03})
     assert problem.rule == "client_bias"

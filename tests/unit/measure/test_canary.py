@@ -43,35 +43,39 @@ def wrong(given: Answers, stored: Answers | None = None, *, sensible: bool = Tru
     return [problem.detail for problem in problems]
 
 
-def test_sound_answers_are_no_problem_with_and_without_stored_ones() -> None:
+def test_sound_answers() -> None:
+    """Sound answers have no problems, with and without stored answers."""
     canary, problems = check_answers(PROMPTS, SOUND, SOUND, sensible=True)
     assert problems == ()
     assert (canary.agreement, canary.right, canary.known, canary.repeating) == (1.0, 2, 3, 0)
     assert wrong(SOUND) == []
 
 
-def test_one_character_again_and_again_is_garbage_without_stored_answers() -> None:
+def test_repeated_character_is_garbage() -> None:
+    """Also without stored answers."""
     entropy, repeating, known = wrong(NAN)
     assert "0.1 bits of entropy per character (limit 2.5): capital '666" in entropy
     assert "3 of 3 answers are repetitive" in repeating
     assert "none of 3 questions with a known answer was answered correctly" in known
 
 
-def test_words_without_sense_give_no_known_answer() -> None:
+def test_nonsense_has_no_known_answer() -> None:
     [problem] = wrong(SOUP)
     assert problem.startswith(
         "none of 3 questions with a known answer was answered correctly: capital 'allowed spaceship"
     )
 
 
-def test_other_answers_than_the_stored_ones_are_told_with_both() -> None:
+def test_different_answers_are_a_problem() -> None:
+    """The detail has the stored answer and the new one."""
     other = answers("Paris is a city.", "It has 7 days, in most countries.", "bees make honey")
     [problem] = wrong(other, SOUND)
     assert "0 % of the stored answers' tokens are the same (limit 50 %)" in problem
     assert "was 'The capital of France is Paris.' and is 'Paris is a city.'" in problem
 
 
-def test_one_answer_that_turned_is_no_broken_model() -> None:
+def test_one_different_answer_is_valid() -> None:
+    """One different answer does not mean a broken model."""
     turned = answers(
         "The capital of France is Paris.", "A week is 7 days.", "Honey, which they make of nectar."
     )
@@ -81,24 +85,27 @@ def test_one_answer_that_turned_is_no_broken_model() -> None:
 
 
 @pytest.mark.parametrize("origin", [{"model": "other"}, {"engine": "vllm"}, {"prompts_sha256": "1" * 64}])
-def test_stored_answers_of_something_else_are_not_compared(origin: dict[str, str]) -> None:
+def test_other_origins_are_not_compared(origin: dict[str, str]) -> None:
+    """Stored answers of another model, engine or set of questions are not compared."""
     stored = answers("x", "y", "z", **origin)
     canary, problems = check_answers(PROMPTS, SOUND, stored, sensible=True)
     assert canary.agreement is None
     assert problems == ()
 
 
-def test_random_weights_are_garbage_by_design_but_always_the_same() -> None:
+def test_random_weights() -> None:
+    """Random weights give garbage by design, but always the same."""
     assert wrong(NAN, sensible=False) == []
     assert wrong(NAN, NAN, sensible=False) == []
     assert len(wrong(SOUP, NAN, sensible=False)) == 1
 
 
-def test_no_answer_at_all_is_garbage() -> None:
+def test_empty_answers_are_garbage() -> None:
     assert len(wrong(answers("", "", ""))) == 2
 
 
-def test_long_answer_that_goes_round_in_circles_repeats() -> None:
+def test_repetitive_answers() -> None:
+    """A long answer that repeats itself is repetitive."""
     assert is_repetitive("it is what it is and " * 6)
     assert not is_repetitive(
         "Two plus two is a classic math problem that has been debated for centuries. In ancient Chinese culture,"
@@ -107,13 +114,15 @@ def test_long_answer_that_goes_round_in_circles_repeats() -> None:
 
 
 @given(st.text(), st.text())
-def test_agreement_is_a_share_and_whole_only_for_the_same_tokens(one: str, other: str) -> None:
+def test_agreement_is_a_share(one: str, other: str) -> None:
+    """It is 1 only for the same tokens."""
     assert compute_agreement(one, one) == 1.0
     assert 0.0 <= compute_agreement(one, other) == compute_agreement(other, one) <= 1.0
 
 
 @given(st.text(min_size=1))
-def test_entropy_lies_between_none_and_that_of_all_different(text: str) -> None:
+def test_entropy_bounds(text: str) -> None:
+    """Entropy lies between 0 and that of distinct characters."""
     assert (
         0.0 <= compute_entropy(text) <= compute_entropy("".join(map(chr, range(65, 65 + len(text))))) + 1e-9
     )

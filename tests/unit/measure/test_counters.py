@@ -30,13 +30,15 @@ def recorded(name: str) -> tuple[list[Sample], dict[str, float]]:
     return samples, subtract(before, after)
 
 
-def test_client_and_counters_of_the_same_requests_agree() -> None:
+def test_client_and_counters_agree() -> None:
+    """There is no problem when client and counters saw the same requests."""
     samples, grown = recorded("agree")
     assert grown["vllm:generation_tokens_total"] == 1024
     assert check_counters(samples, grown, VLLM) == ()
 
 
-def test_first_tokens_that_came_late_make_the_launch_invalid_and_show_both_sides() -> None:
+def test_late_first_tokens_are_invalid() -> None:
+    """First tokens that came late make the launch invalid; the detail has both sides."""
     first, decode = check_counters(*recorded("late"), VLLM)
     assert {first.rule, decode.rule} == {"client_server_disagree"}
     assert first.detail.startswith(
@@ -49,7 +51,7 @@ def test_first_tokens_that_came_late_make_the_launch_invalid_and_show_both_sides
 
 @pytest.mark.parametrize("name", ["generation_tokens", "prompt_tokens"])
 @pytest.mark.parametrize(("factor", "problems"), [(1.019, 0), (1.03, 1), (0.97, 1), (0.0, 1)])
-def test_tokens_the_server_did_not_count_alike(name: str, factor: float, problems: int) -> None:
+def test_different_token_counts_are_invalid(name: str, factor: float, problems: int) -> None:
     samples, grown = recorded("agree")
     grown[f"vllm:{name}_total"] *= factor
     found = check_counters(samples, grown, VLLM)
@@ -58,21 +60,22 @@ def test_tokens_the_server_did_not_count_alike(name: str, factor: float, problem
 
 
 @pytest.mark.parametrize(("factor", "problems"), [(1.1, 1), (0.9, 0), (0.4, 1)])
-def test_first_token_cannot_come_before_the_engine_made_it(factor: float, problems: int) -> None:
+def test_early_first_token_is_invalid(factor: float, problems: int) -> None:
     """Longer in the engine than at the client is impossible; the other way is the front end, up to a limit."""
     samples, grown = recorded("agree")
     grown["vllm:time_to_first_token_seconds_sum"] = 16 * 0.12224 * factor
     assert len(check_counters(samples, grown, VLLM)) == problems
 
 
-def test_nothing_counted_is_nothing_compared() -> None:
+def test_missing_counters_are_not_compared() -> None:
     samples, _ = recorded("agree")
     assert check_counters(samples, {}, VLLM) == ()
     assert check_counters([], recorded("agree")[1], VLLM) == ()
     assert check_counters(*recorded("late"), None) == ()
 
 
-def test_failed_request_is_a_problem_of_its_own() -> None:
+def test_failed_requests_are_not_compared() -> None:
+    """A failed request is a problem of its own."""
     samples, grown = recorded("late")
     samples[0] = msgspec.structs.replace(samples[0], error="reset")
     assert check_counters(samples, grown, VLLM) == ()

@@ -34,7 +34,7 @@ def changed(**changes: object) -> Sample:
     return msgspec.structs.replace(SAMPLE, **changes)
 
 
-def test_the_definitions() -> None:
+def test_definitions() -> None:
     assert of.ttfb_s(SAMPLE) == pytest.approx(0.4)
     assert of.ttft_s(SAMPLE) == pytest.approx(0.5)
     assert of.decode_tps(SAMPLE) == pytest.approx(10.0)
@@ -43,7 +43,8 @@ def test_the_definitions() -> None:
     assert of.output_tps(Pass([SAMPLE])) == pytest.approx(11 / 1.5)
 
 
-def test_tokens_of_the_first_chunk_are_not_decoded_in_the_time_after_it() -> None:
+def test_first_chunk_is_not_decoded() -> None:
+    """The tokens of the first chunk were not decoded in the time after it."""
     assert of.decode_tps(changed(first_chunk_tokens=3)) == pytest.approx(8.0)
 
 
@@ -51,7 +52,7 @@ def test_cached_tokens_were_not_prefilled() -> None:
     assert of.prefill_tps(changed(cached_tokens=50)) == pytest.approx(100.0)
 
 
-def test_several_tokens_a_chunk_are_told() -> None:
+def test_several_tokens_per_chunk() -> None:
     merged = changed(token_times_s=SAMPLE.token_times_s[::2])
     assert of.decode_tps(merged) == pytest.approx(10.0)
     assert of.tokens_per_chunk(Pass([merged])) == pytest.approx(11 / 6)
@@ -73,23 +74,26 @@ def test_no_rate_is_none_and_never_zero(missing: dict[str, object]) -> None:
     assert "decode_tps" not in compute_gated(Pass([changed(**missing)]), ONE)
 
 
-def test_a_failed_request_gives_no_figure() -> None:
+def test_failed_requests_have_no_metrics() -> None:
     assert compute_metrics(Pass([changed(error="broken", completion_tokens=None)])) == {}
 
 
-def test_streams_together_count_over_the_whole_time() -> None:
+def test_output_rate_of_several_streams() -> None:
+    """All tokens count over the whole time."""
     later = changed(sent_s=1.5, token_times_s=tuple(time + 0.5 for time in SAMPLE.token_times_s))
     assert of.output_tps(Pass([SAMPLE, later])) == pytest.approx(22 / 2.0)
 
 
-def test_bandwidth_needs_one_stream_and_the_bytes() -> None:
+def test_bandwidth_requires_one_stream() -> None:
+    """It also requires the bytes per token."""
     timed = Pass([SAMPLE], bytes_per_token=28_000_000_000)
     assert compute_metrics(timed)["effective_GBps"] == pytest.approx(280.0)
     assert "effective_GBps" not in compute_metrics(Pass([SAMPLE]))
     assert "effective_GBps" not in compute_metrics(msgspec.structs.replace(timed, streams=2))
 
 
-def test_goodput_counts_what_met_every_limit() -> None:
+def test_goodput() -> None:
+    """Goodput counts the requests that met every limit."""
     slow = changed(index=1, token_times_s=tuple(time + 1 for time in SAMPLE.token_times_s))
     limits = Limits(ttft=Duration(1.0), tpot=Duration(0.2))
     assert of.goodput_rps(Pass([SAMPLE, slow], limits=limits)) == pytest.approx(1 / 2.5)
@@ -97,7 +101,8 @@ def test_goodput_counts_what_met_every_limit() -> None:
     assert of.goodput_rps(Pass([changed(token_times_s=())], limits=limits)) is None
 
 
-def test_what_is_gated_is_what_the_workload_says() -> None:
+def test_gated_metrics_of_a_workload() -> None:
+    """The gated values are those of the workload's gated metrics."""
     for concurrency in (1, 4):
         for limits in (None, Limits(ttft=Duration(1))):
             workload = msgspec.structs.replace(ONE, load=Closed(concurrency=concurrency), limits=limits)
@@ -108,7 +113,8 @@ rates = st.lists(st.floats(min_value=0.1, max_value=1e4), min_size=1, max_size=2
 
 
 @given(rates)
-def test_a_launch_is_the_geometric_mean_of_its_requests(wanted: list[float]) -> None:
+def test_launch_is_a_geometric_mean(wanted: list[float]) -> None:
+    """The value of a launch is the geometric mean of its requests."""
     samples = [changed(token_times_s=(1.5, 1.5 + 10 / rate)) for rate in wanted]
     found = compute_gated(Pass(samples), ONE)["decode_tps"]
     assert min(wanted) * (1 - 1e-6) <= found <= max(wanted) * (1 + 1e-6)

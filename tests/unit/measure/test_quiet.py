@@ -32,7 +32,8 @@ def _details(**changes) -> dict[str, str]:
     return {problem.rule: problem.detail for problem in problems}
 
 
-def test_quiet_host_is_no_problem():
+def test_quiet_host():
+    """A quiet host has no problems."""
     assert _details() == {}
 
 
@@ -73,10 +74,11 @@ def test_idle_gpu():
     assert detail.startswith("the GPU was never more than 1 % busy in 3 readings")
 
 
-def test_idle_gpu_needs_enough_looks():
+def test_idle_gpu_requires_enough_readings():
     assert _details(levels=_IDLE_GPU, timeline={"gpu_busy_pct": (0, None, 1)}) == {}
 
 
-def test_unknown_is_no_problem_and_no_praise():
+def test_unknown_is_not_a_problem():
+    """What could not be read is not a problem."""
     changes = {"others_cores": None, "steal": None, "swapped_bytes": None}
     assert _details(**changes, throttled={}, levels={}, timeline={}) == {}

@@ -47,9 +47,10 @@ def decode(gigabytes: float, tps: float) -> Use:
     ("quantisation", "gigabytes", "on_paper", "measured"),
     [("FP16", 27.98, 9.15, 7.58), ("AWQ", 8.42, 30.4, 25.2), ("Q4_K_M", 8.55, 29.9, 24.8)],
 )
-def test_decode_is_bound_by_the_bytes_of_the_format(
+def test_decode_is_limited_by_the_format(
     quantisation: Quantisation, gigabytes: float, on_paper: float, measured: float
 ) -> None:
+    """The bytes of the weights' format limit decode."""
     facts = qwen(quantisation)
     assert facts.parameters == pytest.approx(14.77e9, rel=0.01)
     assert facts.kv_bytes_per_token == pytest.approx(0.197e6, rel=0.01)
@@ -61,7 +62,8 @@ def test_decode_is_bound_by_the_bytes_of_the_format(
     assert copy.decode_tps == pytest.approx(measured, rel=0.01)
 
 
-def test_prefill_is_bound_by_arithmetic_and_a_stream_by_memory() -> None:
+def test_prefill_and_decode_limits() -> None:
+    """Arithmetic limits prefill, memory limits decode."""
     facts = qwen("FP16")
     paper, measured = compute_ceilings(
         GFX1151, bytes_per_token=facts.bytes_per_token, parameters_per_token=facts.parameters_per_token
@@ -80,14 +82,16 @@ def test_prefill_is_bound_by_arithmetic_and_a_stream_by_memory() -> None:
 @pytest.mark.parametrize(
     ("gigabytes", "tps", "effective", "share"), [(27.98, 6.4, 179, 0.84), (8.55, 24, 205, 0.97)]
 )
-def test_the_owners_rates_as_bandwidth(gigabytes: float, tps: float, effective: float, share: float) -> None:
+def test_reported_rates_as_bandwidth(gigabytes: float, tps: float, effective: float, share: float) -> None:
+    """The rates that the owner reported, as memory bandwidth."""
     used = decode(gigabytes, tps)
     assert used.effective_GBps == pytest.approx(effective, rel=0.01)
     assert used.of_measured == pytest.approx(share, rel=0.01)
     assert not [*check_roofline(roof(gigabytes * 1e9), {"decode_tps": tps})]
 
 
-def test_above_the_memory_on_paper_is_a_problem_with_its_figures() -> None:
+def test_above_roofline_is_a_problem() -> None:
+    """A rate above the theoretical bandwidth is a problem, with its values."""
     # 230 GB/s was published and is above the measured copy: that bandwidth is no ceiling.
     assert not [*check_roofline(roof(8.55e9), {"decode_tps": 230 / 8.55})]
     (problem,) = check_roofline(roof(8.55e9), {"decode_tps": 33, "prefill_tps": 1.0})
@@ -98,7 +102,8 @@ def test_above_the_memory_on_paper_is_a_problem_with_its_figures() -> None:
     )
 
 
-def test_many_streams_share_a_reading_until_the_arithmetic_bounds_them() -> None:
+def test_streams_share_the_weights() -> None:
+    """Several streams share each reading of the weights, until arithmetic limits them."""
     few, many = roof(27.98e9, 13.99e9, streams=16), roof(27.98e9, 13.99e9, streams=1000)
     for one, bound in ((few, 16 * 9.15), (many, 2120)):
         used = compute_use(one, "output_tps", 100.0)
@@ -109,7 +114,8 @@ def test_many_streams_share_a_reading_until_the_arithmetic_bounds_them() -> None
     assert compute_use(few, "decode_tps", 5.0) is None  # a stream's own rate depends on what the others do
 
 
-def test_an_unknown_limit_bounds_nothing() -> None:
+def test_unknown_limits() -> None:
+    """An unknown limit limits nothing."""
     plain = Hardware(name="x", description="", source="", bandwidth_GBps=100)
     paper, measured = compute_ceilings(plain, bytes_per_token=1e9, parameters_per_token=5e8)
     assert (paper.decode_tps, paper.prefill_tps, paper.streams) == (100, None, None)
@@ -123,7 +129,7 @@ def test_an_unknown_limit_bounds_nothing() -> None:
 
 
 @given(st.floats(1e6, 1e12), st.floats(1e-3, 1e5))
-def test_the_bound_and_the_share_agree(bytes_per_token: float, tps: float) -> None:
+def test_limit_and_share_agree(bytes_per_token: float, tps: float) -> None:
     roofs = roof(bytes_per_token)
     used = compute_use(roofs, "decode_tps", tps)
     assert used is not None
@@ -134,13 +140,15 @@ def test_the_bound_and_the_share_agree(bytes_per_token: float, tps: float) -> No
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan])
-def test_no_rate_uses_nothing_and_no_bytes_are_an_error(bad: float) -> None:
+def test_invalid_rates_and_bytes(bad: float) -> None:
+    """A rate that is not above zero uses nothing; bytes that are not are an error."""
     assert compute_use(roof(1e9), "decode_tps", bad) is None
     with pytest.raises(ValueError, match=rf"bytes_per_token must be above zero \(got {bad}\)"):
         roof(bad)
 
 
-def test_the_servers_state_what_the_arithmetic_gives() -> None:
+def test_declared_servers_agree_with_arithmetic() -> None:
+    """The servers declare what the arithmetic gives."""
     of = {
         "vllm-current": "FP16",
         "vllm-awq": "AWQ",

@@ -31,7 +31,8 @@ def changed(**changes: object) -> Sample:
     return msgspec.structs.replace(GOOD, **changes)
 
 
-def test_a_good_sample_has_no_problem() -> None:
+def test_valid_sample() -> None:
+    """A valid sample has no problems."""
     assert check_samples([GOOD]) == ()
     assert check_timings([GOOD]) == ()
     assert check_client(max_lag_s=0.001, client_cpu_s=0.1, wall_s=1.0) == ()
@@ -56,14 +57,16 @@ def test_a_good_sample_has_no_problem() -> None:
         ({"end_s": 2.0}, "clock_backwards", "2.500000 s is followed by 2.000000 s"),
     ],
 )
-def test_each_rule_finds_its_case(changes: dict[str, object], rule: str, evidence: str) -> None:
+def test_each_rule(changes: dict[str, object], rule: str, evidence: str) -> None:
+    """Each rule finds its case, and no other rule does."""
     (problem,) = check_samples([changed(**changes)])
     assert problem.rule == rule
     assert evidence in problem.detail
     assert problem.detail.startswith("request 3 (p): ")
 
 
-def test_one_prompt_must_always_be_as_long() -> None:
+def test_prompt_length_varies() -> None:
+    """The same prompt must always have the same length."""
     (problem,) = check_samples([GOOD, changed(index=4, prompt_tokens=101)])
     assert (problem.rule, "101 prompt tokens, but 100" in problem.detail) == ("prompt_length_varies", True)
 
@@ -76,7 +79,7 @@ def test_one_prompt_must_always_be_as_long() -> None:
         ({"predicted_n": 12, "predicted_ms": 1100.0}, "11 tokens by usage, 12 by timings"),
     ],
 )
-def test_client_and_server_must_agree(timings: dict[str, float], evidence: str) -> None:
+def test_client_and_server_disagree(timings: dict[str, float], evidence: str) -> None:
     assert GOOD.timings is not None
     (problem,) = check_timings([changed(timings=msgspec.structs.replace(GOOD.timings, **timings))])
     assert problem.rule == "client_server_disagree"
@@ -89,7 +92,8 @@ def with_server_ms(index: int, predicted_ms: float) -> Sample:
     return changed(index=index, timings=msgspec.structs.replace(GOOD.timings, predicted_ms=predicted_ms))
 
 
-def test_one_late_wake_up_is_noise_and_a_shared_one_is_bias() -> None:
+def test_late_wake_ups() -> None:
+    """One late wake-up is noise; one in every request is a bias."""
     once = [with_server_ms(index, 1000.0 if index else 950.0) for index in range(4)]
     always = [with_server_ms(index, 975.0) for index in range(4)]
     assert check_timings(once) == ()
@@ -98,7 +102,8 @@ def test_one_late_wake_up_is_noise_and_a_shared_one_is_bias() -> None:
 
 
 @pytest.mark.parametrize(("ms_apart", "problems"), [(4.0, 0), (6.0, 1)])
-def test_on_a_short_stream_the_ends_may_be_a_few_milliseconds_apart(ms_apart: float, problems: int) -> None:
+def test_short_streams_have_a_limit_in_time(ms_apart: float, problems: int) -> None:
+    """The ends of a short stream may differ by a few milliseconds."""
     assert GOOD.timings is not None
     short = changed(
         token_times_s=tuple(1.5 + 0.01 * i for i in range(11)),
@@ -117,12 +122,12 @@ def test_on_a_short_stream_the_ends_may_be_a_few_milliseconds_apart(ms_apart: fl
         ({"client_cpu_s": math.nan}, "client_busy"),
     ],
 )
-def test_a_late_or_busy_client_is_told(figures: dict[str, float], rule: str) -> None:
+def test_late_or_busy_client_is_invalid(figures: dict[str, float], rule: str) -> None:
     (problem,) = check_client(**({"max_lag_s": 0.001, "client_cpu_s": 0.1, "wall_s": 1.0} | figures))
     assert problem.rule == rule
 
 
-def test_a_gated_metric_that_is_missing_is_a_problem() -> None:
+def test_missing_gated_metric_is_invalid() -> None:
     workload = Workload(name="w", description="", prompts="p", requests=1, max_tokens=2)
     (problem,) = check_gated({"decode_tps": 1.0, "ttft_s": 1.0}, workload)
     assert "prefill_tps cannot be computed" in problem.detail

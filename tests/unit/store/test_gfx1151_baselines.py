@@ -26,7 +26,8 @@ def baseline(server: str, hardware: str = "gfx1151") -> Baseline:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_each_is_of_a_declared_server_and_workload_or_published(path: Path) -> None:
+def test_baselines_of_declared_servers(path: Path) -> None:
+    """Each is of a declared server and workload, or published."""
     read = baseline(path.stem)
     assert read.server == path.stem
     if read.provenance == "published":
@@ -37,7 +38,7 @@ def test_each_is_of_a_declared_server_and_workload_or_published(path: Path) -> N
 
 
 @pytest.mark.parametrize(("server", "ends"), [("vllm-amd", (8, 10)), ("vllm-awq", (12, 18))])
-def test_an_estimate_never_gates(server: str, ends: tuple[float, float]) -> None:
+def test_estimates_do_not_gate(server: str, ends: tuple[float, float]) -> None:
     read = baseline(server)
     assert read.cells["answer-c1"].metrics["decode_tps"] == ends
     why = explain_incomparable(read, "answer-c1", conditions={}, fingerprint=ANY_BOX)
@@ -46,7 +47,8 @@ def test_an_estimate_never_gates(server: str, ends: tuple[float, float]) -> None
 
 
 @pytest.mark.parametrize(("server", "tps"), [("vllm-current", 6.4), ("llamacpp-vulkan", 24.0)])
-def test_what_the_owner_reports_is_compared_and_physically_possible(server: str, tps: float) -> None:
+def test_reported_values_are_possible(server: str, tps: float) -> None:
+    """What the owner reports is compared and physically possible."""
     read = baseline(server)
     assert read.provenance == "reported"
     assert read.cells["answer-c1"].metrics["decode_tps"] == (tps,)
@@ -60,7 +62,7 @@ def test_what_the_owner_reports_is_compared_and_physically_possible(server: str,
     assert not [*check_roofline(roof, {"decode_tps": tps})]
 
 
-def test_the_reference_chip_is_a_row_and_no_server() -> None:
+def test_reference_chip_is_not_a_server() -> None:
     read = baseline("mi300x-reference", "mi300x")
     assert read.provenance == "estimate"
     assert "mi300x-reference" not in CATALOGUE.names("servers")

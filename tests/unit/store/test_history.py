@@ -70,7 +70,8 @@ def launched(measurement: Measurement, *figures: float, **changes: object) -> tu
     )
 
 
-def test_a_point_is_what_a_run_measured(tmp_path: Path, measurement: Measurement) -> None:
+def test_points(tmp_path: Path, measurement: Measurement) -> None:
+    """A point has the values of one run."""
     write(tmp_path, record(1, *launched(measurement, 5.0, 20.0)))
     (series,) = read_history(tmp_path)
     (point,) = series.points
@@ -82,7 +83,8 @@ def test_a_point_is_what_a_run_measured(tmp_path: Path, measurement: Measurement
     assert (point.run_id, point.started) == ("20260101T000000Z-abcdef", "2026-01-01T00:00:00.000+00:00")
 
 
-def test_each_box_of_a_run_is_a_run_of_its_own_machine(tmp_path: Path, measurement: Measurement) -> None:
+def test_boxes_of_a_run(tmp_path: Path, measurement: Measurement) -> None:
+    """Each box of a run is a run of its own machine."""
     other = Fingerprint({**BOX.facts, "gpu": Fact("gfx1100", Weight.MUST_MATCH)})
     records = (
         record(1, *launched(measurement, 5.0)),
@@ -99,9 +101,8 @@ def test_each_box_of_a_run_is_a_run_of_its_own_machine(tmp_path: Path, measureme
     assert list_unreadable(tmp_path) == ()
 
 
-def test_points_stand_in_the_order_of_time_and_invalid_ones_say_so(
-    tmp_path: Path, measurement: Measurement
-) -> None:
+def test_order_of_points(tmp_path: Path, measurement: Measurement) -> None:
+    """Points are in the order of time; invalid ones are marked."""
     for day in (3, 1, 2):
         write(tmp_path, record(day, *launched(measurement, float(day), valid=day != 2)))
     (series,) = read_history(tmp_path)
@@ -109,7 +110,7 @@ def test_points_stand_in_the_order_of_time_and_invalid_ones_say_so(
     assert seen == [((1.0,), True), ((2.0,), False), ((3.0,), True)]
 
 
-def test_what_is_asked_for_is_what_comes(tmp_path: Path, measurement: Measurement) -> None:
+def test_filters(tmp_path: Path, measurement: Measurement) -> None:
     other = Fingerprint({**BOX.facts, "gpu": Fact("gfx1100", Weight.MUST_MATCH)})
     write(tmp_path, record(1, measurement, msgspec.structs.replace(measurement, workload="code")))
     write(tmp_path, record(2, msgspec.structs.replace(measurement, server="t")))
@@ -126,19 +127,20 @@ def test_what_is_asked_for_is_what_comes(tmp_path: Path, measurement: Measuremen
     assert keys(server="nobody") == set()
 
 
-def test_a_changed_workload_is_another_series(tmp_path: Path, measurement: Measurement) -> None:
+def test_changed_workload_is_another_series(tmp_path: Path, measurement: Measurement) -> None:
     write(tmp_path, record(1, measurement))
     write(tmp_path, msgspec.structs.replace(record(2, measurement), conditions={"chat": {"requests": "8"}}))
     found = read_history(tmp_path, metric="ttft_s")
     assert len({series.conditions for series in found}) == len(found) == 2
 
 
-def test_arms_of_experiments_are_no_history(tmp_path: Path, measurement: Measurement) -> None:
+def test_arms_have_no_history(tmp_path: Path, measurement: Measurement) -> None:
     write(tmp_path, record(1, msgspec.structs.replace(measurement, server="shm/a")))
     assert read_history(tmp_path) == ()
 
 
-def test_neighbours_tell_what_changed_between_them(tmp_path: Path, measurement: Measurement) -> None:
+def test_changes_between_points(tmp_path: Path, measurement: Measurement) -> None:
+    """Two points show which facts changed between them."""
     facts = measurement.facts
     newer = Fingerprint({**BOX.facts, "kernel": Fact("6.18", Weight.MAY_DIFFER)})
     pulled = msgspec.structs.replace(facts, image_digest="img@sha256:2", args=("serve", "--port", "9009"))
@@ -149,7 +151,7 @@ def test_neighbours_tell_what_changed_between_them(tmp_path: Path, measurement: 
     assert told == ["kernel: 6.17 → 6.18", "image_digest: img@sha256:1 → img@sha256:2"]
 
 
-def test_costs_are_of_the_last_launches(tmp_path: Path, measurement: Measurement) -> None:
+def test_costs_of_the_last_launches(tmp_path: Path, measurement: Measurement) -> None:
     slow = msgspec.structs.replace(
         measurement, facts=msgspec.structs.replace(measurement.facts, startup_s=60.0)
     )
@@ -159,9 +161,8 @@ def test_costs_are_of_the_last_launches(tmp_path: Path, measurement: Measurement
     assert read_costs(tmp_path, fingerprint="another") == {}
 
 
-def test_records_that_cannot_be_read_are_named_and_the_rest_is_read(
-    tmp_path: Path, measurement: Measurement
-) -> None:
+def test_unreadable_records_are_listed(tmp_path: Path, measurement: Measurement) -> None:
+    """All other records are read."""
     for day in range(1, 6):
         write(tmp_path, record(day, measurement))
     raws = {1: b"", 2: (tmp_path / record(2).run_id / RECORD).read_bytes()[:-200], 3: b'{"schema": 99}'}
@@ -181,7 +182,8 @@ def test_records_that_cannot_be_read_are_named_and_the_rest_is_read(
         assert text == str(caught.value)
 
 
-def test_a_record_rewritten_or_removed_changes_the_history(tmp_path: Path, measurement: Measurement) -> None:
+def test_changed_records_update_the_history(tmp_path: Path, measurement: Measurement) -> None:
+    """So do removed ones."""
     write(tmp_path, record(1, *launched(measurement, 1.0)))
     assert read_history(tmp_path)[0].points[0].launches == (1.0,)
     write(tmp_path, record(1, *launched(measurement, 1.0, 1.0)))
@@ -191,7 +193,7 @@ def test_a_record_rewritten_or_removed_changes_the_history(tmp_path: Path, measu
 
 
 @pytest.mark.parametrize("damage", ["removed", "garbage", "truncated", "of another version", "out of reach"])
-def test_the_index_may_be_lost_at_any_time(tmp_path: Path, measurement: Measurement, damage: str) -> None:
+def test_lost_index_is_rebuilt(tmp_path: Path, measurement: Measurement, damage: str) -> None:
     write(tmp_path, record(1, measurement))
     before = read_history(tmp_path)
     index = tmp_path / INDEX
@@ -213,9 +215,10 @@ def test_the_index_may_be_lost_at_any_time(tmp_path: Path, measurement: Measurem
     assert read_history(tmp_path) == before
 
 
-def test_a_full_disk_costs_the_index_and_not_the_history(
+def test_full_disk_keeps_the_history(
     tmp_path: Path, measurement: Measurement, no_file_above: Callable[[int], AbstractContextManager[None]]
 ) -> None:
+    """On a full disk the index is kept in memory."""
     for day in range(1, 29):
         write(tmp_path, record(day, measurement))
     with no_file_above(8192):
@@ -224,7 +227,8 @@ def test_a_full_disk_costs_the_index_and_not_the_history(
     assert read_history(tmp_path) == full
 
 
-def test_an_index_that_turns_out_damaged_says_what_to_do(tmp_path: Path, measurement: Measurement) -> None:
+def test_damaged_index(tmp_path: Path, measurement: Measurement) -> None:
+    """The error says what to do."""
     for day in range(1, 29):
         write(tmp_path, record(day, measurement))
     read_history(tmp_path)
@@ -235,7 +239,7 @@ def test_an_index_that_turns_out_damaged_says_what_to_do(tmp_path: Path, measure
         read_history(tmp_path)
 
 
-def test_no_folder_of_records_is_told(tmp_path: Path) -> None:
+def test_missing_folder_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="No such file or directory; run the suite first, or pass --runs"):
         read_history(tmp_path / "runs")
     assert read_history(tmp_path) == ()
@@ -253,7 +257,8 @@ for name in sys.argv[3:]:
 """
 
 
-def test_two_writers_and_readers_at_once_lose_nothing(tmp_path: Path, measurement: Measurement) -> None:
+def test_concurrent_writers_and_readers(tmp_path: Path, measurement: Measurement) -> None:
+    """They lose nothing."""
     staged, out = tmp_path / "staged", tmp_path / "runs"
     out.mkdir()
     for day in range(1, 26):

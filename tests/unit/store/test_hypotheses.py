@@ -21,7 +21,8 @@ def evidence(run: str, outcome: str = "refuted") -> Evidence:
 
 
 @pytest.mark.parametrize("declared", DECLARED, ids=[path.stem for path in DECLARED])
-def test_every_declared_hypothesis_can_be_settled_twice(declared: Path, tmp_path: Path) -> None:
+def test_hypotheses_can_be_settled_twice(declared: Path, tmp_path: Path) -> None:
+    """Every declared hypothesis can be settled, twice."""
     path = Path(shutil.copy(declared, tmp_path))
     before = Document.read(path).decode(Hypothesis).evidence
     write_evidence(path, evidence("first"))
@@ -42,7 +43,8 @@ def test_a_run_is_evidence_once(tmp_path: Path) -> None:
         write_evidence(path, evidence("first"))
 
 
-def test_evidence_on_one_line_is_left_to_a_person(tmp_path: Path) -> None:
+def test_flow_style_evidence_is_rejected(tmp_path: Path) -> None:
+    """A person must add to evidence that is written on one line."""
     path = Path(shutil.copy(DECLARED[0], tmp_path))
     text = path.read_text() + "evidence: [{date: 2026-01-01, run: old, outcome: refuted}]\n"
     path.write_text(text)

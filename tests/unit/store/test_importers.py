@@ -106,7 +106,7 @@ llama_rows = st.lists(
 
 @settings(deadline=None, max_examples=50)
 @given(rows=llama_rows)
-def test_llama_bench_tells_the_same_in_every_format(
+def test_llama_bench_formats_agree(
     tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
 ) -> None:
     folder = tmp_path_factory.mktemp("llama")
@@ -119,7 +119,8 @@ def test_llama_bench_tells_the_same_in_every_format(
     assert [one.value for one in read[0]] == [row["avg_ts"] for row in rows]
 
 
-def test_a_llama_bench_result_says_what_was_measured_where(tmp_path: Path) -> None:
+def test_llama_bench_result(tmp_path: Path) -> None:
+    """A result has its settings, machine and build."""
     file = tmp_path / "bench.json"
     file.write_text(as_json([llama_row(), llama_row(n_prompt=0, n_gen=128, n_depth=4096, avg_ts=118.9)]))
     prefill, decode = read_llama_bench(file)
@@ -163,7 +164,7 @@ build: 8cf427ff (5163)
 """
 
 
-def test_llama_bench_markdown_needs_to_be_told_when(tmp_path: Path) -> None:
+def test_llama_bench_markdown_requires_a_time(tmp_path: Path) -> None:
     file = tmp_path / "bench.md"
     file.write_text(MARKDOWN)
     with pytest.raises(SpecError, match="does not state when it ran; add --at TIME"):
@@ -204,7 +205,7 @@ def test_llama_bench_markdown_needs_to_be_told_when(tmp_path: Path) -> None:
         (as_sql([llama_row()]) + "DROP TABLE llama_bench;", "SQL of llama-bench: not authorized"),
     ],
 )
-def test_what_llama_bench_did_not_write_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_llama_bench_rejects_other_files(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "results"
     file.write_text(text)
     with pytest.raises(SpecError, match=message):
@@ -241,7 +242,8 @@ def vllm_result(**changes: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("separator", ["\n", "", "\n\n"])
-def test_a_vllm_result_is_read_alone_or_appended_to_others(tmp_path: Path, separator: str) -> None:
+def test_vllm_results(tmp_path: Path, separator: str) -> None:
+    """A result is read alone or appended to others."""
     file = tmp_path / "serve.json"
     second = vllm_result(completed=99, request_goodput=7.5, max_concurrency=None, request_rate=4.0)
     file.write_text(json.dumps(vllm_result()) + separator + json.dumps(second))
@@ -273,14 +275,14 @@ def test_a_vllm_result_is_read_alone_or_appended_to_others(tmp_path: Path, separ
         ),
     ],
 )
-def test_what_vllm_did_not_write_is_refused(tmp_path: Path, text: str, message: str) -> None:
+def test_vllm_rejects_other_files(tmp_path: Path, text: str, message: str) -> None:
     file = tmp_path / "serve.json"
     file.write_text(text)
     with pytest.raises(SpecError, match=message):
         read_vllm_bench(file)
 
 
-def test_what_pytest_benchmark_really_writes_is_read(tmp_path: Path) -> None:
+def test_pytest_benchmark_writes_and_is_read(tmp_path: Path) -> None:
     (tmp_path / "test_sum.py").write_text(
         "def test_sum(benchmark):\n"
         "    benchmark.extra_info['decode_tps'] = 24.5\n"
@@ -321,9 +323,7 @@ figures = st.fixed_dictionaries(
 
 @settings(deadline=None)
 @given(rows=st.lists(figures, min_size=1, max_size=5))
-def test_a_table_is_read_as_its_map_says(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]]
-) -> None:
+def test_csv_is_read_by_its_map(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, str]]) -> None:
     file = tmp_path_factory.mktemp("table") / "results.csv"
     text = io.StringIO()
     writer = csv.DictWriter(text, rows[0])
@@ -348,14 +348,15 @@ def test_a_table_is_read_as_its_map_says(
         (["started=test", *MAPS[1:]], SpecError, r"x.csv:2: started: expected an ISO 8601 time"),
     ],
 )
-def test_a_wrong_map_is_told(tmp_path: Path, maps: list[str], error: type[Exception], message: str) -> None:
+def test_wrong_map_is_an_error(tmp_path: Path, maps: list[str], error: type[Exception], message: str) -> None:
     file = tmp_path / "x.csv"
     file.write_text("date,channel,model,test,tps,kernel\n2026-01-01,a,b,tg128,5.0,6.1\n")
     with pytest.raises(error, match=message):
         read_csv(file, maps)
 
 
-def test_an_import_is_history_once_and_marked_as_what_it_is(tmp_path: Path) -> None:
+def test_import_is_history_once(tmp_path: Path) -> None:
+    """It is marked as imported."""
     file = tmp_path / "bench.json"
     file.write_text(as_json([llama_row(), llama_row(test_time="2025-04-25T00:00:00Z", build_number=6000)]))
     rows = read_llama_bench(file)

@@ -51,7 +51,8 @@ def measurement(bare_measurement: Measurement) -> Measurement:
     )
 
 
-def test_a_baseline_keeps_what_a_sound_model_answers(tmp_path: Path, measurement: Measurement) -> None:
+def test_baseline_keeps_the_answers(tmp_path: Path, measurement: Measurement) -> None:
+    """A baseline keeps the answers of a sound model."""
     record = msgspec.structs.replace(RECORD, measurements=(measurement,))
     path = tmp_path / "s.yaml"
     write_baseline(path, make_baseline(record, "s", force=False, reason=None))
@@ -60,7 +61,8 @@ def test_a_baseline_keeps_what_a_sound_model_answers(tmp_path: Path, measurement
     assert read.canary == ANSWERS
 
 
-def test_a_record_reads_back_as_it_was_at_each_step(tmp_path: Path, measurement: Measurement) -> None:
+def test_records_round_trip(tmp_path: Path, measurement: Measurement) -> None:
+    """A record can be read back after each step."""
     writer = runs.RunWriter(tmp_path, msgspec.structs.replace(RECORD, ended=None))
     writer.add_measurement(measurement)
     assert runs.read_run(tmp_path).measurements == (measurement,)
@@ -81,7 +83,7 @@ def test_a_record_reads_back_as_it_was_at_each_step(tmp_path: Path, measurement:
         (b'{"schema": 1, "run_id": "\xdc"}', "is not a valid run record: .*can.t decode byte 0xdc"),
     ],
 )
-def test_a_damaged_record_is_named(tmp_path: Path, raw: bytes, message: str) -> None:
+def test_damaged_records_are_rejected(tmp_path: Path, raw: bytes, message: str) -> None:
     file = tmp_path / runs.RECORD
     file.write_bytes(raw)
     with pytest.raises(RecordError, match=message) as caught:
@@ -89,7 +91,7 @@ def test_a_damaged_record_is_named(tmp_path: Path, raw: bytes, message: str) -> 
     assert caught.value.path == file
 
 
-def test_a_full_disk_leaves_the_record_before(
+def test_full_disk_keeps_the_old_record(
     tmp_path: Path, measurement: Measurement, no_file_above: Callable[[int], AbstractContextManager[None]]
 ) -> None:
     writer = runs.RunWriter(tmp_path, RECORD)
@@ -101,7 +103,8 @@ def test_a_full_disk_leaves_the_record_before(
     assert runs.read_run(tmp_path).measurements == (measurement,)
 
 
-def test_runs_are_found_by_the_start_of_their_id(tmp_path: Path) -> None:
+def test_runs_are_found_by_id(tmp_path: Path) -> None:
+    """A run is found by the start of its id; an ambiguous one lists the matches."""
     for name in ("20260102T000000Z-bb", "20260101T000000Z-aa"):  # the second waited for the first
         runs.RunWriter(tmp_path / name, RECORD)
     assert runs.find_run(tmp_path, "latest").name == "20260101T000000Z-aa"
@@ -114,7 +117,8 @@ def test_runs_are_found_by_the_start_of_their_id(tmp_path: Path) -> None:
         runs.find_run(tmp_path, "nothing")
 
 
-def test_a_run_over_boxes_is_read_as_theirs_or_as_one_of_them(tmp_path: Path) -> None:
+def test_run_on_several_boxes(tmp_path: Path) -> None:
+    """It is read as the records of all boxes, or of one of them."""
     ids = ("20260101T000000Z-aa-near", "20260101T000000Z-aa-far")
     boxes = tuple(
         runs.Box(host=one, place="there", record=msgspec.structs.replace(RECORD, run_id=one)) for one in ids
@@ -130,7 +134,7 @@ def test_a_run_over_boxes_is_read_as_theirs_or_as_one_of_them(tmp_path: Path) ->
         runs.read_runs(tmp_path, "20260101T000000Z-aa-nobody")
 
 
-def test_a_baseline_reads_back_from_its_yaml(tmp_path: Path, measurement: Measurement) -> None:
+def test_baselines_round_trip(tmp_path: Path, measurement: Measurement) -> None:
     record = msgspec.structs.replace(RECORD, measurements=(measurement, measurement))
     baseline = make_baseline(record, "s", force=False, reason=None)
     assert baseline.cells["chat"].metrics == {"decode_tps": (10.0, 10.0)}
@@ -141,7 +145,8 @@ def test_a_baseline_reads_back_from_its_yaml(tmp_path: Path, measurement: Measur
     assert read_baseline(path) == baseline
 
 
-def test_a_baseline_with_a_typo_is_told_by_line(tmp_path: Path) -> None:
+def test_typo_in_a_baseline(tmp_path: Path) -> None:
+    """The error has the line."""
     path = tmp_path / "s.yaml"
     path.write_text("server: s\nprovenance: reprted\nsource: me\ndate: 2026-01-01\ncells: {}\n")
     with pytest.raises(SpecError, match="did you mean `reported`") as caught:
@@ -160,7 +165,8 @@ def regressed() -> Verdict:
     )
 
 
-def test_a_spoilt_run_is_refused_with_every_ground_unless_forced(measurement: Measurement) -> None:
+def test_invalid_runs_are_refused(measurement: Measurement) -> None:
+    """The error lists all reasons; --force accepts the run."""
     invalid = msgspec.structs.replace(
         measurement, valid=False, problems=(Problem(rule="host_busy", detail="someone else"),)
     )
@@ -172,12 +178,13 @@ def test_a_spoilt_run_is_refused_with_every_ground_unless_forced(measurement: Me
     assert make_baseline(record, "s", force=True, reason="I know").forced == "I know"
 
 
-def test_a_run_without_the_server_is_refused() -> None:
+def test_run_without_the_server_is_refused() -> None:
     with pytest.raises(BaselineRefused, match="has no measurement of s"):
         make_baseline(RECORD, "s", force=True, reason="please")
 
 
-def test_what_a_baseline_cannot_be_compared_with_is_said(measurement: Measurement) -> None:
+def test_incomparable_baselines(measurement: Measurement) -> None:
+    """The reason says why a cell cannot be compared."""
     baseline = make_baseline(
         msgspec.structs.replace(RECORD, measurements=(measurement,)), "s", force=False, reason=None
     )
