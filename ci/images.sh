@@ -13,7 +13,7 @@ for name in "$@"; do
         echo "no image $name; there are: $(cd fixtures/images && echo *)" >&2
         exit 2
     fi
-    # An image whose engine is a package of its name bears its version: which options it takes hangs on that.
+    # An image whose engine is a package of its name has its version as a tag, which determines the options it accepts.
     version=$(sed -n "s/^$name==//p" "$context/requirements.txt")
     image=tokgate/$name:${version:-latest}
 

@@ -6,7 +6,7 @@
 # 5 nothing measured, 6 broken (no set-up, a server that does not start, an invalid measurement).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-trap 'exit 6' EXIT # what fails from here on until pytest begins is no regression
+trap 'exit 6' EXIT # a failure between here and the start of pytest is not a regression
 source ci/setup.sh
 venv_for embedded
 [[ ! -L report ]] || rm report

@@ -41,21 +41,21 @@ def bisect(
 ) -> None:
     """Find the first image at which a server became slower, by measuring a few of them.
 
-    Good and bad are measured first, in turns. Then the image in the middle of those
-    left is measured beside fresh launches of both, until the test can tell which of the
-    two it is like, or its blocks are used up. An image that does not start, or cannot be
-    told, is gone round. The first slow image is the first that lost at least half of what
-    the bad one lost. The whole answer is wrong in at most 5 of 100 searches.
+    Good and bad are measured first, in mirrored blocks. Then the image in the middle of the
+    remaining ones is measured next to new launches of both, until the test can tell which of
+    the two it is closer to, or its blocks are used up. An image that does not start, or stays
+    undecided, is skipped. The first slow image is the first that lost at least half of what
+    the bad one lost. At most 5 of 100 searches give a wrong answer.
 
         tokgate bisect --good vllm/vllm-openai:v0.13.0 --bad vllm/vllm-openai:v0.15.0
             --tags v0.13.1,v0.14.0,v0.14.1 --server vllm-current --workload answer-c8
 
-    Every launch is kept in an ordinary run record, which `tokgate report` shows; it is no
-    point of the server's history and can be no baseline.
+    Every launch is kept in an ordinary run record, which `tokgate report` shows. It is not
+    part of the server's history and cannot become a baseline.
 
     Exit code 0 when the image is found; 1 when bad is not slower than good; 2 on wrong
-    usage; 3 when it could not be done (an image is missing, good or bad does not start);
-    4 when only a range can be told; 130 on Ctrl-C.
+    usage; 3 when it is not possible (an image is missing, good or bad does not start);
+    4 when only a range is known; 130 on Ctrl-C.
     """
     from rich.console import Console
 

@@ -14,25 +14,25 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The hypothesis: its file'
 
 @app.command("list")
 def list_(fixtures: Fixtures = FIXTURES) -> None:
-    """Every hypothesis: status, name, title."""
+    """List every hypothesis: status, name, title."""
     declared = catalogue(fixtures)
     for name in declared.names("hypotheses"):
-        one = declared.hypothesis(name)
-        typer.echo(f"{one.status:10} {name:24} {one.title}")
+        hypothesis = declared.hypothesis(name)
+        typer.echo(f"{hypothesis.status:10} {name:24} {hypothesis.title}")
 
 
 @app.command()
 def show(name: Id, fixtures: Fixtures = FIXTURES) -> None:
-    """One hypothesis: its source, arms, workload, claim and rival, and the evidence so far."""
+    """Show one hypothesis: its source, arms, workload, claim and rival, and the evidence so far."""
     import json
 
     import msgspec
 
-    one = catalogue(fixtures).hypothesis(name)
-    for key, value in msgspec.to_builtins(one).items():
+    hypothesis = catalogue(fixtures).hypothesis(name)
+    for key, value in msgspec.to_builtins(hypothesis).items():
         if key != "evidence":
             typer.echo(f"{key:10} {value if isinstance(value, str) else json.dumps(value)}")
-    for item in msgspec.to_builtins(one.evidence):
+    for item in msgspec.to_builtins(hypothesis.evidence):
         typer.echo(f"{'evidence':10} " + ", ".join(f"{k} {v}" for k, v in item.items() if v is not None))
 
 

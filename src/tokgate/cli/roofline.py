@@ -50,9 +50,10 @@ def roofline(
         box=None,
     )
     both = compute_ceilings(chip, bytes_per_token=read, parameters_per_token=facts.parameters_per_token)
-    for name, one in zip(("on paper", "as measured"), both, strict=True):
-        figures = (one.bandwidth_GBps, one.fp16_tflops, one.decode_tps, one.prefill_tps, one.streams)
-        table.add_row(name, *("unknown" if value is None else f"{value:.4g}" for value in figures))
+    for name, ceiling in zip(("on paper", "as measured"), both, strict=True):
+        rates = (ceiling.bandwidth_GBps, ceiling.fp16_tflops, ceiling.decode_tps, ceiling.prefill_tps)
+        texts = ("unknown" if value is None else f"{value:.4g}" for value in (*rates, ceiling.streams))
+        table.add_row(name, *texts)
     Console().print(table)
 
 

@@ -56,8 +56,10 @@ def per_request(function: OfRequest) -> OfRequest:
     """Make `function` the metric of its name; requests that failed are left out."""
 
     def values(timed: Pass) -> np.ndarray:
-        found = [function(sample) for sample in timed.samples if sample.error is None]
-        return np.concatenate([np.empty(0), *(np.atleast_1d(value) for value in found if value is not None)])
+        results = [function(sample) for sample in timed.samples if sample.error is None]
+        return np.concatenate(
+            [np.empty(0), *(np.atleast_1d(value) for value in results if value is not None)]
+        )
 
     _VALUES[function.__name__] = values
     return function
@@ -183,9 +185,9 @@ def collect_values(metric: str, timed: Pass) -> np.ndarray:
 
 def compute_metrics(timed: Pass) -> dict[str, float]:
     """Every metric of one launch that can be computed, for the reader: rates are medians over requests."""
-    shown: dict[Statistic, Statistic] = {"geometric mean": "median"}
+    instead: dict[Statistic, Statistic] = {"geometric mean": "median"}
     values = {
-        row.name: _reduce(collect_values(row.name, timed), shown.get(row.statistic, row.statistic))
+        row.name: _reduce(collect_values(row.name, timed), instead.get(row.statistic, row.statistic))
         for row in METRICS
     }
     return {name: value for name, value in values.items() if value is not None}

@@ -48,7 +48,7 @@ def compute_roofline(
     """
     if hardware is None or bytes_per_token is None:
         return None
-    paper, measured = compute_ceilings(
+    on_paper, as_measured = compute_ceilings(
         hardware, bytes_per_token=bytes_per_token, parameters_per_token=parameters_per_token
     )
     return Roofline(
@@ -56,8 +56,8 @@ def compute_roofline(
         streams=streams,
         bytes_per_token=bytes_per_token,
         parameters_per_token=parameters_per_token,
-        paper=paper,
-        measured=measured,
+        paper=on_paper,
+        measured=as_measured,
     )
 
 

@@ -17,7 +17,7 @@ from tokgate.plugin.hosts import become_controller, become_worker
 from tokgate.plugin.items import params_of
 from tokgate.plugin.options import OPTIONS, add_options, check_root, parse_options
 from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, PLAN, WRITER
-from tokgate.plugin.screen import say, shown
+from tokgate.plugin.screen import say, show_progress
 
 if TYPE_CHECKING:
     from tokgate.suite.budget import Budget
@@ -177,7 +177,7 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
                 writer,
                 Verdicts(plan, chosen(request.session.items).family, references),
                 config.stash.get(_BUDGET, None),
-                around=lambda title: shown(config, title),
+                around=lambda title: show_progress(config, title),
             ) as session:
                 config.stash[_SESSION] = session
                 yield session
@@ -189,9 +189,9 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """A record that cannot be written ends the run: whatever it measured from here on would be lost.
+    """End the run when its record cannot be written, because all further measurements would be lost.
 
-    What the budget had no room for is skipped, or fails where it is required.
+    Cells that the budget was too small for are skipped, or fail with --tokgate-require.
     """
     try:
         yield
@@ -205,9 +205,9 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[None]:
-    """Close the record, and say by the exit code what came of the run.
+    """Close the record and set the exit code.
 
-    A full disk is met by whoever else writes here, too (JUnit XML, pytest-benchmark): broken, in one sentence.
+    On a full disk the other plugins that write here (JUnit XML, pytest-benchmark) fail too: the run is broken.
     """
     suite = PLAN in session.config.stash and not run.only_looks(session.config)
     if suite:

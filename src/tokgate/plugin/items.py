@@ -1,4 +1,4 @@
-"""What a collected test was parametrised with; light enough for every pytest that has the plugin."""
+"""The parameters of a collected test; imports little, because every pytest with the plugin loads it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ import pytest
 
 
 def params_of(item: pytest.Item) -> dict[str, Any]:
-    """By name; empty for a test without parameters."""
+    """The parameters of a test by name; empty for a test without any."""
     params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     return params

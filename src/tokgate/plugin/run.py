@@ -58,7 +58,7 @@ def only_looks(config: pytest.Config) -> bool:
 
 
 def prepare(config: pytest.Config, *, name: str | None = None) -> None:
-    """Give the run its folder, of that name where it is given one, and its signals. Raises RecordError."""
+    """Create the folder of the run, with this name if there is one, and install its signal handler. Raises RecordError."""
     from tokgate.store.runs import new_run_folder
 
     option = config.option
@@ -72,12 +72,12 @@ def prepare(config: pytest.Config, *, name: str | None = None) -> None:
 
 
 def _interrupt(signum: int, frame: object) -> None:
-    """As Ctrl-C, by the same road: within a drive that is asyncio's own handler, which cancels cleanly."""
+    """Do the same as Ctrl-C: while requests run, that is asyncio's own handler, which cancels them cleanly."""
     signal.raise_signal(signal.SIGINT)
 
 
 def end(session: pytest.Session, exitstatus: int) -> None:
-    """Close the record, and let the exit code tell a regression from a broken run from nothing measured."""
+    """Close the record and set the exit code, which distinguishes regressed, broken and empty runs."""
     from tokgate.judge.policy import is_finding
 
     config = session.config
@@ -85,7 +85,7 @@ def end(session: pytest.Session, exitstatus: int) -> None:
     verdicts = () if writer is None else writer.record.verdicts
     hypotheses = [experiment.hypothesis for experiment in config.stash[PLAN].experiments]
     strict = config.stash[OPTIONS].strict
-    findings = [one for one in verdicts if is_finding(one, hypotheses, strict=strict)]
+    findings = [verdict for verdict in verdicts if is_finding(verdict, hypotheses, strict=strict)]
     if exitstatus == pytest.ExitCode.TESTS_FAILED and not findings:
         session.exitstatus = EXIT_BROKEN
     if writer is None or not (writer.record.measurements or verdicts):
@@ -117,7 +117,7 @@ def record_nothing(config: pytest.Config) -> None:
 
 
 def publish_report(config: pytest.Config) -> None:
-    """--tokgate-report: of a run that was cut off, and of one that could measure nothing, too."""
+    """Write the report for --tokgate-report, also after a run that was cut off or measured nothing."""
     from tokgate.report.write import publish
 
     folder, link = config.stash[FOLDER], config.stash[OPTIONS].report
@@ -125,11 +125,11 @@ def publish_report(config: pytest.Config) -> None:
     try:
         if WRITER not in config.stash:
             record_nothing(config)
-        said = publish(folder, link)
+        headline = publish(folder, link)
     except RecordError as error:
         print(f"tokgate: no report: {error}", file=sys.stderr)
     else:
-        print(f"tokgate: {said.state}: {said.title} Report: {link}/report.html")
+        print(f"tokgate: {headline.state}: {headline.title} Report: {link}/report.html")
 
 
 @contextmanager

@@ -21,8 +21,8 @@ def say(config: pytest.Config, text: str) -> None:
 
 
 @contextmanager
-def shown(config: pytest.Config, title: str) -> Iterator[Watch]:
-    """The progress line of what runs now; none where other boxes run too, and share the terminal."""
+def show_progress(config: pytest.Config, title: str) -> Iterator[Watch]:
+    """Show a progress line while something runs; none when other boxes share the terminal."""
     from rich.console import Console
 
     from tokgate.report.progress import live

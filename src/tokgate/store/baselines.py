@@ -93,11 +93,11 @@ def make_baselines(
     """
     made: dict[Path, Baseline] = {}
     for record in records:
-        measured = dict.fromkeys(one.server for one in record.measurements if is_cell(one.server))
-        if not (servers or measured):
+        names = dict.fromkeys(launch.server for launch in record.measurements if is_cell(launch.server))
+        if not (servers or names):
             only = "only arms of experiments or images" if record.measurements else "nothing"
             raise BaselineRefused(f"run {record.run_id} measured {only}")
-        for server in servers or measured:
+        for server in servers or names:
             path = folder / record.baselines / f"{server}.yaml"
             baseline = make_baseline(record, server, force=force, reason=reason)
             if path in made:
@@ -115,12 +115,12 @@ def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | 
     force, reason: accept a run that is invalid, regressed or incomplete, for this reason, which is kept.
     Raises BaselineRefused with all reasons against it.
     """
-    measured = [launch for launch in record.measurements if launch.server == server]
-    if not measured:
+    launches = [launch for launch in record.measurements if launch.server == server]
+    if not launches:
         raise BaselineRefused(f"run {record.run_id} has no measurement of {server}")
     grounds = [
         f"{launch.workload} launch {launch.launch} is invalid: {launch.problems[0].rule}: {launch.problems[0].detail}"
-        for launch in measured
+        for launch in launches
         if not launch.valid
     ]
     grounds += [
@@ -136,7 +136,7 @@ def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | 
             f"run {record.run_id} cannot become the baseline of {server}:\n  - {listed}\n"
             "Measure again, or accept it with --force --reason TEXT; the reason is kept in the file."
         )
-    workloads = dict.fromkeys(launch.workload for launch in measured)
+    workloads = dict.fromkeys(launch.workload for launch in launches)
     return Baseline(
         server=server,
         provenance="measured",
@@ -144,12 +144,12 @@ def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | 
         date=datetime.date.fromisoformat(record.started[:10]),
         forced=reason if grounds else None,
         fingerprint=record.fingerprint,
-        canary=next((launch.canary.answers for launch in measured if launch.canary is not None), None),
+        canary=next((launch.canary.answers for launch in launches if launch.canary is not None), None),
         cells={
             workload: BaselineCell(
                 conditions=record.conditions[workload],
-                metrics=collect_gated([launch for launch in measured if launch.workload == workload]),
-                cpu_gflops=collect_yardsticks(launch for launch in measured if launch.workload == workload),
+                metrics=collect_gated([launch for launch in launches if launch.workload == workload]),
+                cpu_gflops=collect_yardsticks(launch for launch in launches if launch.workload == workload),
             )
             for workload in workloads
         },
