@@ -8,8 +8,8 @@ from msgspec import Meta
 
 from tokgate.config.base import Spec
 
-Found = Literal["confirmed", "refuted", "inconclusive", "invalid", "arm_failed"]
-"""How a hypothesis comes out."""
+HypothesisOutcome = Literal["confirmed", "refuted", "inconclusive", "invalid", "arm_failed"]
+"""The outcomes of a hypothesis."""
 
 
 class Cells(Spec, frozen=True, kw_only=True):
@@ -30,7 +30,7 @@ class Conclusion(Spec, frozen=True, kw_only=True):
     then: the sentence that the run's tables and report print.
     """
 
-    when: Annotated[dict[str, Found], Meta(min_length=1)]
+    when: Annotated[dict[str, HypothesisOutcome], Meta(min_length=1)]
     then: str
 
 

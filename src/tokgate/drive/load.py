@@ -209,8 +209,8 @@ class _Drive:
 
 def _connections(load: Load, requests: int) -> int:
     """The number of connections to open in advance: one per user, or the arrivals of one second."""
-    wanted = load.concurrency if isinstance(load, Closed) else math.ceil(load.rate_per_s)
-    return min(wanted, requests)
+    connections = load.concurrency if isinstance(load, Closed) else math.ceil(load.rate_per_s)
+    return min(connections, requests)
 
 
 def _arrivals(load: Constant | Poisson, seed: int) -> Iterator[float]:

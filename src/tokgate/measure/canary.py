@@ -26,9 +26,10 @@ ENTROPY_BITS = 2.5
 """Text with less entropy per character is garbage: English and Chinese have 3.9 to 4.5 bits, NaN weights 0.1."""
 
 DISTINCT = 0.25
-"""An answer with a smaller share of distinct tokens is repetitive; shorter ones than LONG tokens are not checked."""
+"""An answer with a smaller share of distinct tokens is repetitive."""
 
 LONG = 16
+"""Shorter answers, in tokens, are not checked for repetition: a few words may repeat by chance."""
 
 _TOKEN = re.compile(r"\w+|[^\w\s]")
 _SHOWN = 60  # characters of an answer in a message

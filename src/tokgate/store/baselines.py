@@ -91,7 +91,7 @@ def make_baselines(
     force, reason: as for `make_baseline`.
     Raises BaselineRefused.
     """
-    made: dict[Path, Baseline] = {}
+    baselines: dict[Path, Baseline] = {}
     for record in records:
         names = dict.fromkeys(launch.server for launch in record.measurements if is_cell(launch.server))
         if not (servers or names):
@@ -100,13 +100,13 @@ def make_baselines(
         for server in servers or names:
             path = folder / record.baselines / f"{server}.yaml"
             baseline = make_baseline(record, server, force=force, reason=reason)
-            if path in made:
+            if path in baselines:
                 raise BaselineRefused(
-                    f"{path} would be the baseline of two boxes: {made[path].source} and {baseline.source}. "
+                    f"{path} would be the baseline of two boxes: {baselines[path].source} and {baseline.source}. "
                     f"Choose one: tokgate baseline accept {record.run_id}"
                 )
-            made[path] = baseline
-    return made
+            baselines[path] = baseline
+    return baselines
 
 
 def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | None) -> Baseline:

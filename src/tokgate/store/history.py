@@ -147,8 +147,8 @@ def _cells(
         key: (box, msgspec.json.decode(raw, type=Fingerprint))
         for key, box, raw in index.execute("SELECT id, box, facts FROM fingerprint")
     }
-    wanted = {"server = ?": server, "workload = ?": workload, "started >= ?": since}
-    clauses = {clause: value for clause, value in wanted.items() if value is not None}
+    filters = {"server = ?": server, "workload = ?": workload, "started >= ?": since}
+    clauses = {clause: value for clause, value in filters.items() if value is not None}
     where = " AND ".join(["TRUE", *clauses])
     decoder = msgspec.json.Decoder(CellSummary)
     query = f"SELECT fingerprint, summary FROM cell WHERE {where} ORDER BY started, record"

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
 from tokgate.machine.fingerprint import Fact, Fingerprint, Value, Weight
 from tokgate.store.files import write_atomically
-from tokgate.store.runs import SCHEMA
+from tokgate.store.runs import SCHEMA, now
 
 IMPORT = "import.json"
 
@@ -71,7 +70,7 @@ def write_import(out: Path, rows: Sequence[Imported], *, source: str) -> tuple[I
     digest = hashlib.sha256(msgspec.json.encode((source, rows), order="sorted")).hexdigest()[:12]
     record = ImportRecord(
         run_id=f"import-{digest}",
-        imported=datetime.now(UTC).isoformat(timespec="milliseconds"),
+        imported=now(),
         source=source,
         rows=tuple(rows),
     )

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from tokgate._exceptions import RecordError
+from tokgate.config.words import format_figure
 from tokgate.drive.sample import Sample
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight, compute_fingerprint_id, find_differences
@@ -81,6 +82,17 @@ def test_points(tmp_path: Path, measurement: Measurement) -> None:
     assert point.launches == (5.0, 20.0)
     assert (point.valid, point.outcome, point.provenance) == (True, Outcome.REGRESSED, "measured")
     assert (point.run_id, point.started) == ("20260101T000000Z-abcdef", "2026-01-01T00:00:00.000+00:00")
+
+
+def test_unknown_metrics_are_kept(tmp_path: Path, measurement: Measurement) -> None:
+    """A record with metrics that this version does not know is read, and its values are shown with their units."""
+    write(
+        tmp_path, record(1, msgspec.structs.replace(measurement, gated={"encode_tps": 5.0, "warm_s": 0.25}))
+    )
+    series = read_history(tmp_path)
+    texts = [format_figure(one.metric, one.points[0].value) for one in series]
+    assert [one.metric for one in series] == ["encode_tps", "warm_s"]
+    assert texts == ["5.000 tok/s", "250.0 ms"]
 
 
 def test_boxes_of_a_run(tmp_path: Path, measurement: Measurement) -> None:
