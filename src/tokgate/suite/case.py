@@ -67,16 +67,16 @@ def measure_case(
     canary, garbage = _check_canary(server, case, instruments, stored)
     pace = measure_cpu_gflops() if _on_cpu(server) else None
     passes = _warm_up(server, case, launch, watch)
-    measured = _timed(server, case, launch=launch, seed=_seed(case, launch, 0), watch=watch)
+    timed_pass = _timed(server, case, launch=launch, seed=_seed(case, launch, 0), watch=watch)
     before: tuple[Problem, ...] = ()
-    if is_disturbed(measured.problems):
-        before = measured.problems
+    if is_disturbed(timed_pass.problems):
+        before = timed_pass.problems
         _wait_for_quiet(server)
-        measured = _timed(server, case, launch=launch, seed=_seed(case, launch, _AGAIN), watch=watch)
+        timed_pass = _timed(server, case, launch=launch, seed=_seed(case, launch, _AGAIN), watch=watch)
     tolerance = {str(metric): case.limits(metric)[0] for metric in case.workload.gated}
-    problems = (*measured.problems, *garbage, *check_bias(bias, measured.metrics, tolerance))
+    problems = (*timed_pass.problems, *garbage, *check_bias(bias, timed_pass.metrics, tolerance))
     return msgspec.structs.replace(
-        measured,
+        timed_pass,
         valid=not problems,
         problems=problems,
         warmup_passes=passes,
@@ -118,7 +118,7 @@ def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) 
         bytes_per_token=read,
         joules=monitor.report.energy_joules,
     )
-    found = compute_metrics(timed)
+    metrics = compute_metrics(timed)
     statistics = compute_gated(timed, case.workload)
     problems = (
         *_died(server),
@@ -128,7 +128,7 @@ def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) 
         *check_counters(result.samples, subtract(before, after), engines.find(server.facts.engine).counters),
         *check_client(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
         *check_host(monitor.report),
-        *check_roofline(roof, found),
+        *check_roofline(roof, metrics),
     )
     return Measurement(
         server=case.server.name,
@@ -137,7 +137,7 @@ def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) 
         started=started,
         valid=not problems,
         problems=problems,
-        metrics=found,
+        metrics=metrics,
         gated=statistics,
         facts=server.facts,
         warmup_passes=0,

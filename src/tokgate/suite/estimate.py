@@ -47,7 +47,7 @@ def estimate(
     return Estimates(
         cells=tuple(_expected(plan.case(*key.case), key, past, references) for key in keys),
         timed=frozenset(timed),
-        blocks_s={one.hypothesis.name: _block_s(one, past) for one in experiments},
+        blocks_s={experiment.hypothesis.name: _block_s(experiment, past) for experiment in experiments},
     )
 
 

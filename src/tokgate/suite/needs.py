@@ -38,14 +38,14 @@ def needs_of(catalogue: Catalogue, profile: str) -> tuple[str, Needs]:
 def weights_of_profile(catalogue: Catalogue, profile: str) -> list[Weights]:
     """What the servers of a profile, and of its hypotheses, load from this machine's disk, each once. Raises SpecError."""
     plan = plan_run(catalogue, profile=profile)
-    arms = [case for one in plan.experiments for case in one.arms.values()]
-    found = [find_weights(case.server) for case in (*plan.cases, *arms)]
-    return list(dict.fromkeys(one for one in found if one is not None))
+    arms = [case for experiment in plan.experiments for case in experiment.arms.values()]
+    weights = [find_weights(case.server) for case in (*plan.cases, *arms)]
+    return list(dict.fromkeys(model for model in weights if model is not None))
 
 
 def model_checks(catalogue: Catalogue, profile: str) -> tuple[Check, ...]:
     """Whether the weights of a profile's servers are here, as lines of the doctor. Raises SpecError."""
-    return tuple(_model_check(one) for one in weights_of_profile(catalogue, profile))
+    return tuple(_model_check(weights) for weights in weights_of_profile(catalogue, profile))
 
 
 def _model_check(weights: Weights) -> Check:

@@ -24,11 +24,11 @@ def measure_url(url: str, model: str, workload: Workload, prompts: PromptSet, *,
     spec = attached(url, model)
     with tempfile.TemporaryDirectory() as logs, start(spec, log_dir=Path(logs)) as server:
         case = Case(server=spec, workload=workload, prompts=prompts)
-        measured = measure_case(server, case, Instruments(), launch=1, watch=watch)
-    texts = {f"request {one.index}": one.text for one in measured.samples if one.error is None}
+        result = measure_case(server, case, Instruments(), launch=1, watch=watch)
+    texts = {f"request {sample.index}": sample.text for sample in result.samples if sample.error is None}
     if not texts:
-        return measured
-    said = Answers(model=model, engine=measured.facts.engine, prompts_sha256=prompts.sha256, texts=texts)
-    canary, garbage = check_timed_answers(said)
-    problems = (*measured.problems, *garbage)
-    return replace(measured, canary=canary, problems=problems, valid=not problems)
+        return result
+    answers = Answers(model=model, engine=result.facts.engine, prompts_sha256=prompts.sha256, texts=texts)
+    canary, garbage = check_timed_answers(answers)
+    problems = (*result.problems, *garbage)
+    return replace(result, canary=canary, problems=problems, valid=not problems)

@@ -31,7 +31,7 @@ class Past:
     @cached_property
     def _points(self) -> dict[tuple[str, str, str, str], tuple[Point, ...]]:
         series = read_history(self._out, fingerprint=self._box) if self._out.is_dir() else ()
-        return {(one.server, one.workload, one.metric, one.conditions): one.points for one in series}
+        return {(cell.server, cell.workload, cell.metric, cell.conditions): cell.points for cell in series}
 
     def points(self, key: CellKey, *, since: str = "") -> tuple[Point, ...]:
         """The last nights of a cell under today's conditions: whole, valid, and not regressed.

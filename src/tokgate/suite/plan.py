@@ -169,8 +169,8 @@ def image_cases(catalogue: Catalogue, server: str, workload: str, images: Sequen
     """By image, a declared server under a workload with that image instead of its own.
 
     It is named SERVER/IMAGE, without the way to the repository where that tells them apart; a name with a `/` is
-    no case of a history or a baseline. Raises SpecError, also for an option that an
-    image's version rejects; UsageError: the server is no container.
+    not a case of a history or a baseline. Raises SpecError, also for an option that an
+    image's version rejects; UsageError: the server is not a container.
     """
     alone = Profile(name="bisect", description="one server's images")
     short = {image: image.rpartition("/")[2] for image in images}
@@ -207,17 +207,17 @@ def _attached_cases(catalogue: Catalogue, profile: Profile, target: AttachTarget
 
 
 def _experiments(catalogue: Catalogue, profile: Profile) -> tuple[Experiment, ...]:
-    found = [catalogue.hypothesis(name) for name in profile.hypotheses]
+    hypotheses = [catalogue.hypothesis(name) for name in profile.hypotheses]
 
     def case(arm: Arm, workload: str) -> Case:
         return _case(catalogue, profile, catalogue.server(arm.server, arm.override), workload)
 
     return tuple(
         Experiment(
-            hypothesis=one,
-            arms={name: case(arm, one.workload) for name, arm in one.named_arms.items()},
+            hypothesis=hypothesis,
+            arms={name: case(arm, hypothesis.workload) for name, arm in hypothesis.named_arms.items()},
         )
-        for one in found
+        for hypothesis in hypotheses
     )
 
 

@@ -35,7 +35,7 @@ def first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> RunRe
         conditions={
             case.workload.name: make_conditions(case.workload, case.prompts.sha256) for case in plan.cases
         },
-        hypotheses=tuple(one.hypothesis for one in plan.experiments),
+        hypotheses=tuple(experiment.hypothesis for experiment in plan.experiments),
         conclusions=plan.profile.conclusions,
         not_checked=plan.not_checked,
     )

@@ -74,11 +74,11 @@ class Session:
         if self._live.launch is None or server is not self._live.server:
             raise UsageError(f"server {server.spec.name} has ended; another was launched since")
         name, launch = self._live.launch
-        return self.measured(CaseKey(name, workload), launch)
+        return self.measure_case(CaseKey(name, workload), launch)
 
-    def measured(self, case: CaseKey, launch: int) -> Measurement:
-        """One cell on one launch: measured before, or now, and on disk at once. Raises LaunchError, RecordError."""
-        if known := self._verdicts.measured(case, launch):
+    def measure_case(self, case: CaseKey, launch: int) -> Measurement:
+        """Measure a case on one launch, unless that is done, and write it to disk. Raises LaunchError, RecordError."""
+        if known := self._verdicts.find_measurement(case, launch):
             return known
         live = self.launched(case.server, launch)
         began = time.monotonic()
@@ -96,8 +96,8 @@ class Session:
         return measurement
 
     def why_not(self, case: CaseKey, launch: int) -> str | None:
-        """Why the budget does without this launch of a workload; None where it is measured."""
-        if self.budget is None or self._verdicts.measured(case, launch):
+        """Why the budget skips this launch of a workload; None where it is measured."""
+        if self.budget is None or self._verdicts.find_measurement(case, launch):
             return None
         if self._verdicts.is_decided(case):
             used = format_count(self._verdicts.used[case], "launch")
@@ -108,7 +108,7 @@ class Session:
     def verdict(self, key: CellKey) -> Verdict:
         """The verdict of one metric of one cell, judged with its whole family, measured now if need be.
 
-        Raises NotChecked: the budget had no room for a launch of it.
+        Raises NotChecked: the budget was too small for a launch of it.
         """
         if key not in self._verdicts.decided:
             self._complete()
@@ -158,7 +158,7 @@ class Session:
             for case in cases:
                 if case.server == server and self.why_not(case, launch) is None:
                     with suppress(LaunchError):  # kept, and told by the verdict
-                        self.measured(case, launch)
+                        self.measure_case(case, launch)
         if self.budget is not None:
             self._verdicts.end(why=_SPENT)
             return
@@ -166,7 +166,7 @@ class Session:
         fresh = self._verdicts.awaiting
         for case in fresh:
             with suppress(LaunchError):
-                self.measured(case, self.plan.launches + 1)
+                self.measure_case(case, self.plan.launches + 1)
         self._verdicts.look(fresh)
 
     def _look(self, *cases: CaseKey) -> None:
@@ -182,7 +182,7 @@ class Session:
         if self.budget is not None:
             decided = frozenset(case for case in self._verdicts.cases if self._verdicts.is_decided(case))
             spending = self.budget.spending(self._verdicts.used, decided)
-        self.writer.set_verdicts((*self._verdicts.told(), *self._experiments), spending)
+        self.writer.set_verdicts((*self._verdicts.with_reasons(), *self._experiments), spending)
 
 
 def _always(_: int) -> bool:

@@ -51,14 +51,14 @@ class Verdicts:
         keys = [key for key in self.family if key.case == case]
         return bool(keys) and all(key in self._looks.decided for key in keys)
 
-    def add(self, measured: Measurement) -> None:
-        self._measured[CaseKey(measured.server, measured.workload), measured.launch] = measured
+    def add(self, measurement: Measurement) -> None:
+        self._measured[CaseKey(measurement.server, measurement.workload), measurement.launch] = measurement
 
     def add_failure(self, server: str, launch: int, why: str) -> None:
-        """A launch that could not be had makes the server's cells invalid."""
+        """Make the server's cells invalid, because a launch failed."""
         self._failed[server, launch] = why
 
-    def measured(self, case: CaseKey, launch: int) -> Measurement | None:
+    def find_measurement(self, case: CaseKey, launch: int) -> Measurement | None:
         return self._measured.get((case, launch))
 
     def answers(self, server: str) -> Answers | None:
@@ -66,25 +66,25 @@ class Verdicts:
         return self._references.answers(server)
 
     def look(self, cases: Iterable[CaseKey], planned: Mapping[CaseKey, int] | None = None) -> None:
-        """Judge these by what there is. planned: launches of the plan, when it may stop before them."""
+        """Judge these from the available data. planned: launches of the plan, when it may stop before them."""
         wanted = set(cases)
         self._looks.look([self._cell(key, planned) for key in self.family if key.case in wanted])
 
     def end(self, *, why: str) -> None:
-        """Decide what is open by the launches it had; what had none stays open. why: no more will follow."""
+        """Decide open cells from their launches; cells without launches stay open. why: no more launches will follow."""
         cells = [self._cell(key, None) for key in self.family if key not in self._looks.decided]
         self._looks.end([cell for cell in cells if cell.current], why=why)
 
     def _cell(self, key: CellKey, planned: Mapping[CaseKey, int] | None) -> Cell:
         server, workload, metric = key
-        launches = [one for (case, _), one in sorted(self._measured.items()) if case == key.case]
+        launches = [launch for (case, _), launch in sorted(self._measured.items()) if case == key.case]
         reference, _ = self._references.of(key)
         tolerance, promise = self._plan.case(server, workload).limits(metric)
         return Cell(
             server=server,
             workload=workload,
             metric=metric,
-            current=tuple(one.gated[metric] for one in launches if metric in one.gated),
+            current=tuple(launch.gated[metric] for launch in launches if metric in launch.gated),
             reference=reference,
             invalid=self._why_invalid(server, launches),
             tolerance=tolerance,
@@ -97,12 +97,12 @@ class Verdicts:
         for (name, launch), why in self._failed.items():
             if name == server:
                 return f"launch {launch} failed: {why}"
-        for one in launches:
-            if not one.valid:
-                return f"launch {one.launch}: {one.problems[0].rule}: {one.problems[0].detail}"
+        for run in launches:
+            if not run.valid:
+                return f"launch {run.launch}: {run.problems[0].rule}: {run.problems[0].detail}"
         return None if launches else "nothing was measured"
 
-    def told(self) -> tuple[Verdict, ...]:
+    def with_reasons(self) -> tuple[Verdict, ...]:
         """The verdicts for the record: where there is no baseline, the reason says why and what to do."""
         return tuple(self.verdict(key) for key in self.decided)
 
