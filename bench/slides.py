@@ -27,7 +27,7 @@ from scipy.stats import beta, chi2
 
 from tokgate.judge.changepoint import Change, steps, together, watch
 from tokgate.machine.fingerprint import Fingerprint
-from tokgate.report.changes import dated
+from tokgate.report.changes import date_change
 from tokgate.store.history import Point
 
 CELLS = 20
@@ -67,7 +67,7 @@ def reports(series: NDArray[np.float64], first: int) -> dict[str, Reports]:
         recent = [change for change in watched if change.found is not None and change.found <= night]
         changes = together(lasting, recent)
         still_open = {
-            "tokgate": [change for change in changes if dated("decode_tps", known, change).open],
+            "tokgate": [change for change in changes if date_change("decode_tps", known, change).open],
             "otava": [step for step in lasting if step.ratio < 1 and len(known) - step.index <= SLIDE],
         }
         for gate in GATES:

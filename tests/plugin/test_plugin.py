@@ -116,7 +116,7 @@ def test_a_plan_is_printed_and_nothing_started(suite: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "tokgate: profile here (as asked), a budget of 45m",
-            "*server, workload * launches * requests * takes * smallest drop it will see*",
+            "*server, workload * launches * requests * takes * smallest detectable drop*",
             " embedded-smollm2 *",
             "   code-c1 * no baseline*",
             "launches take about * of 45m; *",

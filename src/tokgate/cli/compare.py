@@ -28,4 +28,4 @@ def compare(
 
     a, b = (read_one_run(runs, name) for name in (run_a, run_b))
     console = Console()
-    typer.echo(comparison(a, b, width=console.width, colour=console.is_terminal))
+    typer.echo(comparison(a, b, width=console.width, color=console.is_terminal))

@@ -44,9 +44,10 @@ def history(
         return
     from rich.console import Console
 
-    from tokgate.report.history import table
+    from tokgate.report.history import history_table
 
-    Console(markup=False).print(table(_read(runs, server, workload, metric, fingerprint, since)))
+    console, series = Console(), _read(runs, server, workload, metric, fingerprint, since)
+    typer.echo(history_table(series, width=console.width, color=console.is_terminal))
 
 
 @app.command()

@@ -33,7 +33,7 @@ def measure(
     from tokgate.config.prompts import read_prompts
     from tokgate.config.workload import Closed, Workload
     from tokgate.report.progress import live
-    from tokgate.report.terminal import measured
+    from tokgate.report.terminal import describe_measurement
     from tokgate.store.files import write_atomically
     from tokgate.suite.box import own_box
     from tokgate.suite.oneshot import measure_url
@@ -56,7 +56,7 @@ def measure(
     if json == "-":
         sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
     else:
-        typer.echo(measured(result))
+        typer.echo(describe_measurement(result))
         if json is not None:
             write_atomically(Path(json), msgspec.json.encode(result))
     raise typer.Exit(0 if result.valid else 1)

@@ -28,21 +28,22 @@ def report(
     run cannot be read or a file cannot be written.
     """
     from tokgate.report.badge import badge
-    from tokgate.report.write import write_report
+    from tokgate.report.write import is_running, write_report
     from tokgate.store.runs import find_run, read_run
 
     if (run is None) != latest:
         raise UsageError("pass either a run ID or --latest")
     folder = find_run(runs, run or "latest")
+    record = read_run(folder)
     if html is None and markdown is None:
         from rich.console import Console
 
         from tokgate.report.boxes import summary_of_all
 
         console = Console()
-        text = summary_of_all(read_run(folder), width=max(console.width, 100), colour=console.is_terminal)
+        text = summary_of_all(record, width=max(console.width, 100), color=console.is_terminal)
         typer.echo(f"{text}\n")
-    said = write_report(folder, runs, html=html, markdown=markdown)
+    said = write_report(folder, runs, html=html, markdown=markdown, running=is_running(record))
     typer.echo(f"{badge(said.state).symbol} {said.state}: {said.title}")
     for path in filter(None, (html, markdown)):
         typer.echo(f"written: {path}")

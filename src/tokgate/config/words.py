@@ -7,6 +7,7 @@ JUnit properties, and `report` in terminal, HTML and Markdown. All of them agree
 from __future__ import annotations
 
 import math
+from difflib import SequenceMatcher
 
 from tokgate.config.metric import find_metric
 
@@ -15,6 +16,8 @@ ABSENT = "–"
 
 # Three decimals show a ratio only between these: beyond them, two or three launches tell nothing.
 _LEAST_RATIO, _MOST_RATIO = 0.001, 1000.0
+
+_LONG_WORDS = 8  # a text of fewer words is read faster as a whole than as a difference
 
 _LEAST_P = 1e-9  # smaller p values say no more than that chance is excluded
 
@@ -40,6 +43,11 @@ def format_number(value: float) -> str:
 def _digits(value: float) -> str:
     """Four significant digits, and all digits before the decimal point: an exponent is hard to compare."""
     return f"{value:.0f}" if 999.95 <= abs(value) < 1e15 else f"{value:#.4g}"
+
+
+def format_tick(seconds: float) -> str:
+    """A round time at an axis: `2 s`, `50 ms`."""
+    return f"{seconds:g} s" if seconds >= 1 else f"{1e3 * seconds:g} ms"
 
 
 def format_percent(fraction: float) -> str:
@@ -110,6 +118,22 @@ def format_size(size_bytes: float) -> str:
 def format_time(moment: str) -> str:
     """An ISO 8601 time in UTC, to the minute: `2026-03-12 01:00`."""
     return moment[:16].replace("T", " ")
+
+
+def format_difference(before: str, after: str) -> str:
+    """`a → b`; of two long texts only the words that differ, each with the word before it: `… --ctx 4096 → 8192 …`."""
+    a, b = before.split(), after.split()
+    if min(len(a), len(b)) < _LONG_WORDS:
+        return f"{before} → {after}"
+    changes = [
+        (" ".join(a[max(i - 1, 0) : i]), " ".join(a[i:j]), " ".join(b[k:m]))
+        for tag, i, j, k, m in SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
+        if tag != "equal"
+    ]
+    return "; ".join(
+        f"… {' '.join(filter(None, (context, removed or '(nothing)', '→', added or '(nothing)')))} …"
+        for context, removed, added in changes
+    )
 
 
 def format_count(count: int, noun: str, plural: str = "") -> str:

@@ -239,7 +239,7 @@ def _verdict(case: _Case, *, share: float, tail: float) -> Verdict:
     )
     decides = _launches_to_decide(case, tail) if outcome is Outcome.INCONCLUSIVE else None
     reason = wording.explain_gate(verdict, cell, case.reference, tail=tail, decides=decides)
-    return msgspec.structs.replace(verdict, reason=reason)
+    return msgspec.structs.replace(verdict, reason=reason, launches_to_decide=decides)
 
 
 def _error(case: _Case, launches: int) -> tuple[float, float]:

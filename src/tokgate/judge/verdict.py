@@ -30,6 +30,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     min_detectable_drop: the smallest worsening (fraction) this run would have seen at 80 % power.
     reproduced: the ratio of the one fresh launch that a regression must be reproduced by.
     share: the part of the run's error rate that this cell was given.
+    launches_to_decide: of an inconclusive verdict, launches in all that would decide; None where that is unknown.
     reason: one sentence with the figures; notes: what a reader should also know.
     """
 
@@ -47,6 +48,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     current: float | None = None
     baseline: float | None = None
     launches: int = 0
+    launches_to_decide: int | None = None
     reason: str = ""
     notes: tuple[str, ...] = ()
     hypothesis: str | None = None

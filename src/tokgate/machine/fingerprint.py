@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from tokgate.config.words import format_difference
 from tokgate.machine.devices import ROOT, Gpu, find_gpus, read_gpu_memory
 from tokgate.machine.packages import read_package_versions
 from tokgate.machine.sysfs import read_fields, read_int, read_text
@@ -61,8 +62,8 @@ class Difference(msgspec.Struct, frozen=True, kw_only=True):
     weight: Weight
 
     def __str__(self) -> str:
-        a, b = ("unknown" if value is None else value for value in (self.a, self.b))
-        return f"{self.key}: {a} → {b}"
+        a, b = ("unknown" if value is None else str(value) for value in (self.a, self.b))
+        return f"{self.key}: {format_difference(a, b)}"
 
 
 class Fingerprint(msgspec.Struct, frozen=True):

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
+import psutil
 from filelock import FileLock, Timeout
 
 from tokgate._exceptions import LeaseHeld, UsageError
@@ -60,7 +61,7 @@ def hold_lease(
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        holder = _read(note)
+        holder = str(_read(note) or "an unknown process")
         if not wait:
             raise LeaseHeld(
                 f"another run is measuring on this machine ({holder}); lock {lock.lock_file}. "
@@ -99,11 +100,18 @@ def _prepare(directory: Path) -> None:
         ) from error
 
 
-def _read(note: Path) -> str:
+def find_holder(directory: Path = LEASE_DIR) -> Holder | None:
+    """Who holds the lease now; None if nobody does, or if the holder cannot be identified."""
+    holder = _read(directory / "holder.json")
+    # The note of a killed holder stays behind: it is believed only while that process lives.
+    return holder if holder is not None and psutil.pid_exists(holder.pid) else None
+
+
+def _read(note: Path) -> Holder | None:
     try:
-        return str(msgspec.json.decode(note.read_bytes(), type=Holder))
+        return msgspec.json.decode(note.read_bytes(), type=Holder)
     except (OSError, msgspec.MsgspecError):  # the holder is just starting, or another program
-        return "an unknown process"
+        return None
 
 
 def _write(note: Path, describe: str) -> None:

@@ -107,7 +107,7 @@ def _planned(config: pytest.Config, items: list[pytest.Item], plan: RunPlan) -> 
 
     terminal: Any = config.pluginmanager.getplugin("terminalreporter")
     budget, config.stash[_PREVIEW] = plan_items(
-        config, items, plan, width=max(terminal._tw.fullwidth, 100), colour=terminal.hasmarkup
+        config, items, plan, width=max(terminal._tw.fullwidth, 100), color=terminal.hasmarkup
     )
     if budget is not None:
         config.stash[_BUDGET] = budget
@@ -238,14 +238,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     if writer is None:
         return
     from tokgate.report.boxes import summary_of_all
-    from tokgate.report.terminal import counts
+    from tokgate.report.terminal import describe_counts
     from tokgate.store.runs import list_runs
 
     terminal = terminalreporter
     terminal.section("tokgate")
     terminal.write_line(
-        summary_of_all(writer.record, width=max(terminal._tw.fullwidth, 100), colour=terminal.hasmarkup)
+        summary_of_all(writer.record, width=max(terminal._tw.fullwidth, 100), color=terminal.hasmarkup)
     )
     terminal.write_line("")
     verdicts = tuple(verdict for one in list_runs(writer.record) for verdict in one.verdicts)
-    terminal.write_line(f"{counts(verdicts)}. Record: {writer.folder / 'run.json'}")
+    terminal.write_line(f"{describe_counts(verdicts)}. Record: {writer.folder / 'run.json'}")

@@ -9,7 +9,7 @@ import pytest
 from tokgate.judge.cell import CaseKey
 from tokgate.plugin.items import params_of
 from tokgate.plugin.options import OPTIONS
-from tokgate.report.plan import planned
+from tokgate.report.plan import describe_plan
 from tokgate.store.runs import RunRecord
 from tokgate.suite.budget import Budget
 from tokgate.suite.past import Past
@@ -20,7 +20,7 @@ from tokgate.suite.reference import References
 
 
 def plan_items(
-    config: pytest.Config, items: list[pytest.Item], plan: RunPlan, *, width: int, colour: bool
+    config: pytest.Config, items: list[pytest.Item], plan: RunPlan, *, width: int, color: bool
 ) -> tuple[Budget | None, str]:
     """The budget, if one is set, and the plan as text; deselects the launches that no plan can come to.
 
@@ -40,7 +40,7 @@ def plan_items(
         )
         _deselect(config, items, budget)
     shown = preview(plan, selected, estimates, budget, blocks=options.blocks)
-    text = planned(shown.plan, requests=shown.requests, notes=shown.notes, width=width, colour=colour)
+    text = describe_plan(shown.plan, requests=shown.requests, notes=shown.notes, width=width, color=color)
     return budget, text
 
 

@@ -1,4 +1,4 @@
-"""Badges: outcomes and states as people tell them apart, with colour and without."""
+"""Badges: outcomes and states as people tell them apart, with color and without."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tokgate.judge.verdict import Outcome
 
 
 class Badge(msgspec.Struct, frozen=True):
-    """A symbol and a word that say all, and a tone (good, bad, unsure, plain) to colour them by."""
+    """A symbol and a word that are enough without color, and a tone (good, bad, unsure, plain) for the color."""
 
     symbol: str
     word: str
@@ -18,10 +18,11 @@ class Badge(msgspec.Struct, frozen=True):
 
 
 class State(StrEnum):
-    """Every end a run can come to, the first that applies."""
+    """How a run ended: the first that applies."""
 
     REGRESSED = "regressed"
     CONTRADICTED = "contradicted"
+    RUNNING = "running"
     BROKEN = "broken"
     EMPTY = "empty"
     SLIPPED = "slipped"
@@ -41,15 +42,16 @@ _LOOKS = {
     Outcome.ARM_FAILED: ("⊘", "unsure"),
     State.REGRESSED: ("▼", "bad"),
     State.CONTRADICTED: ("✕", "bad"),
+    State.RUNNING: ("…", "plain"),
     State.BROKEN: ("!", "unsure"),
     State.EMPTY: ("○", "unsure"),
     State.SLIPPED: ("↘", "bad"),
-    State.UNDECIDED: ("?", "plain"),
+    State.UNDECIDED: ("?", "unsure"),
     State.PASSED: ("✓", "good"),
 }
 
 
-def badge(one: Outcome | State) -> Badge:
+def badge(what: Outcome | State) -> Badge:
     """How an outcome, or the state of a whole run, is shown."""
-    symbol, tone = _LOOKS[one]
-    return Badge(symbol, one.replace("_", " "), tone)
+    symbol, tone = _LOOKS[what]
+    return Badge(symbol, what.replace("_", " "), tone)

@@ -2,42 +2,36 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-
 from tokgate.config.words import format_count, format_figure, format_ratio
+from tokgate.measure.metrics import compute_geometric_mean
 from tokgate.store.baselines import Baseline
 
 
 def difference(old: Baseline | None, new: Baseline) -> str:
-    """Each metric of `new` beside what it replaces: geometric means over launches and their ratio."""
-    lines = [
-        f"{new.server}: {new.source}" + (f", replacing {old.source} of {old.date}" if old else ", the first")
-    ]
+    """Each metric of `new` and what it replaces: geometric means over launches and their ratio."""
+    replaced = f", replacing {old.source} of {old.date}" if old else ", the first baseline"
+    lines = [f"{new.server}: {new.source}{replaced}"]
     if new.forced:
         lines.append(f"  accepted by force: {new.forced}")
     for workload, cell in new.cells.items():
         before = old.cells.get(workload) if old else None
         for metric, values in cell.metrics.items():
-            now = _mean(values)
-            told = (
-                f"  {workload} {metric}: {format_figure(metric, now)} ({format_count(len(values), 'launch')})"
+            now, was = (
+                compute_geometric_mean(values),
+                compute_geometric_mean(before.metrics.get(metric, ()) if before else ()),
             )
-            if before and metric in before.metrics:
-                was = _mean(before.metrics[metric])
-                told += f", was {format_figure(metric, was)} (ratio {format_ratio(now / was)})"
-            lines.append(told)
+            launches = format_count(len(values), "launch")
+            line = f"  {workload} {metric}: {format_figure(metric, now)} ({launches})"
+            if now is not None and was is not None:
+                line += f", was {format_figure(metric, was)} (ratio {format_ratio(now / was)})"
+            lines.append(line)
     if old and old.canary and new.canary:
-        before_said = old.canary.texts
+        stored = old.canary.texts
         lines += [
-            f"  {one}: answers {text!r}, was {before_said.get(one)!r}"
-            for one, text in new.canary.texts.items()
-            if text != before_said.get(one)
+            f"  {question}: answers {text!r}, was {stored.get(question)!r}"
+            for question, text in new.canary.texts.items()
+            if text != stored.get(question)
         ]
     gone = sorted(set(old.cells) - set(new.cells)) if old else []
     lines += [f"  {workload}: no longer in the baseline, this run did not measure it" for workload in gone]
     return "\n".join(lines)
-
-
-def _mean(values: Sequence[float]) -> float:
-    return math.exp(math.fsum(map(math.log, values)) / len(values))

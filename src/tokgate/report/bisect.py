@@ -1,4 +1,4 @@
-"""A search over images in words: each step as it ends, and what it came to."""
+"""A search over images as text: each step as it ends, and the result."""
 
 from __future__ import annotations
 
@@ -8,86 +8,85 @@ from collections.abc import Iterator, Mapping
 from tokgate.config.words import format_count, format_figure, format_interval, format_percent, format_ratio
 from tokgate.judge.bisect import Bisection, Step
 from tokgate.machine.fingerprint import Fingerprint, find_differences
-from tokgate.report.terminal import visible
+from tokgate.report.table import visible
 from tokgate.store.runs import RunRecord
 from tokgate.store.summary import collect_server_facts
 
-_SAYS = {
-    "fast": "is as the good image",
-    "slow": "is slow",
-    "undecided": "cannot be told from either",
-    "failed": "is left out",
+_FINDINGS = {
+    "fast": "as fast as the good image",
+    "slow": "slow",
+    "undecided": "cannot tell",
+    "failed": "left out",
 }
 
 
 def step_line(metric: str, step: Step) -> str:
-    """One step: the image, what it is, its figure beside the good image's, their ratio with its interval."""
-    said = f"{step.image}: {_SAYS[step.finding]}"
+    """One step: the image, its finding, its figure and the good image's, their ratio with its interval."""
+    result = f"{step.image}: {_FINDINGS[step.finding]}"
     if step.finding == "failed":
-        return visible(f"{said}: {step.why}")
+        return visible(f"{result}: {step.why}")
     return visible(
-        f"{said}: {format_figure(metric, step.own)}, good {format_figure(metric, step.good)}, {_ratio(step)}"
+        f"{result}: {format_figure(metric, step.own)}, good {format_figure(metric, step.good)}, {_describe_ratio(step)}"
     )
 
 
-def ending(found: Bisection, record: RunRecord, created: Mapping[str, str]) -> Iterator[str]:
-    """What the search came to, line by line, and in what the two images beside the border differ."""
-    step = next((one for one in found.steps if one.image == found.first_slow), None)
-    if found.outcome == "not_reproduced":
-        yield _not_reproduced(found, step)
+def ending(result: Bisection, record: RunRecord, created: Mapping[str, str]) -> Iterator[str]:
+    """The result of the search, line by line, and how the two images at the border differ."""
+    step = next((each for each in result.steps if each.image == result.first_slow), None)
+    if result.outcome == "not_reproduced":
+        yield _explain_not_reproduced(result, step)
         return
     assert step is not None  # the bad image is its own step
-    if found.outcome == "found":
-        yield visible(f"first slow image: {_named(found.first_slow, record)}")
-        yield visible(f"last fast image:  {_named(found.last_fast, record)}")
+    if result.outcome == "found":
+        yield visible(f"first slow image: {_name_image(result.first_slow, record)}")
+        yield visible(f"last fast image:  {_name_image(result.last_fast, record)}")
     else:
-        names = ", ".join((*found.between, found.first_slow))
+        names = ", ".join((*result.between, result.first_slow))
         yield visible(f"the first slow image is one of {names}")
-        yield visible(f"last fast image:  {_named(found.last_fast, record)}")
-        if found.stopped:
-            yield visible(f"stopped: {found.stopped}")
+        yield visible(f"last fast image:  {_name_image(result.last_fast, record)}")
+        if result.stopped:
+            yield visible(f"stopped: {result.stopped}")
     yield (
-        f"{found.metric}: {format_figure(found.metric, step.own)} against {format_figure(found.metric, step.good)} of the "
-        f"good image, {_ratio(step)}"
+        f"{result.metric}: {format_figure(result.metric, step.own)} against {format_figure(result.metric, step.good)} of the "
+        f"good image, {_describe_ratio(step)}"
     )
     yield (
-        f"{format_count(len(record.measurements), 'launch')} in {format_count(len(found.steps), 'step')}; "
-        f"the answer is wrong in at most "
-        f"{format_percent(found.level)} of searches"
+        f"{format_count(len(record.measurements), 'launch')} in {format_count(len(result.steps), 'step')}; "
+        f"the answer is wrong in at most {format_percent(result.level)} of searches"
     )
-    facts = {one.facts.image: one.facts for one in reversed(record.measurements)}
-    pair = [facts.get(image) for image in (found.last_fast, found.first_slow)]
-    a, b = (Fingerprint(collect_server_facts(one) if one is not None else {}) for one in pair)
+    facts = {run.facts.image: run.facts for run in reversed(record.measurements)}
+    pair = [facts.get(image) for image in (result.last_fast, result.first_slow)]
+    a, b = (Fingerprint(collect_server_facts(image) if image is not None else {}) for image in pair)
     for difference in find_differences(a, b):
         yield visible(f"differs: {difference}")
-    was, now = (created.get(image, "unknown") for image in (found.last_fast, found.first_slow))
+    was, now = (created.get(image, "unknown") for image in (result.last_fast, result.first_slow))
     if was != now:
         yield visible(f"differs: created: {was} → {now}")
 
 
-def _not_reproduced(found: Bisection, step: Step | None) -> str:
-    if found.stopped or step is None:
-        return f"cannot tell: {found.stopped} before good and bad were told apart"
+def _explain_not_reproduced(result: Bisection, step: Step | None) -> str:
+    if result.stopped or step is None:
+        return f"cannot tell: {result.stopped} before good and bad could be distinguished"
     if step.finding == "fast":
-        return f"not reproduced: the bad image is the faster one, {_ratio(step)}"
-    sees = (
+        return f"not reproduced: the bad image is faster, {_describe_ratio(step)}"
+    detectable = (
         ""
         if step.sees is None or math.isinf(step.sees)
-        else f"; a slowdown of {format_percent(step.sees)} would have shown"
+        else f"; smallest detectable slowdown: {format_percent(step.sees)} (at 80 % power)"
     )
-    return f"not reproduced: the bad image is not seen to be slower, {_ratio(step)}{sees} at 80 % power"
+    return f"not reproduced: no slowdown of the bad image is shown, {_describe_ratio(step)}{detectable}"
 
 
-def _ratio(step: Step) -> str:
+def _describe_ratio(step: Step) -> str:
     if step.ratio is None or step.low is None or step.high is None:
         return "no ratio"
     interval = format_interval(step.low, step.high)
     return f"ratio {format_ratio(step.ratio)} ({interval}, {format_count(step.launches, 'launch')})"
 
 
-def _named(image: str, record: RunRecord) -> str:
+def _name_image(image: str, record: RunRecord) -> str:
     """An image with its digest, or its id where it has none."""
-    for one in record.measurements:
-        if one.facts.image == image:
-            return f"{image} ({one.facts.image_digest or one.facts.image_id})"
+    for run in record.measurements:
+        if run.facts.image == image:
+            return f"{image} ({run.facts.image_digest or run.facts.image_id})"
     return image

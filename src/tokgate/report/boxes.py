@@ -1,4 +1,4 @@
-"""Boxes side by side: the cells of a run over many, each beside the first box's."""
+"""Boxes side by side: the cells of a run on several boxes, each compared with the first box's."""
 
 from __future__ import annotations
 
@@ -8,24 +8,26 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
-from tokgate.config.words import ABSENT
-from tokgate.judge.compare import Comparison, Finding, Pair, compare
+from tokgate.config.words import ABSENT, format_count, format_interval, format_ratio
+from tokgate.judge.cell import CellKey
+from tokgate.judge.compare import Comparison, Pair, compare
 from tokgate.report.badge import Badge
-from tokgate.report.compare import LEVEL, middle, notes, rate, ratio_and_interval, words
-from tokgate.report.terminal import as_text, summary, visible
-from tokgate.store.run_pair import pair_runs
-from tokgate.store.runs import RunRecord
-
-_LOOKS: dict[Finding, tuple[str, str]] = {
-    "slower": ("▼", "bad"),
-    "faster": ("▲", "good"),
-    "alike": ("=", "plain"),
-    "unknown": ("–", "unsure"),
-}
+from tokgate.report.compare import (
+    LEVEL,
+    describe_differences,
+    explain_level,
+    explain_unknown,
+    format_mean,
+    make_badge,
+)
+from tokgate.report.table import render, visible
+from tokgate.report.terminal import summary
+from tokgate.store.run_pair import RunPair, pair_runs
+from tokgate.store.runs import Box, RunRecord
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
-    """What one box measured of a cell; beside the first box its ratio and interval, if any, and a badge."""
+    """What one box measured of a cell; except for the first box, its ratio and interval, if any, and a badge."""
 
     value: str
     ratio: str = ""
@@ -33,7 +35,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Line(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell, a figure for each box; None where it has nothing to compare."""
+    """One cell, with a figure for each box; None where there is nothing to compare."""
 
     server: str
     workload: str
@@ -42,7 +44,10 @@ class Line(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Across(msgspec.Struct, frozen=True, kw_only=True):
-    """hosts: the boxes, in the order they were named. notes: for each but the first, in what it differs."""
+    """hosts: the boxes, in the order they were named. notes: for each but the first, how it differs.
+
+    trust: how far the comparisons can be trusted.
+    """
 
     hosts: tuple[str, ...]
     lines: tuple[Line, ...]
@@ -51,85 +56,102 @@ class Across(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def across(record: RunRecord) -> Across | None:
-    """The boxes of a run side by side; None where it has not two. One error rate holds for all comparisons."""
+    """The boxes of a run side by side; None if it has fewer than two. All comparisons share one error rate."""
     if len(record.boxes) < 2:
         return None
     first, *others = record.boxes
-    sides = [pair_runs(first.record, box.record) for box in others]
-    found = iter(compare([pair for both in sides for pair in both.pairs], level=LEVEL))
-    columns = [{_cell(pair): next(found) for pair in both.pairs} for both in sides]
+    sides = [_compare_boxes(first, box) for box in others]
+    results = compare([pair for both in sides for pair in both.pairs], level=LEVEL)
+    iterator = iter(results)
+    columns = [{_key(pair): next(iterator) for pair in both.pairs} for both in sides]
     cells = dict.fromkeys(key for column in columns for key in column)
-    everything = [one for column in columns for one in column.values()]
     return Across(
         hosts=tuple(box.host for box in record.boxes),
-        lines=tuple(_line(cell, [column.get(cell) for column in columns]) for cell in cells),
+        lines=tuple(_make_line(cell, [column.get(cell) for column in columns]) for cell in cells),
         notes=tuple(
-            (box.host, tuple(text.plain for text in notes(both, first.host, box.host)))
+            (box.host, tuple(text.plain for text in describe_differences(both, first.host, box.host)))
             for box, both in zip(others, sides, strict=True)
         ),
-        trust=tuple(text.plain for text in rate(everything)),
+        trust=tuple(text.plain for text in (*explain_level(results), *explain_unknown(results))),
     )
 
 
-def summary_of_all(record: RunRecord, *, width: int, colour: bool) -> str:
-    """`summary` of a run or, one below the other, of each of its boxes; then these side by side."""
+def summary_of_all(record: RunRecord, *, width: int, color: bool) -> str:
+    """`summary` of a run or, one below the other, of each of its boxes; then the boxes side by side."""
     if not record.boxes:
-        return summary(record, width=width, colour=colour)
-    parts = [
-        f"{visible(box.host)}\n{summary(box.record, width=width, colour=colour)}" for box in record.boxes
-    ]
+        return summary(record, width=width, color=color)
+    parts = [f"{visible(box.host)}\n{summary(box.record, width=width, color=color)}" for box in record.boxes]
     beside_each_other = across(record)
     if beside_each_other is not None:
-        parts.append(as_text(*_shown(beside_each_other), width=width, colour=colour))
-    lost = [Text(f"not checked: {visible(what)}", "yellow") for what in record.not_checked]
-    if lost:
-        parts.append(as_text(*lost, width=width, colour=colour))
+        parts.append(render(*_lay_out(beside_each_other), width=width, color=color))
+    gaps = [Text(f"not checked: {visible(what)}", "yellow") for what in record.not_checked]
+    if gaps:
+        parts.append(render(*gaps, width=width, color=color))
     return "\n\n".join(parts)
 
 
-def _cell(pair: Pair) -> tuple[str, str, str]:
-    return pair.server, pair.workload, pair.metric
+def _compare_boxes(first: Box, box: Box) -> RunPair:
+    """The launches that count in the verdicts of each box, so that one report shows one figure for a cell."""
+    both = pair_runs(first.record, box.record)
+    pairs = tuple(
+        msgspec.structs.replace(
+            pair, a=_as_judged(pair.a, pair, first.record), b=_as_judged(pair.b, pair, box.record)
+        )
+        for pair in both.pairs
+    )
+    return msgspec.structs.replace(both, pairs=pairs)
 
 
-def _line(cell: tuple[str, str, str], found: Sequence[Comparison | None]) -> Line:
-    server, workload, metric = cell
-    first = next(one.pair.a for one in found if one is not None)
+def _as_judged(values: tuple[float, ...], pair: Pair, record: RunRecord) -> tuple[float, ...]:
+    """Without the launches that came after the verdict, to confirm another metric."""
+    for verdict in record.verdicts:
+        if verdict.kind == "gate" and CellKey(verdict.server, verdict.workload, verdict.metric) == _key(pair):
+            return values[: verdict.launches] if verdict.current is not None else values
+    return values
+
+
+def _key(pair: Pair) -> CellKey:
+    return CellKey(pair.server, pair.workload, pair.metric)
+
+
+def _make_line(cell: CellKey, results: Sequence[Comparison | None]) -> Line:
+    first = next(result.pair.a for result in results if result is not None)
     return Line(
-        server=server,
-        workload=workload,
-        metric=metric,
+        server=cell.server,
+        workload=cell.workload,
+        metric=cell.metric,
         figures=(
-            Figure(value=middle(metric, first)),
-            *(None if one is None else _figure(one) for one in found),
+            Figure(value=format_mean(cell.metric, first)),
+            *(None if result is None else _make_figure(result) for result in results),
         ),
     )
 
 
-def _figure(one: Comparison) -> Figure:
-    symbol, tone = _LOOKS[one.finding]
-    ratio, interval = ratio_and_interval(one)
+def _make_figure(result: Comparison) -> Figure:
+    interval = format_interval(result.low, result.high)
     return Figure(
-        value=middle(one.pair.metric, one.pair.b),
-        ratio="" if one.ratio is None else f"× {ratio} ({interval})",
-        badge=Badge(symbol, words(one), tone),
+        value=format_mean(result.pair.metric, result.pair.b),
+        ratio="" if result.ratio is None else f"× {format_ratio(result.ratio)} ({interval})",
+        badge=make_badge(result),
     )
 
 
-def _shown(shown: Across) -> list[Table | Text]:
-    table = Table(title=f"{len(shown.hosts)} boxes side by side", title_justify="left", box=None)
+def _lay_out(boxes: Across) -> list[Table | Text]:
+    title = f"{format_count(len(boxes.hosts), 'box')} side by side"
+    table = Table(title=title, title_justify="left", box=None)
     table.add_column("server, workload, metric", overflow="fold")
-    for host in shown.hosts:
+    for host in boxes.hosts:
         table.add_column(visible(host), justify="right", overflow="fold")
-    for line in shown.lines:
+    for line in boxes.lines:
         cell = Text(visible(f"{line.server} {line.workload} {line.metric}"))
-        table.add_row(cell, *(_words(one) for one in line.figures))
-    told = [Text(visible(f"{host}: {note}"), "dim") for host, listed in shown.notes for note in listed]
-    return [table, *(Text(one, "dim") for one in shown.trust), *told]
+        table.add_row(cell, *(_describe(figure) for figure in line.figures))
+    notes = [Text(visible(f"{host}: {note}"), "dim") for host, listed in boxes.notes for note in listed]
+    return [table, *(Text(sentence, "dim") for sentence in boxes.trust), *notes]
 
 
-def _words(one: Figure | None) -> str:
-    if one is None:
+def _describe(figure: Figure | None) -> str:
+    if figure is None:
         return ABSENT
-    if one.badge is None:
-        return one.value
-    return "\n".join(filter(None, (one.value, one.ratio, one.badge.word)))
+    if figure.badge is None:
+        return figure.value
+    return "\n".join(filter(None, (figure.value, figure.ratio, figure.badge.word)))

@@ -1,4 +1,4 @@
-"""Changes of a history: each dated to the run that began it, with what else changed there."""
+"""Changes in a history: each dated to the run with which it began, with what else changed there."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ from tokgate.machine.fingerprint import Difference, find_differences
 from tokgate.store.history import Point, Series
 
 OPEN = timedelta(days=30)
-"""How long a change for the worse asks for an answer."""
-
+"""How long a change for the worse is reported as open: a month of nights is enough to act on it or to accept it."""
 
 LASTING = 7
-"""Runs after which a step is open that no night or slide told of: shorter ones are mostly chance."""
+"""Runs after which a step is open that showed neither in one night nor as a slide: shorter ones are mostly chance."""
 
 
 class DatedChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,9 +26,9 @@ class DatedChange(msgspec.Struct, frozen=True, kw_only=True):
 
     last, first: the last run before it and the first of it; shown: the run in which it showed, where that
     is known (a step is seen from both sides). worse: whether it is one for the worse.
-    open: worse, told as it happened or lasting, within `OPEN` of the newest run, and the latest runs are still
+    open: worse, seen as it happened or lasting, within `OPEN` of the newest run, and the latest runs are still
     nearer to it than to before.
-    suspects: in what the fingerprints of `last` and `first` differ (of a slide: of its window).
+    suspects: the differences between the fingerprints of `last` and `first` (for a slide: of its window).
     """
 
     change: Change
@@ -49,11 +48,12 @@ def usable(series: Series) -> tuple[Point, ...]:
 def changes_of(series: Series) -> tuple[DatedChange, ...]:
     """Every change of `series`, the oldest first. Raises UsageError: Apache Otava is not installed."""
     points = usable(series)
-    found = changes([point.value for point in points])
-    return tuple(dated(series.metric, points, change) for change in found)
+    return tuple(
+        date_change(series.metric, points, change) for change in changes([point.value for point in points])
+    )
 
 
-def dated(metric: str, points: Sequence[Point], change: Change) -> DatedChange:
+def date_change(metric: str, points: Sequence[Point], change: Change) -> DatedChange:
     """`change`, found in usable points, as it looks at the newest of them."""
     worse = (change.ratio < 1) == (find_metric(metric).direction == "higher")
     last, first = points[change.index - 1], points[change.index]

@@ -1,4 +1,4 @@
-"""Charts: parts of the view as figures of plotly.js, plain data; colours of text and grid are the page's."""
+"""Charts: parts of the view as figures of plotly.js, plain data; the page sets the colors of text and grid."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 
 from tokgate.config.metric import find_metric
-from tokgate.report.host import Host
+from tokgate.config.words import format_tick
+from tokgate.report.host import HostActivity
 from tokgate.report.latency import SHARES, Latency, Spread
 from tokgate.report.trend import Trend
 
-# After Okabe and Ito (the blue lighter, for dark pages): told apart without full colour vision; dash and symbol tell them apart without any.
-_COLOURS = ("#2A8FD6", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# After Okabe and Ito (the blue lighter, for dark pages): distinct for color-blind readers; dash and symbol are distinct without color.
+_COLORS = ("#2A8FD6", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 _DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 _SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star")
 
@@ -33,28 +34,28 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def trend_charts(trends: Iterable[Trend]) -> tuple[Chart, ...]:
-    """For each server and metric, its workloads as percent of their own median, so that one axis holds all."""
+    """For each server and metric, its workloads as percent of their own median, so that they share one axis."""
     groups: dict[tuple[str, str], list[Trend]] = {}
-    for one in trends:
-        if median(one.values) > 0:
-            groups.setdefault((one.server, one.metric), []).append(one)
+    for trend in trends:
+        if median(trend.values) > 0:
+            groups.setdefault((trend.server, trend.metric), []).append(trend)
     return tuple(_trend_chart(at, *key, group) for at, (key, group) in enumerate(groups.items()))
 
 
 def latency_charts(latencies: Iterable[Latency]) -> tuple[Chart, ...]:
-    """Time to first token, and gaps between tokens: the share of all that took at most so long."""
+    """Cumulative distributions of the time to first token and of the gaps between tokens."""
     cells = list(latencies)
     first = [(cell, cell.ttft) for cell in cells if cell.ttft]
     gaps = [(cell, cell.itl) for cell in cells if cell.itl]
     charts = [
-        _distribution("ttft", "Time to first token: share of requests that waited at most so long", first),
-        _distribution("itl", "Gap between tokens: share of gaps that lasted at most so long", gaps),
+        _distribution("ttft", "Time to first token: share of requests within a time", first),
+        _distribution("itl", "Gap between tokens: share of gaps within a time", gaps),
     ]
     return tuple(chart for chart in charts if chart.data)
 
 
-def host_chart(host: Host) -> Chart | None:
-    """Every sensor under the others on one axis of time."""
+def host_chart(host: HostActivity) -> Chart | None:
+    """All sensors, one below the other, on one time axis."""
     tracks = host.tracks
     if not tracks:
         return None
@@ -85,14 +86,14 @@ def host_chart(host: Host) -> Chart | None:
                 "x": track.at_s,
                 "y": track.values,
                 "yaxis": f"y{axis}",
-                "text": [_text(told) for told in track.told],
+                "text": [_text(label) for label in track.labels],
                 "hovertemplate": "%{y} · %{text}<extra></extra>",
-                "line": {"color": _COLOURS[0], "width": 1.5},
+                "line": {"color": _COLORS[0], "width": 1.5},
             }
         )
     return Chart(
         key="host",
-        title="Sensors over the seconds of measuring, one timed region after another",
+        title="Sensors during the timed requests, one measurement after another",
         height=60 + 95 * len(tracks),
         data=tuple(data),
         layout=layout,
@@ -101,27 +102,27 @@ def host_chart(host: Host) -> Chart | None:
 
 def _trend_chart(at: int, server: str, metric: str, group: list[Trend]) -> Chart:
     data: list[dict[str, Any]] = []
-    for one, (colour, dash, symbol) in zip(group, _looks(), strict=False):
-        middle = median(one.values)
-        symbols = [symbol if valid else f"{symbol}-open" for valid in one.valid]
+    for trend, (color, dash, symbol) in zip(group, _looks(), strict=False):
+        middle = median(trend.values)
+        symbols = [symbol if valid else f"{symbol}-open" for valid in trend.valid]
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": _text(one.workload),
-                "x": [time[:16] for time in one.times],  # to the minute: a year of many cells is a large page
-                "y": [round(100 * value / middle, 2) for value in one.values],
-                "customdata": [float(f"{value:.4g}") for value in one.values],
+                "name": _text(trend.workload),
+                "x": [_to_minute(time) for time in trend.times],
+                "y": [round(100 * value / middle, 2) for value in trend.values],
+                "customdata": [float(f"{value:.4g}") for value in trend.values],
                 "hovertemplate": f"%{{customdata}} {find_metric(metric).unit}, %{{x}}",
-                "line": {"color": colour, "dash": dash, "width": 1.5},
-                "marker": {"color": colour, "size": 6, "symbol": symbol if all(one.valid) else symbols},
+                "line": {"color": color, "dash": dash, "width": 1.5},
+                "marker": {"color": color, "size": 6, "symbol": symbol if all(trend.valid) else symbols},
             }
         )
-    marks = dict.fromkeys(mark for one in group for mark in one.facts)
-    turns = [turn for one in group for turn in one.turns]
+    marks = dict.fromkeys(mark for trend in group for mark in trend.facts)
+    turns = [turn for trend in group for turn in trend.turns]
     return Chart(
         key=f"trend-{at}",
-        title=f"{server}: {metric}, percent of the median",
+        title=f"{server}: {find_metric(metric).title.lower()} ({metric}), percent of the median",
         height=300,
         data=tuple(data),
         layout={
@@ -129,12 +130,12 @@ def _trend_chart(at: int, server: str, metric: str, group: list[Trend]) -> Chart
             # Not closer than 5 %: noise should look like noise.
             "yaxis": {"ticksuffix": " %", "autorangeoptions": {"include": [95, 105]}},
             "shapes": [
-                *(_line(mark.at, "dot") for mark in marks),
-                *(_line(turn.at, "solid") for turn in turns),
+                *(_line(_to_minute(mark.at), "dot") for mark in marks),
+                *(_line(_to_minute(turn.at), "solid") for turn in turns),
             ],
             "annotations": [
-                *(_flag(mark.at, "⚑", mark.text) for mark in marks),
-                *(_flag(turn.at, turn.badge.symbol, turn.text, below=True) for turn in turns),
+                *(_flag(_to_minute(mark.at), "⚑", mark.text) for mark in marks),
+                *(_flag(_to_minute(turn.at), turn.badge.symbol, turn.text, below=True) for turn in turns),
             ],
         },
     )
@@ -149,9 +150,9 @@ def _distribution(key: str, title: str, cells: list[tuple[Latency, Spread]]) -> 
             "x": [round(1e3 * value, 4) for value in spread.seconds],
             "y": [100 * share for share in SHARES],
             "hovertemplate": "%{y} % within %{x:.4g} ms",
-            "line": {"color": colour, "dash": dash, "width": 2},
+            "line": {"color": color, "dash": dash, "width": 2},
         }
-        for (cell, spread), (colour, dash, _) in zip(cells, _looks(), strict=False)
+        for (cell, spread), (color, dash, _) in zip(cells, _looks(), strict=False)
     ]
     layout = {
         "xaxis": _time_axis([value for _, spread in cells for value in spread.seconds if value > 0]),
@@ -169,16 +170,21 @@ def _time_axis(seconds: list[float]) -> dict[str, Any]:
     ticks_s = [step * 10.0**decade for decade in decades for step in (1, 2, 5)]
     return {
         "type": "log",
-        "tickvals": [1e3 * one for one in ticks_s],
-        "ticktext": [f"{one:g} s" if one >= 1 else f"{1e3 * one:g} ms" for one in ticks_s],
+        "tickvals": [1e3 * tick_s for tick_s in ticks_s],
+        "ticktext": [format_tick(tick_s) for tick_s in ticks_s],
     }
 
 
+def _to_minute(at: str) -> str:
+    """A time of the trends' axis, without seconds: a year of many cells is a large page."""
+    return at[:16]
+
+
 def _looks() -> Iterator[tuple[str, str, str]]:
-    """Colour, dash and symbol of each next line; a colour that comes again has another dash."""
+    """Colour, dash and symbol of each next line; a color that comes again has another dash."""
     for at in count():
-        colour = at % len(_COLOURS)
-        yield _COLOURS[colour], _DASHES[(at + at // len(_COLOURS)) % len(_DASHES)], _SYMBOLS[colour]
+        color = at % len(_COLORS)
+        yield _COLORS[color], _DASHES[(at + at // len(_COLORS)) % len(_DASHES)], _SYMBOLS[color]
 
 
 def _line(at: str | float, dash: str) -> dict[str, Any]:
@@ -188,7 +194,7 @@ def _line(at: str | float, dash: str) -> dict[str, Any]:
 
 
 def _flag(at: str, symbol: str, text: str, *, below: bool = False) -> dict[str, Any]:
-    """A sign at the top, or just below it, whose text shows when pointed at; the page lists all of them too."""
+    """A sign at the top, or just below it, with its text as a tooltip; the page lists all of them too."""
     return {
         "x": at,
         "y": 1,
@@ -202,5 +208,5 @@ def _flag(at: str, symbol: str, text: str, *, below: bool = False) -> dict[str, 
 
 
 def _text(text: str) -> str:
-    """Text as plotly.js must be given it: it takes tags in labels for formatting, and links for links."""
+    """Escaped text: plotly.js interprets tags in labels as formatting, and links as links."""
     return html.escape(text, quote=False)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from rich.table import Table
+import msgspec
 from rich.text import Text
 
+from tokgate.config.metric import find_metric
 from tokgate.config.words import (
-    ABSENT,
     format_change,
     format_count,
     format_figure,
@@ -18,123 +18,152 @@ from tokgate.config.words import (
     format_ratio,
     format_time,
 )
-from tokgate.judge.cell import CaseKey
-from tokgate.judge.compare import Comparison, Finding, compare
+from tokgate.judge.compare import Comparison, compare
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.metrics import compute_geometric_mean
-from tokgate.report.terminal import as_text, visible
+from tokgate.report.badge import Badge
+from tokgate.report.table import Column, lay_out, render, visible
 from tokgate.store.run_pair import RunPair, pair_runs
 from tokgate.store.runs import RunRecord
 
-_STYLE: dict[Finding, str] = {"slower": "bold red", "faster": "cyan", "alike": "", "unknown": "yellow"}
 LEVEL = 0.05
+"""How often two runs with nothing changed between them may show any difference: this describes, it gates nothing."""
+
+# Times the metric's promise, beyond which "no difference is seen" is of no use. A gate detects the promise with the
+# ten launches of a baseline; two short runs have fewer.
+_ALIKE = 2
+
+_BADGES = {"slower": ("▼", "bad"), "faster": ("▲", "good"), "alike": ("=", "plain")}
+
+_COLUMNS = (
+    Column(title="server", key="server"),
+    Column(title="workload, metric", key="cell", wide=True),
+    Column(title="A", key="a", right=True),
+    Column(title="B", key="b", right=True),
+    Column(title="B/A", key="ratio", right=True),
+    Column(title="interval", key="interval", right=True, drop=1),
+    Column(title="launches", key="launches", right=True, drop=2),
+    Column(title="B is", key="badge"),
+)
 
 
-def comparison(a: RunRecord, b: RunRecord, *, width: int, colour: bool) -> str:
-    """What `b` measured of the cells of `a`, and what else is different, `width` columns wide."""
+class ComparisonRow(msgspec.Struct, frozen=True, kw_only=True):
+    """What two runs measured of one cell; launches: of A and of B."""
+
+    server: str
+    cell: str
+    a: str
+    b: str
+    ratio: str
+    interval: str
+    launches: str
+    badge: Badge
+
+
+def comparison(a: RunRecord, b: RunRecord, *, width: int, color: bool) -> str:
+    """What `b` measured of the cells of `a`, and what else differs, as text `width` columns wide."""
     both = pair_runs(a, b)
-    found = compare(both.pairs, level=LEVEL)
-    shown = [
+    results = compare(both.pairs, level=LEVEL)
+    titles = [
         Text(f"{name}  run {visible(run.run_id)} · {visible(run.profile)} · {format_time(run.started)} UTC")
         for name, run in (("A", a), ("B", b))
     ]
-    table = [_table(found)] if found else []
-    return as_text(*shown, *table, *rate(found), *notes(both, "A", "B"), width=width, colour=colour)
+    rows = [_make_row(result) for result in results]
+    table = [lay_out(rows, _COLUMNS, width=width, group="server")] if rows else []
+    sentences = (*explain_level(results), *explain_unknown(results), *describe_differences(both, "A", "B"))
+    return render(*titles, *table, *sentences, width=width, color=color)
 
 
-def _table(found: Iterable[Comparison]) -> Table:
-    table = Table(box=None)
-    table.add_column("server, workload", overflow="fold")
-    table.add_column("metric", no_wrap=True)
-    for name in ("A", "B"):
-        table.add_column(name, justify="right")
-    for name in ("B/A", "interval", "n"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("B is", overflow="fold", min_width=8)
-    above = CaseKey("", "")
-    for one in found:
-        pair = one.pair
-        if pair.server != above.server:
-            table.add_row(Text(visible(pair.server), style="bold"))
-        same = (pair.server, pair.workload) == above
-        above = CaseKey(pair.server, pair.workload)
-        table.add_row(
-            Text("" if same else f"  {visible(pair.workload)}"),
-            Text(visible(pair.metric)),
-            middle(pair.metric, pair.a),
-            middle(pair.metric, pair.b),
-            *ratio_and_interval(one),
-            f"{len(pair.a)}, {len(pair.b)}",
-            Text(words(one), style=_STYLE[one.finding]),
-        )
-    return table
+def _make_row(result: Comparison) -> ComparisonRow:
+    pair = result.pair
+    return ComparisonRow(
+        server=pair.server,
+        cell=f"{pair.workload} {pair.metric}",
+        a=format_mean(pair.metric, pair.a),
+        b=format_mean(pair.metric, pair.b),
+        ratio=format_ratio(result.ratio),
+        interval=format_interval(result.low, result.high),
+        launches=f"{len(pair.a)}, {len(pair.b)}",
+        badge=make_badge(result),
+    )
 
 
-def ratio_and_interval(one: Comparison) -> tuple[str, str]:
-    """`1.043`, `1.012–1.075`; dashes where nothing can be said."""
-    if one.ratio is None or one.low is None or one.high is None:
-        return ABSENT, ABSENT
-    return format_ratio(one.ratio), format_interval(one.low, one.high)
-
-
-def middle(metric: str, values: tuple[float, ...]) -> str:
-    """The geometric mean over launches, which the ratio is of."""
+def format_mean(metric: str, values: tuple[float, ...]) -> str:
+    """The geometric mean over launches, whose ratio is compared."""
     known = bool(values) and min(values) > 0
     return format_figure(metric, compute_geometric_mean(values) if known else None)
 
 
-def words(one: Comparison) -> str:
+def make_badge(result: Comparison) -> Badge:
     """What B is."""
-    match one.finding:
-        case "alike":
-            return f"alike ±{format_percent(one.within or 0)}"
-        case "unknown":
-            return one.reason
-        case _:
-            return one.finding
+    if _find_obstacle(result):
+        return Badge("?", "cannot tell", "unsure")
+    symbol, tone = _BADGES[result.finding]
+    within = f" ±{format_percent(result.within or 0)}" if result.finding == "alike" else ""
+    return Badge(symbol, f"{result.finding}{within}", tone)
 
 
-def rate(found: Sequence[Comparison]) -> Iterator[Text]:
-    """How far the words can be trusted."""
-    compared = [one for one in found if one.ratio is not None]
+def _find_obstacle(result: Comparison) -> str:
+    """Why nothing useful can be said about a pair; empty if something can."""
+    limit = _ALIKE * find_metric(result.pair.metric).promise
+    if result.finding == "alike" and (result.within or 0) > limit:
+        return f"a difference of {format_percent(limit)} is not excluded; more launches are needed"
+    return result.reason
+
+
+def explain_level(results: Sequence[Comparison]) -> Iterator[Text]:
+    """How far the findings can be trusted."""
+    compared = [result for result in results if result.ratio is not None]
     if compared:
         yield Text(
-            f"Intervals and words hold for all {format_count(len(compared), 'comparison')} together: two runs with nothing "
-            f"changed show any difference in at most {format_percent(LEVEL)} of cases (Welch over launches, Holm). Alike: no "
-            "difference is seen, and one beyond ± so much is excluded.",
+            f"Intervals and findings hold for all {format_count(len(compared), 'comparison')} together: two runs "
+            f"with nothing changed show any difference in at most {format_percent(LEVEL)} of cases (Welch over "
+            "launches, Holm). Alike: no difference is seen, and one beyond ± the percentage is excluded.",
             "dim",
         )
-    elif not found:
+    elif not results:
         yield Text("nothing to compare: no cell was measured by both under the same conditions", "yellow")
 
 
-def notes(both: RunPair, a: str, b: str) -> Iterator[Text]:
-    """What was not compared, and in what else the two differ. a, b: how they are called."""
+def explain_unknown(results: Sequence[Comparison]) -> Iterator[Text]:
+    """Why some cells cannot be compared, each reason once."""
+    cells: dict[str, list[str]] = {}
+    for result in results:
+        pair = result.pair
+        if reason := _find_obstacle(result):
+            cells.setdefault(reason, []).append(f"{pair.server} × {pair.workload} {pair.metric}")
+    for reason, names in cells.items():
+        yield Text(f"cannot tell: {visible(', '.join(names))}: {visible(reason)}", "yellow")
+
+
+def describe_differences(both: RunPair, a: str, b: str) -> Iterator[Text]:
+    """What was not compared, and what else differs between the two. a, b: their names."""
     for workload, keys in both.unlike.items():
-        told = ", ".join(f"{key}: {_or_none(was)} → {_or_none(now)}" for key, (was, now) in keys.items())
-        yield Text(f"not compared: {visible(workload)}, whose conditions differ: {visible(told)}", "yellow")
+        text = ", ".join(
+            f"{key}: {_or_unknown(was)} → {_or_unknown(now)}" for key, (was, now) in keys.items()
+        )
+        yield Text(f"not compared: {visible(workload)}, whose conditions differ: {visible(text)}", "yellow")
     for run, alone in ((a, both.only_a), (b, both.only_b)):
         if alone:
             names = ", ".join(f"{server} × {workload}" for server, workload in alone)
             yield Text(f"only in {run}: {visible(names)}", "yellow")
     for (server, workload), (ours, theirs) in both.invalid.items():
         name = visible(f"{server} × {workload}")
-        yield Text(f"left out of {name}: {ours} invalid of {a}, {theirs} invalid of {b}", "yellow")
-    if any(one.weight is Weight.MUST_MATCH for one in both.machine):
+        yield Text(f"left out of {name}: {ours} invalid in {a}, {theirs} invalid in {b}", "yellow")
+    if any(difference.weight is Weight.MUST_MATCH for difference in both.machine):
         yield Text(f"{a} and {b} were measured on different machines", "bold yellow")
-    for one in both.machine:
-        yield Text(f"differs: {visible(str(one))}")
-    for name, found in both.servers.items():
-        for one in found:
-            yield Text(f"differs: {visible(name)}: {visible(str(one))}")
+    for difference in both.machine:
+        yield Text(f"differs: {visible(str(difference))}")
+    for name, differences in both.servers.items():
+        for difference in differences:
+            yield Text(f"differs: {visible(name)}: {visible(str(difference))}")
     if both.pace is not None:
         was, now = both.pace
-        yield Text(
-            f"the CPU's yardstick: {format_number(was)} → {format_number(now)} GFLOPS ({format_change(now / was - 1)})"
-        )
+        change = format_change(now / was - 1)
+        yield Text(f"CPU benchmark: {format_number(was)} → {format_number(now)} GFLOPS ({change})")
     if not both.machine and not both.servers:
-        yield Text("nothing that was recorded of machine and servers differs")
+        yield Text("no recorded fact of machine or servers differs")
 
 
-def _or_none(value: str | None) -> str:
+def _or_unknown(value: str | None) -> str:
     return "unknown" if value is None else value

@@ -1,4 +1,4 @@
-"""Headline: what a run comes to, in one word and one sentence."""
+"""Headline: the result of a run in one word and one sentence."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from tokgate.report.trend import Turn
 from tokgate.store.runs import RunRecord
 
 SHOWN = 4
-"""Findings named in the headline; the table has them all."""
+"""Findings named in the headline: more do not fit a phone's first screen, and the table has them all."""
 
 
 class Headline(msgspec.Struct, frozen=True, kw_only=True):
-    """title: one sentence. findings: what it stands on, the worst first. advice: what to do next, if anything."""
+    """title: one sentence. findings: what it is based on, the worst first. advice: what to do next, if anything."""
 
     state: State
     title: str
@@ -35,43 +35,46 @@ class Headline(msgspec.Struct, frozen=True, kw_only=True):
     advice: str = ""
 
 
-def headline(record: RunRecord, slower: Sequence[Turn] = ()) -> Headline:
-    """What to say first of `record`. slower: changes of its history for the worse that are open.
+def headline(record: RunRecord, slower: Sequence[Turn] = (), *, running: bool = False) -> Headline:
+    """What to say first about `record`.
 
-    A finding counts more than a broken cell, as in the exit code: something that did not run takes
-    nothing from what was found. A run that finds nothing, or has nothing to compare with, cannot clear its
-    history. Of many boxes the worst speaks.
+    slower: changes for the worse in its history that are open. running: whether the run is still in progress.
+    A finding counts more than a broken cell, as in the exit code: what did not run takes nothing from what was
+    found. A run that finds nothing, or has nothing to compare with, cannot clear its history. Of several boxes
+    the worst one decides.
     """
     if record.boxes:
-        return _of_boxes(record)
-    for judge in (_findings, _broken, _empty):
-        if (found := judge(record)) is not None:
-            return found
+        return _judge_boxes(record, running=running)
+    if running:
+        return _report_progress(record)
+    for judge in (_find_regressions, _find_broken, _find_nothing):
+        if (result := judge(record)) is not None:
+            return result
     if slower:
-        return _slipped(slower)
-    if (found := _undecided(record)) is not None:
-        return found
+        return _find_slips(slower)
+    if (result := _find_undecided(record)) is not None:
+        return result
     gates = _gates(record)
-    better = [one for one in gates if one.outcome is Outcome.IMPROVED]
+    better = [verdict for verdict in gates if verdict.outcome is Outcome.IMPROVED]
     title = "Nothing got slower" if gates else "Every claim holds"
     if better:
         title += f", and {format_count(len(better), 'figure')} got better"
-    return Headline(state=State.PASSED, title=f"{title}.", findings=_told(better))
+    return Headline(state=State.PASSED, title=f"{title}.", findings=_list_verdicts(better))
 
 
 def contradictions(record: RunRecord) -> tuple[tuple[Verdict, str], ...]:
-    """Hypotheses whose verdict stands against what the record says of them, each with the sentence."""
-    claims = {one.name: one for one in record.hypotheses}
+    """Hypotheses whose verdict contradicts what is on record about them, each with the sentence."""
+    claims = {hypothesis.name: hypothesis for hypothesis in record.hypotheses}
     return tuple(
-        (one, message)
-        for one in record.verdicts
-        if one.hypothesis in claims
-        and (message := explain_contradiction(claims[one.hypothesis], one, run=record.run_id))
+        (verdict, message)
+        for verdict in record.verdicts
+        if verdict.hypothesis in claims
+        and (message := explain_contradiction(claims[verdict.hypothesis], verdict, run=record.run_id))
     )
 
 
-def change(verdict: Verdict) -> str:
-    """`12 % slower`, `3 % more`: the ratio in words, better or worse by the metric's direction."""
+def describe_change(verdict: Verdict) -> str:
+    """`12 % slower`, `3 % longer`: the ratio as a percentage, with its direction."""
     if verdict.ratio is None:
         return ABSENT
     size = format_percent(abs(verdict.ratio - 1))
@@ -80,8 +83,8 @@ def change(verdict: Verdict) -> str:
     return f"{size} slower" if verdict.ratio < 1 else f"{size} faster"
 
 
-def _findings(record: RunRecord) -> Headline | None:
-    slower = [one for one in _gates(record) if classify(one) is Consequence.FINDING]
+def _find_regressions(record: RunRecord) -> Headline | None:
+    slower = [verdict for verdict in _gates(record) if classify(verdict) is Consequence.FINDING]
     against = [verdict for verdict, _ in contradictions(record)]
     if not slower and not against:
         return None
@@ -90,41 +93,52 @@ def _findings(record: RunRecord) -> Headline | None:
     return Headline(
         state=State.REGRESSED if slower else State.CONTRADICTED,
         title=f"{' and '.join(parts)}.",
-        findings=_told([*slower, *against]),
-        advice="Look at what changed in the machine and at the host while it ran, both below; then "
-        "measure again. If the new figure is right and accepted, make it the baseline."
+        findings=_list_verdicts([*slower, *against]),
+        advice="Check below what changed on the machine and what else it was doing; then run again. "
+        "If the new figure is right and acceptable, make it the baseline."
         if slower
-        else "Read the experiment's reason below; `tokgate hypothesis settle` puts it on record.",
+        else "Read the reason of the experiment below; `tokgate hypothesis settle` puts the result on record.",
     )
 
 
-def _broken(record: RunRecord) -> Headline | None:
-    invalid = [one for one in record.measurements if not one.valid]
-    unjudged = [one for one in record.verdicts if classify(one) is Consequence.BROKEN]
+def _find_broken(record: RunRecord) -> Headline | None:
+    invalid = [run for run in record.measurements if not run.valid]
+    unjudged = [verdict for verdict in record.verdicts if classify(verdict) is Consequence.BROKEN]
     if record.ended is not None and not invalid and not unjudged:
         return None
+    measurements = format_count(len(record.measurements), "measurement")
     if record.ended is None:
-        title = f"The run was cut off after {format_count(len(record.measurements), 'measurement')}."
+        title = f"The run was cut off after {measurements}."
     elif invalid:
-        title = (
-            f"{len(invalid)} of {format_count(len(record.measurements), 'measurement')} cannot be trusted."
-        )
+        title = f"{len(invalid)} of {measurements} cannot be trusted."
     else:
-        title = f"{format_count(len(unjudged), 'verdict')} could not be given."
-    found = [
-        f"{one.server} {one.workload}, launch {one.launch}: {problem.rule}: {problem.detail}"
-        for one in invalid
-        for problem in one.problems[:1]
-    ] or [f"{_about(one)}: {one.reason}" for one in unjudged]
+        title = f"No verdict on {format_count(len(unjudged), 'figure')}."
+    findings = [
+        f"{run.server} {run.workload}, launch {run.launch}: {problem.rule}: {problem.detail}"
+        for run in invalid
+        for problem in run.problems[:1]
+    ] or [f"{_about(verdict)}: {verdict.reason}" for verdict in unjudged]
     return Headline(
         state=State.BROKEN,
         title=title,
-        findings=_first(found),
-        advice="This says nothing about speed. Mend the cause, then run again.",
+        findings=_shorten(findings),
+        advice="This says nothing about speed. Fix the cause and run again.",
     )
 
 
-def _empty(record: RunRecord) -> Headline | None:
+def _report_progress(record: RunRecord) -> Headline:
+    """So far: what is already decided as findings."""
+    decided = [verdict for verdict in _gates(record) if classify(verdict) is Consequence.FINDING]
+    return Headline(
+        state=State.RUNNING,
+        title=f"Still running: {format_count(len(record.measurements), 'measurement')} and "
+        f"{format_count(len(record.verdicts), 'verdict')} so far.",
+        findings=_list_verdicts(decided),
+        advice="Open the report again when the run has ended.",
+    )
+
+
+def _find_nothing(record: RunRecord) -> Headline | None:
     if record.measurements or record.verdicts:
         return None
     return Headline(
@@ -135,83 +149,102 @@ def _empty(record: RunRecord) -> Headline | None:
     )
 
 
-def _slipped(slower: Sequence[Turn]) -> Headline:
-    """Without findings: the changes stand beside it, wherever it is shown."""
+def _find_slips(slower: Sequence[Turn]) -> Headline:
+    """Without findings: the changes are listed beside it wherever it is shown."""
     figures = {turn.about for turn in slower}
     since = min(turn.at for turn in slower)[:10]
     return Headline(
         state=State.SLIPPED,
         title="This run alone shows nothing slower, but its history does: "
         f"{format_count(len(figures), 'figure')}, since {since}.",
-        advice="Look first at what else changed then: the suspects, beside each change under Trends.",
+        advice="Check first what else changed then: the suspects next to each change under Trends.",
     )
 
 
-def _undecided(record: RunRecord) -> Headline | None:
-    alone = [one for one in record.verdicts if one.outcome is Outcome.NO_BASELINE]
+def _find_undecided(record: RunRecord) -> Headline | None:
+    alone = [verdict for verdict in record.verdicts if verdict.outcome is Outcome.NO_BASELINE]
     if len(alone) == len(record.verdicts):
         return Headline(
             state=State.UNDECIDED,
             title="Measured, but there is nothing to compare it with.",
-            findings=_first(list(dict.fromkeys(one.reason for one in alone))),
+            findings=_shorten(list(dict.fromkeys(verdict.reason for verdict in alone))),
             advice=f"`tokgate baseline accept {record.run_id}` makes this run the baseline.",
         )
-    open_ = [one for one in record.verdicts if classify(one) is Consequence.UNDECIDED]
-    if not open_:
+    undecided = [verdict for verdict in record.verdicts if classify(verdict) is Consequence.UNDECIDED]
+    if not undecided:
         return None
+    worst = max(undecided, key=_loss)
+    share = f"{len(undecided)} of {format_count(len(record.verdicts), 'verdict')} cannot tell"
     return Headline(
         state=State.UNDECIDED,
-        title=f"Nothing is shown to be slower, but {len(open_)} of {format_count(len(record.verdicts), 'verdict')} cannot tell.",
-        findings=_told(open_),
-        advice="More launches would decide: each reason below says how many.",
+        title=f"Cannot tell yet: {_about(worst)} looks {describe_change(worst)}{_need(worst)} ({share})."
+        if _loss(worst) > find_metric(worst.metric).tolerance
+        else f"Nothing looks slower, but {share}.",
+        findings=_list_verdicts(undecided),
+        advice="The reason of each verdict says how many launches would decide.",
     )
 
 
-def _of_boxes(record: RunRecord) -> Headline:
+def _loss(verdict: Verdict) -> float:
+    """The drop (fraction of the speed) that a verdict of the gate would be if its estimate were true."""
+    if verdict.kind != "gate" or not verdict.ratio:
+        return 0.0
+    speed = 1 / verdict.ratio if find_metric(verdict.metric).direction == "lower" else verdict.ratio
+    return 1 - speed
+
+
+def _need(verdict: Verdict) -> str:
+    """`; needs 4 more launches`, or nothing where that is not known."""
+    more = (verdict.launches_to_decide or 0) - verdict.launches
+    return f"; needs {format_count(more, 'more launch')}" if more > 0 else ""
+
+
+def _judge_boxes(record: RunRecord, *, running: bool) -> Headline:
     worst_first = list(State).index
-    told = [(box.host, headline(box.record)) for box in record.boxes]
-    told.sort(key=lambda one: worst_first(one[1].state))
-    lost = [State.BROKEN] if record.not_checked or record.ended is None else []
-    state = min([*lost, *(said.state for _, said in told)], key=worst_first)
-    worst = [said for _, said in told if said.state is state]
+    results = [(box.host, headline(box.record)) for box in record.boxes]
+    results.sort(key=lambda result: worst_first(result[1].state))
+    lost = [State.BROKEN] if record.not_checked or (record.ended is None and not running) else []
+    state = min([*lost, *(result.state for _, result in results)], key=worst_first)
+    worst = [result for _, result in results if result.state is state]
     title = (
-        f"On {len(worst)} of {format_count(len(told), 'host')}: {worst[0].title}"
+        f"On {len(worst)} of {format_count(len(results), 'box')}: {worst[0].title}"
         if worst
-        else "Not every host came to its end."
+        else "Not every box finished."
     )
-    findings = [f"{host}: {line}" for host, said in told for line in said.findings or (said.title,)]
+    findings = [f"{host}: {line}" for host, result in results for line in result.findings or (result.title,)]
     return Headline(
         state=state,
         title=title,
-        findings=_first([*record.not_checked, *findings]),
-        advice=worst[0].advice if worst else "The others are measured; see why, then run again.",
+        findings=_shorten([*record.not_checked, *findings]),
+        advice=worst[0].advice if worst else "The other boxes are measured; fix the cause and run again.",
     )
 
 
 def _gates(record: RunRecord) -> list[Verdict]:
-    return [one for one in record.verdicts if one.kind == "gate"]
+    return [verdict for verdict in record.verdicts if verdict.kind == "gate"]
 
 
-def _told(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
-    """Each as one line, the largest change first."""
-    ordered = sorted(verdicts, key=lambda one: abs((one.ratio or 1) - 1), reverse=True)
-    return _first([_line(one) for one in ordered])
+def _list_verdicts(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """A line for each, the largest change first."""
+    ordered = sorted(verdicts, key=lambda verdict: abs((verdict.ratio or 1) - 1), reverse=True)
+    return _shorten([_describe(verdict) for verdict in ordered])
 
 
-def _line(verdict: Verdict) -> str:
+def _describe(verdict: Verdict) -> str:
     if verdict.ratio is None:
         return f"{_about(verdict)}: {badge(verdict.outcome).word}: {verdict.reason}"
     if verdict.kind == "hypothesis":
-        found = f"ratio of {verdict.metric} {format_ratio(verdict.ratio)} ({format_interval(verdict.ci_low, verdict.ci_high)})"
-        return f"{_about(verdict)}: {badge(verdict.outcome).word}: {found}"
+        interval = format_interval(verdict.ci_low, verdict.ci_high)
+        result = f"ratio of {verdict.metric} {format_ratio(verdict.ratio)} ({interval})"
+        return f"{_about(verdict)}: {badge(verdict.outcome).word}: {result}"
     now, before = (format_figure(verdict.metric, value) for value in (verdict.current, verdict.baseline))
-    return f"{_about(verdict)}: {change(verdict)} ({before} → {now})"
+    return f"{_about(verdict)}: {describe_change(verdict)} ({before} → {now})"
 
 
 def _about(verdict: Verdict) -> str:
     return verdict.hypothesis or f"{verdict.server} {verdict.workload} {verdict.metric}"
 
 
-def _first(lines: list[str]) -> tuple[str, ...]:
+def _shorten(lines: list[str]) -> tuple[str, ...]:
     more = len(lines) - SHOWN
     return (*lines[:SHOWN], f"and {more} more") if more > 0 else tuple(lines)

@@ -8,12 +8,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any, TextIO
 
-from rich.table import Table
-from rich.text import Text
+import msgspec
 
 from tokgate._exceptions import ExtraMissing
-from tokgate.config.words import format_change, format_figure, format_p, format_time
+from tokgate.config.words import ABSENT, format_change, format_figure, format_p, format_time
 from tokgate.report.changes import DatedChange, usable
+from tokgate.report.table import Column, lay_out, render
 from tokgate.store.history import Series
 
 _BARS = "▁▂▃▄▅▆▇█"
@@ -22,11 +22,37 @@ _COLUMNS = (
     *("run_id", "started", "value", "valid", "outcome", "provenance", "source", "launches"),
 )
 LAST = 30
-"""Points that a sparkline shows."""
+"""Points that a sparkline shows: a month of nights."""
+
+_TABLE = (
+    Column(title="server", key="server", wide=True),
+    Column(title="workload", key="workload", wide=True),
+    Column(title="metric", key="metric"),
+    Column(title="runs", key="runs", right=True, drop=2),
+    Column(title="invalid", key="invalid", right=True, drop=3),
+    Column(title="median", key="median", right=True, drop=1),
+    Column(title="newest", key="newest", right=True),
+    Column(title=f"last {LAST}", key="spark", drop=5),
+    Column(title="newest run (UTC)", key="time", drop=4),
+)
+
+
+class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One series. spark: its last values as a line of bars; time: of its newest run."""
+
+    server: str
+    workload: str
+    metric: str
+    runs: str
+    invalid: str
+    median: str
+    newest: str
+    spark: str
+    time: str
 
 
 def sparkline(values: Sequence[float]) -> str:
-    """One bar a value, from the lowest to the highest of them; empty without values."""
+    """One bar per value, scaled from the lowest to the highest; empty without values."""
     if not values:
         return ""
     low, high = min(values), max(values)
@@ -34,53 +60,51 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_BARS[round((value - low) / step)] if step else _BARS[3] for value in values)
 
 
-def table(history: Iterable[Series]) -> Table:
-    """A row for each series: how many valid runs, the newest figure against the median, and the last 30."""
-    shown = Table(box=None)
-    for name in ("server", "workload", "metric"):
-        shown.add_column(name, overflow="fold")
-    for name in ("runs", "invalid", "median", "newest"):
-        shown.add_column(name, justify="right", no_wrap=True)
-    shown.add_column(f"last {LAST}", no_wrap=True)
-    shown.add_column("newest run", no_wrap=True)
-    for series in history:
-        points = usable(series)
-        values = [point.value for point in points]
-        newest = series.points[-1]
-        shown.add_row(
-            Text(series.server + (" (imported)" if newest.provenance == "imported" else "")),
-            Text(series.workload),
-            series.metric,
-            str(len(points)),
-            str(len(series.points) - len(points)),
-            format_figure(series.metric, median(values) if values else None),
-            format_figure(series.metric, values[-1] if values else None),
-            sparkline(values[-LAST:]),
-            format_time(newest.started),
-        )
-    return shown
+def history_table(history: Iterable[Series], *, width: int, color: bool) -> str:
+    """A row for each series: the number of valid runs, the newest value, the median and the last 30."""
+    rows = [_make_row(series) for series in history]
+    return render(lay_out(rows, _TABLE, width=width), width=width, color=color)
 
 
-def change_lines(series: Series, found: Iterable[DatedChange]) -> Iterator[str]:
-    """Each change in a sentence, its suspects indented below it."""
-    for one in found:
-        change = one.change
-        state = "OPEN" if one.open else "slower" if one.worse else "faster"
+def _make_row(series: Series) -> HistoryRow:
+    points = usable(series)
+    values = [point.value for point in points]
+    newest = series.points[-1]
+    invalid = len(series.points) - len(points)
+    return HistoryRow(
+        server=series.server + (" (imported)" if newest.provenance == "imported" else ""),
+        workload=series.workload,
+        metric=series.metric,
+        runs=str(len(points)),
+        invalid=str(invalid) if invalid else ABSENT,
+        median=format_figure(series.metric, median(values) if values else None),
+        newest=format_figure(series.metric, values[-1] if values else None),
+        spark=sparkline(values[-LAST:]),
+        time=format_time(newest.started),
+    )
+
+
+def change_lines(series: Series, changes: Iterable[DatedChange]) -> Iterator[str]:
+    """Each change in a sentence, with its suspects indented below it."""
+    for dated in changes:
+        change = dated.change
+        state = "OPEN" if dated.open else "slower" if dated.worse else "faster"
         levels = (
             f"{format_figure(series.metric, change.before)} → {format_figure(series.metric, change.after)}"
         )
         yield (
             f"{state}: {series.server} × {series.workload} {series.metric} {levels} "
-            f"({format_change(change.ratio - 1)}, {change.kind}, {format_p(change.p)}) since {format_time(one.first.started)} "
-            f"({one.first.source})"
+            f"({format_change(change.ratio - 1)}, {change.kind}, {format_p(change.p)}) since "
+            f"{format_time(dated.first.started)} ({dated.first.source})"
         )
-        yield from (f"    suspect: {difference}" for difference in one.suspects)
-        if not one.suspects:
-            yield f"    nothing that was recorded changed since {format_time(one.last.started)} ({one.last.source})"
+        yield from (f"    suspect: {difference}" for difference in dated.suspects)
+        if not dated.suspects:
+            since = f"{format_time(dated.last.started)} ({dated.last.source})"
+            yield f"    no recorded fact changed since {since}"
 
 
 def write_csv(file: TextIO, history: Iterable[Series]) -> None:
-    """A line for each point below a header; launches are joined by blanks."""
+    """A header, then a line for each point; launches are separated by spaces."""
     writer = csv.writer(file)
     writer.writerow(_COLUMNS)
     for row in _rows(history):

@@ -1,4 +1,4 @@
-"""HTML: one file that works offline, is complete without JavaScript, and runs no script but its own two."""
+"""HTML: one file that works offline, is complete without JavaScript, and runs only its own two scripts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from tokgate.report.charts import Chart, host_chart, latency_charts, trend_charts
-from tokgate.report.view import Report
+from tokgate.report.table import filled
+from tokgate.report.view import COLUMNS, Report
 
 
 def to_html(report: Report) -> str:
@@ -23,10 +24,11 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals.update(columns=COLUMNS, filled=filled)
     environment.policies["json.dumps_function"] = _json
-    drawn = _drawn(report)
-    of_boxes = [_drawn(box.report, key=box.key) for box in report.boxes]
-    charts = tuple(chart for one in (drawn, *of_boxes) for group in one.values() for chart in group)
+    drawn = _draw(report)
+    of_boxes = [_draw(box.report, key=box.key) for box in report.boxes]
+    charts = tuple(chart for groups in (drawn, *of_boxes) for group in groups.values() for chart in group)
     # plotly.js is the larger part of the page: only where something is drawn with it.
     scripts = (get_plotlyjs(), environment.get_template("charts.js").render()) if charts else ()
     return environment.get_template("report.html").render(
@@ -39,7 +41,7 @@ def to_html(report: Report) -> str:
     )
 
 
-def _drawn(report: Report, *, key: str = "") -> dict[str, tuple[Chart, ...]]:
+def _draw(report: Report, *, key: str = "") -> dict[str, tuple[Chart, ...]]:
     """The charts of one run by section; key: before that of each."""
     host = host_chart(report.host)
     groups = {

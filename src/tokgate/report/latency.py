@@ -12,21 +12,21 @@ from tokgate.measure.measurement import Measurement
 from tokgate.measure.metrics import Pass, collect_values, tokens_per_chunk
 
 SHARES = (0.0, *(round(0.02 * step, 2) for step in range(1, 50)), 0.99, 0.995, 0.999, 1.0)
-"""Shares at which a distribution is kept; finer at the tail that people wait for."""
+"""Shares at which a distribution is kept; finer in the tail, which is what users complain about."""
 
-_TOLD = (0.5, 0.9, 0.99, 1.0)
+_QUANTILES = (0.5, 0.9, 0.99, 1.0)
 
 
 class Spread(msgspec.Struct, frozen=True, kw_only=True):
-    """One distribution. seconds: its quantiles at SHARES; told: those of 50, 90, 99 % and the largest, as text."""
+    """One distribution. seconds: its quantiles at SHARES; texts: p50, p90, p99 and max, as text."""
 
     count: int
     seconds: tuple[float, ...]
-    told: tuple[str, ...]
+    texts: tuple[str, ...]
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell, all valid launches together. note: what makes its figures less than they seem, empty if nothing."""
+    """One cell, all valid launches together. note: what limits its figures, empty if nothing."""
 
     server: str
     workload: str
@@ -39,15 +39,15 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 def latencies(measurements: Sequence[Measurement]) -> tuple[Latency, ...]:
     """The distributions of each cell, in the order of the run."""
     cells: dict[tuple[str, str], list[Measurement]] = {}
-    for one in measurements:
-        cells.setdefault((one.server, one.workload), []).append(one)
+    for run in measurements:
+        cells.setdefault((run.server, run.workload), []).append(run)
     return tuple(_latency(*key, launches) for key, launches in cells.items())
 
 
 def _latency(server: str, workload: str, launches: list[Measurement]) -> Latency:
-    valid = [one for one in launches if one.valid]
+    valid = [run for run in launches if run.valid]
     used = valid or launches
-    timed = Pass([sample for one in used for sample in one.samples if sample.error is None])
+    timed = Pass([sample for run in used for sample in run.samples if sample.error is None])
     return Latency(
         server=server,
         workload=workload,
@@ -64,14 +64,14 @@ def _spread(metric: str, seconds: np.ndarray) -> Spread | None:
     return Spread(
         count=int(seconds.size),
         seconds=tuple(round(float(value), 7) for value in np.quantile(seconds, SHARES)),
-        told=tuple(format_figure(metric, float(value)) for value in np.quantile(seconds, _TOLD)),
+        texts=tuple(format_figure(metric, float(value)) for value in np.quantile(seconds, _QUANTILES)),
     )
 
 
 def _note(launches: int, valid: int, per_chunk: float | None) -> str:
     notes = []
     if not valid:
-        notes.append("no launch is valid: these are figures of an invalid measurement")
+        notes.append("no launch is valid: these figures are of invalid measurements")
     elif valid < launches:
         notes.append(f"without {launches - valid} of {format_count(launches, 'launch')}: invalid")
     if per_chunk is not None and not 0.99 < per_chunk < 1.01:

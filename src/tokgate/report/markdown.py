@@ -6,7 +6,8 @@ import re
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tokgate.report.view import Report
+from tokgate.report.table import filled
+from tokgate.report.view import COLUMNS, Report
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&!])")
 _CALLS = re.compile(r"@(?=\w)|(?<=:)//|(?<=www)\.")
@@ -19,7 +20,7 @@ LIMIT = 60_000
 def to_markdown(report: Report) -> str:
     """The report as Markdown; its first line is `<!-- tokgate: STATE -->`, for programs.
 
-    Every text is escaped: it can be no markup, calls nobody by @name and links nowhere.
+    Every text is escaped: none of it is markup, mentions anybody by @name or is a link.
     """
     environment = Environment(
         loader=PackageLoader("tokgate.report"),
@@ -30,10 +31,11 @@ def to_markdown(report: Report) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.globals.update(columns=COLUMNS, filled=filled)
     text = environment.get_template("report.md").render(report=report)
     if len(text) <= LIMIT:
         return text
-    return text[: text.rindex("\n", 0, LIMIT)] + "\n\nCut here: the HTML report has the rest.\n"
+    return text[: text.rindex("\n", 0, LIMIT)] + "\n\nCut here: see the HTML report for the rest.\n"
 
 
 def escape(value: object) -> str:

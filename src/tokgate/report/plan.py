@@ -2,60 +2,75 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
-from rich.table import Table
+import msgspec
 from rich.text import Text
 
 from tokgate.config.words import format_duration, format_percent
 from tokgate.judge.cell import CaseKey
 from tokgate.judge.plan import CellPlan, LaunchPlan
-from tokgate.report.terminal import as_text
+from tokgate.report.table import Column, lay_out, render
+
+_COLUMNS = (
+    Column(title="server, workload", key="name"),
+    Column(title="launches", key="launches", right=True),
+    Column(title="requests", key="requests", right=True),
+    Column(title="takes", key="takes", right=True),
+    Column(title="smallest detectable drop", key="detectable", wide=True),
+)
 
 
-def planned(
+class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
+    """A server with its starts and its time, or one of its workloads with its launches and requests."""
+
+    name: str
+    launches: str
+    requests: str = ""
+    takes: str = ""
+    detectable: str = ""
+
+
+def describe_plan(
     plan: LaunchPlan | None,
     *,
     requests: Mapping[CaseKey, int],
     notes: Sequence[str],
     width: int,
-    colour: bool,
+    color: bool,
 ) -> str:
-    """A row for each server × workload with the smallest drop each metric will see, then the notes.
+    """A row for each server × workload with the smallest drop each metric can detect, then the notes.
 
     requests: timed on each launch; notes: a sentence each. The text is `width` columns wide.
     """
-    table = [_table(plan, requests)] if plan is not None else []
-    return as_text(*table, *map(Text, notes), width=width, colour=colour)
+    rows = [] if plan is None else list(_make_rows(plan, requests))
+    table = [lay_out(rows, _COLUMNS, width=width, title="plan")] if rows else []
+    return render(*table, *map(Text, notes), width=width, color=color)
 
 
-def _table(plan: LaunchPlan, requests: Mapping[CaseKey, int]) -> Table:
-    table = Table(title="plan", title_justify="left", box=None)
-    table.add_column("server, workload", no_wrap=True)
-    table.add_column("launches", justify="right", no_wrap=True)
-    table.add_column("requests", justify="right", no_wrap=True)
-    table.add_column("takes", justify="right", no_wrap=True)
-    table.add_column("smallest drop it will see")
+def _make_rows(plan: LaunchPlan, requests: Mapping[CaseKey, int]) -> Iterator[PlanRow]:
     for server in plan.servers:
-        table.add_row(
-            Text(server.server, style="bold"), str(server.starts), "", format_duration(server.seconds), ""
-        )
+        takes = format_duration(server.seconds)
+        yield PlanRow(name=server.server, launches=str(server.starts), takes=takes)
         for workload, launches in server.launches.items():
-            cells = [one for one in plan.cells if (one.server, one.workload) == (server.server, workload)]
-            each = requests[CaseKey(server.server, workload)]
-            table.add_row(f"  {workload}", str(launches), f"{launches} × {each}", "", _sees(cells))
-    return table
+            case = CaseKey(server.server, workload)
+            cells = [cell for cell in plan.cells if (cell.server, cell.workload) == case]
+            yield PlanRow(
+                name=f"  {workload}",
+                launches=str(launches),
+                requests=f"{launches} × {requests[case]}",
+                detectable=_describe_detectable(cells),
+            )
 
 
-def _sees(cells: Sequence[CellPlan]) -> str:
-    """`decode_tps 2.1%, ttft_s 6.0%; goodput_rps no spread`, or one reason for all of them."""
-    told = [f"{cell.metric} {format_percent(cell.drop)}" for cell in cells if cell.drop is not None]
-    why = {
-        cell.unseen: [one.metric for one in cells if one.unseen == cell.unseen]
-        for cell in cells
-        if cell.unseen
-    }
-    if not told and len(why) == 1:
-        return next(iter(why))
-    unseen = [f"{', '.join(metrics)} {reason}" for reason, metrics in why.items()]
-    return "; ".join(([", ".join(told)] if told else []) + unseen)
+def _describe_detectable(cells: Sequence[CellPlan]) -> str:
+    """`decode_tps 2.1 %, ttft_s 6 %; goodput_rps no spread`, or one reason for all of them."""
+    drops = [f"{cell.metric} {format_percent(cell.drop)}" for cell in cells if cell.drop is not None]
+    unseen: dict[str, list[str]] = {}
+    for cell in cells:
+        if cell.unseen:
+            unseen.setdefault(cell.unseen, []).append(cell.metric)
+    if not drops and len(unseen) == 1:
+        return next(iter(unseen))
+    reasons = [f"{', '.join(metrics)} {reason}" for reason, metrics in unseen.items()]
+    return "; ".join(([", ".join(drops)] if drops else []) + reasons)

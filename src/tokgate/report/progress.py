@@ -1,4 +1,4 @@
-"""What runs now, as one live line; nothing at all when the output is not a terminal."""
+"""What is running now, as one live line; nothing if the output is not a terminal."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tokgate.drive.load import Progress
 
 @contextmanager
 def live(title: str, console: Console) -> Iterator[Callable[[str, Progress], None]]:
-    """A bar under `title` while the context lasts; gives the function that moves it."""
+    """A bar under `title` while the context lasts; yields the function that moves it."""
     if not console.is_terminal:
         yield lambda stage, progress: None
         return
@@ -29,7 +29,7 @@ def live(title: str, console: Console) -> Iterator[Callable[[str, Progress], Non
     with Bar(*columns, console=console, transient=True) as bar:
         task = bar.add_task(title, total=None, rate="")
 
-        def moved(stage: str, progress: Progress) -> None:
+        def move(stage: str, progress: Progress) -> None:
             bar.update(
                 task,
                 description=f"{title} · {stage}",
@@ -38,4 +38,4 @@ def live(title: str, console: Console) -> Iterator[Callable[[str, Progress], Non
                 rate=format_quantity(progress.arrivals / max(progress.elapsed_s, 1e-9), "tok/s"),
             )
 
-        yield moved
+        yield move

@@ -1,4 +1,4 @@
-"""Trends: what was measured of a run's cells before, with the changes of machine and server between."""
+"""Trends: earlier values of a run's cells, with the changes of machine and server between them."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from tokgate._exceptions import UsageError
 from tokgate.config.words import ABSENT, format_change, format_figure
+from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.machine.fingerprint import find_differences
 from tokgate.report.badge import Badge
 from tokgate.report.changes import changes_of
@@ -18,13 +19,13 @@ from tokgate.store.history import Point, Series
 from tokgate.store.runs import RunRecord
 
 SHOWN = 365
-"""Newest runs of a series that are drawn; the whole of it is in `tokgate history`."""
+"""Newest runs of a series that are drawn: a year of nights; `tokgate history` has the whole series."""
 
 SEARCHED = 120
 """Newest runs of a series in which change points are looked for; `tokgate history changes` looks through all."""
 
-_SPARK = 40
-_BEFORE = 10
+_SPARK = 40  # points of a small line; more would be less than two pixels apart
+_BEFORE = 10  # runs whose median is "before": enough for one odd night not to matter
 
 
 class Mark(msgspec.Struct, frozen=True):
@@ -35,7 +36,7 @@ class Mark(msgspec.Struct, frozen=True):
 
 
 class Turn(msgspec.Struct, frozen=True, kw_only=True):
-    """A change point: when the new level began, of which figure, how it is shown, and what changed there: the suspects."""
+    """A change point: when the new level began, of which figure, its text, and the suspects: what else changed there."""
 
     at: str
     about: str
@@ -46,11 +47,11 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Trend(msgspec.Struct, frozen=True, kw_only=True):
-    """One series, the newest SHOWN runs of it.
+    """The newest SHOWN runs of one series.
 
-    values: the figure of each run, in the metric's unit; valid: whether each may be believed.
-    facts: what changed in the fingerprint; turns: the change points, the oldest first; before: median of up to ten runs before the last; spark:
-    the newest forty as the points of a line in a box of 100 × 20.
+    values: the figure of each run, in the metric's unit; valid: whether each can be trusted.
+    facts: what changed in the fingerprint; turns: the change points, the oldest first.
+    before: median of up to ten runs before the last; spark: the newest forty as points of a line in a box of 100 × 20.
     """
 
     server: str
@@ -69,71 +70,89 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def trends(record: RunRecord, history: Sequence[Series]) -> tuple[tuple[Trend, ...], str]:
-    """The series that this run continues, in its own order of cells; a series that it begins is none.
+    """The series that this run continues, in its own order of cells; not those that begin with it.
 
     With them, why no change points were looked for; empty if they were.
     """
-    order = {
-        cell: at for at, cell in enumerate(dict.fromkeys((m.server, m.workload) for m in record.measurements))
-    }
+    cases = dict.fromkeys(CaseKey(run.server, run.workload) for run in record.measurements)
+    order = {case: at for at, case in enumerate(cases)}
     mine = [
-        one
-        for one in history
-        if len(one.points) > 1 and any(point.run_id == record.run_id for point in one.points[-SHOWN:])
+        _as_judged(series, record)
+        for series in history
+        if len(series.points) > 1 and any(point.run_id == record.run_id for point in series.points[-SHOWN:])
     ]
-    mine.sort(key=lambda one: order.get((one.server, one.workload), len(order)))
-    shown = [replace(one, points=one.points[-SHOWN:]) for one in mine]
+    mine.sort(key=lambda series: order.get(CaseKey(series.server, series.workload), len(order)))
+    newest = [replace(series, points=series.points[-SHOWN:]) for series in mine]
     try:
-        turns, missing = [_turns(one) for one in shown], ""
+        turns, missing = [_find_turns(series) for series in newest], ""
     except UsageError as error:
-        turns, missing = [()] * len(shown), str(error)
+        turns, missing = [()] * len(newest), str(error)
     return tuple(
-        _trend(one, len(whole.points), found) for one, whole, found in zip(shown, mine, turns, strict=True)
+        _make_trend(series, len(whole.points), found)
+        for series, whole, found in zip(newest, mine, turns, strict=True)
     ), missing
 
 
-def all_turns(shown: Sequence[Trend]) -> tuple[Turn, ...]:
-    """The change points of all these series, those that are open first, then the newest."""
-    found = [turn for one in shown for turn in one.turns]
-    return tuple(
-        sorted(sorted(found, key=lambda turn: turn.at, reverse=True), key=lambda turn: not turn.open)
+def _as_judged(series: Series, record: RunRecord) -> Series:
+    """The series with the value of this run as its verdict has it.
+
+    A launch that confirmed another metric counts in the history of all, but not in a verdict given before it.
+    """
+    current = {
+        CellKey(verdict.server, verdict.workload, verdict.metric): verdict.current
+        for verdict in record.verdicts
+        if verdict.kind == "gate" and verdict.current is not None
+    }
+    value = current.get(CellKey(series.server, series.workload, series.metric))
+    if value is None:
+        return series
+    points = (
+        replace(point, value=value) if point.run_id == record.run_id else point for point in series.points
     )
+    return replace(series, points=tuple(points))
+
+
+def all_turns(shown: Sequence[Trend]) -> tuple[Turn, ...]:
+    """The change points of all these series, the open ones first, then the newest."""
+    turns = [turn for trend in shown for turn in trend.turns]
+    turns.sort(key=lambda turn: turn.at, reverse=True)
+    return tuple(sorted(turns, key=lambda turn: not turn.open))
 
 
 def marks(shown: Sequence[Trend]) -> tuple[Mark, ...]:
     """What changed between the runs of all these series, each once, by time."""
-    found = dict.fromkeys(mark for one in shown for mark in one.facts)
-    return tuple(sorted(found, key=lambda mark: mark.at))
+    unique = dict.fromkeys(mark for trend in shown for mark in trend.facts)
+    return tuple(sorted(unique, key=lambda mark: mark.at))
 
 
 def since_last(record: RunRecord, history: Sequence[Series]) -> tuple[str, ...]:
     """What differs in machine and servers from the run before, as `key: was → is`, each once."""
-    found: dict[str, None] = {}
+    changes: dict[str, None] = {}
     for series in history:
         ids = [point.run_id for point in series.points]
         if record.run_id in ids and (at := ids.index(record.run_id)) > 0:
-            found.update(dict.fromkeys(_changed(series.points[at - 1], series.points[at])))
-    return tuple(found)
+            changes.update(dict.fromkeys(_compare(series.points[at - 1], series.points[at])))
+    return tuple(changes)
 
 
-def _turns(series: Series) -> tuple[Turn, ...]:
+def _find_turns(series: Series) -> tuple[Turn, ...]:
     about = f"{series.server} {series.workload} {series.metric}"
     return tuple(
         Turn(
-            at=one.first.started,
+            at=turn.first.started,
             about=about,
-            badge=Badge("▼", "worse", "bad") if one.worse else Badge("▲", "better", "good"),
-            text=f"{about}: {format_change(one.change.ratio - 1)}, "
-            f"{format_figure(series.metric, one.change.before)} → {format_figure(series.metric, one.change.after)} "
-            f"({one.change.kind})",
-            suspects=tuple(str(suspect) for suspect in one.suspects),
-            open=one.open,
+            badge=Badge("▼", "worse", "bad") if turn.worse else Badge("▲", "better", "good"),
+            text=f"{about}: {format_change(turn.change.ratio - 1)}, "
+            f"{format_figure(series.metric, turn.change.before)} → "
+            f"{format_figure(series.metric, turn.change.after)} ({turn.change.kind})",
+            suspects=tuple(str(suspect) for suspect in turn.suspects),
+            open=turn.open,
         )
-        for one in changes_of(replace(series, points=series.points[-SEARCHED:]))
+        for turn in changes_of(replace(series, points=series.points[-SEARCHED:]))
     )
 
 
-def _trend(series: Series, total: int, turns: tuple[Turn, ...]) -> Trend:
+def _make_trend(series: Series, total: int, turns: tuple[Turn, ...]) -> Trend:
     points = series.points
     earlier = [point.value for point in points[:-1] if point.valid][-_BEFORE:]
     last = points[-1].value
@@ -147,27 +166,28 @@ def _trend(series: Series, total: int, turns: tuple[Turn, ...]) -> Trend:
         facts=tuple(
             Mark(now.started, "; ".join(changed))
             for was, now in pairwise(points)
-            if (changed := _changed(was, now))
+            if (changed := _compare(was, now))
         ),
         turns=turns,
         total=total,
         last=format_figure(series.metric, last),
         before=format_figure(series.metric, median(earlier)) if earlier else ABSENT,
         change=format_change(last / median(earlier) - 1) if earlier and median(earlier) > 0 else ABSENT,
-        spark=_spark([point.value for point in points[-_SPARK:]]),
+        spark=_draw_spark([point.value for point in points[-_SPARK:]]),
     )
 
 
-def _changed(was: Point, now: Point) -> tuple[str, ...]:
+def _compare(was: Point, now: Point) -> tuple[str, ...]:
     if was.fingerprint is now.fingerprint:
         return ()
-    return tuple(
-        str(one) for one in find_differences(was.fingerprint, now.fingerprint) if one.weight != "told"
-    )
+    changes = find_differences(was.fingerprint, now.fingerprint)
+    return tuple(str(change) for change in changes if change.weight != "told")
 
 
-def _spark(values: Sequence[float]) -> str:
+def _draw_spark(values: Sequence[float]) -> str:
     """Points of an SVG polyline in a box of 100 × 20, the largest value on top."""
     low, high = min(values), max(values)
     height, step = (high - low) or 1.0, 100 / max(len(values) - 1, 1)
-    return " ".join(f"{at * step:.1f},{18 - 16 * (one - low) / height:.1f}" for at, one in enumerate(values))
+    return " ".join(
+        f"{at * step:.1f},{18 - 16 * (value - low) / height:.1f}" for at, value in enumerate(values)
+    )

@@ -1,4 +1,4 @@
-"""Trust: why the figures of a cell may be believed, or may not."""
+"""Trust: why the figures of a cell can be trusted, or why not."""
 
 from __future__ import annotations
 
@@ -11,14 +11,25 @@ from tokgate.measure.bias import compute_bias_shares
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.reconcile import decode_difference
 from tokgate.report.badge import Badge
+from tokgate.report.table import Column
+
+TRUST_COLUMNS = (
+    Column(title="server", key="server"),
+    Column(title="workload", key="workload"),
+    Column(title="trusted", key="badge"),
+    Column(title="valid launches", key="launches", right=True),
+    Column(title="client bias", key="bias", wide=True),
+    Column(title="answers", key="answers", wide=True),
+    Column(title="client vs server", key="agrees", wide=True),
+)
 
 
-class Trust(msgspec.Struct, frozen=True, kw_only=True):
-    """One cell, of its launches the worst; a dash where nothing is known.
+class TrustRow(msgspec.Struct, frozen=True, kw_only=True):
+    """One server × workload, the worst of its launches; a dash where nothing is known.
 
     launches: `3 of 3`, the valid ones. bias: what the client adds, by gated metric, and whether that is
-    within the tolerance the run went by. answers: of the model, against stored ones, or by themselves.
-    agrees: the client's decode rate beside the server's own.
+    within the tolerance of the run. answers: of the model, compared with stored ones, or by themselves.
+    agrees: the client's decode rate compared with the server's own.
     """
 
     server: str
@@ -30,54 +41,54 @@ class Trust(msgspec.Struct, frozen=True, kw_only=True):
     agrees: str
 
 
-def trusted(measurements: Sequence[Measurement]) -> tuple[Trust, ...]:
-    """Every cell in the order of the run."""
-    cells: dict[tuple[str, str], list[Measurement]] = {}
-    for one in measurements:
-        cells.setdefault((one.server, one.workload), []).append(one)
-    return tuple(_trust(*key, launches) for key, launches in cells.items())
+def trust_rows(measurements: Sequence[Measurement]) -> tuple[TrustRow, ...]:
+    """Every server × workload, in the order of the run."""
+    cases: dict[tuple[str, str], list[Measurement]] = {}
+    for run in measurements:
+        cases.setdefault((run.server, run.workload), []).append(run)
+    return tuple(_make_row(*case, launches) for case, launches in cases.items())
 
 
-def _trust(server: str, workload: str, launches: Sequence[Measurement]) -> Trust:
-    valid = sum(one.valid for one in launches)
-    rules = {problem.rule for one in launches for problem in one.problems}
-    return Trust(
+def _make_row(server: str, workload: str, launches: Sequence[Measurement]) -> TrustRow:
+    valid = sum(run.valid for run in launches)
+    rules = {problem.rule for run in launches for problem in run.problems}
+    return TrustRow(
         server=server,
         workload=workload,
         badge=Badge("✓", "yes", "good") if valid == len(launches) else Badge("!", "no", "unsure"),
         launches=f"{valid} of {len(launches)}",
-        bias=_bias(launches, "client_bias" in rules),
-        answers=_answers(launches, "canary" in rules),
-        agrees=_agrees(launches, "client_server_disagree" in rules),
+        bias=_describe_bias(launches, "client_bias" in rules),
+        answers=_describe_answers(launches, "canary" in rules),
+        agrees=_describe_agreement(launches, "client_server_disagree" in rules),
     )
 
 
-def _bias(launches: Sequence[Measurement], wrong: bool) -> str:
+def _describe_bias(launches: Sequence[Measurement], wrong: bool) -> str:
     worst: dict[str, float] = {}
-    for one in launches:
-        if one.bias is None:
+    for run in launches:
+        if run.bias is None:
             continue
-        for metric, share in compute_bias_shares(one.bias, one.metrics).items():
-            if metric in one.gated:
+        for metric, share in compute_bias_shares(run.bias, run.metrics).items():
+            if metric in run.gated:
                 worst[metric] = max(worst.get(metric, 0.0), share, key=abs)
-    told = ", ".join(f"{metric} {format_change(share)}" for metric, share in worst.items()) or ABSENT
-    return f"! {told}: beyond the tolerance" if wrong else told
+    text = ", ".join(f"{metric} {format_change(share)}" for metric, share in worst.items()) or ABSENT
+    return f"! {text}: beyond the tolerance" if wrong else text
 
 
-def _answers(launches: Sequence[Measurement], wrong: bool) -> str:
-    seen = [one.canary for one in launches if one.canary is not None]
-    if not seen:
+def _describe_answers(launches: Sequence[Measurement], wrong: bool) -> str:
+    canaries = [run.canary for run in launches if run.canary is not None]
+    if not canaries:
         return ABSENT
-    again = [one.agreement for one in seen if one.agreement is not None]
-    told = (
-        f"{format_percent(min(again))} of the stored ones came again"
-        if again
-        else f"{min(one.right for one in seen)} of {seen[0].known} known ones right, none stored"
+    agreements = [canary.agreement for canary in canaries if canary.agreement is not None]
+    text = (
+        f"{format_percent(min(agreements))} same as stored"
+        if agreements
+        else f"{min(canary.right for canary in canaries)} of {canaries[0].known} known ones right, none stored"
     )
-    return f"! {told}: not those of a sound model" if wrong else told
+    return f"! {text}: the model does not answer correctly" if wrong else text
 
 
-def _agrees(launches: Sequence[Measurement], wrong: bool) -> str:
-    off = [found for one in launches if (found := decode_difference(one.samples)) is not None]
-    told = format_change(max(off, key=abs)) if off else ABSENT
-    return f"! {told}: they disagree" if wrong else told
+def _describe_agreement(launches: Sequence[Measurement], wrong: bool) -> str:
+    off = [share for run in launches if (share := decode_difference(run.samples)) is not None]
+    text = format_change(max(off, key=abs)) if off else ABSENT
+    return f"! {text}: they disagree" if wrong else text

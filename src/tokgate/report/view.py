@@ -1,4 +1,4 @@
-"""View: all that a report shows of a run, ready to be laid out. Pure; Markdown and HTML show the same one."""
+"""View: everything a report shows about a run, ready to be laid out, for Markdown and HTML alike. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from tokgate.config.words import ABSENT, format_duration, format_figure, format_time
+from tokgate.config.words import ABSENT, format_count, format_duration, format_figure, format_time
 from tokgate.judge.conclusion import drawn
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Weight
@@ -18,25 +18,44 @@ from tokgate.measure.measurement import Measurement
 from tokgate.report.badge import Badge, badge
 from tokgate.report.boxes import Across, across
 from tokgate.report.headline import Headline, headline
-from tokgate.report.host import Host, host
+from tokgate.report.host import HostActivity, host_activity
 from tokgate.report.latency import Latency, latencies
-from tokgate.report.rows import Experiment, Row, experiments, rows
+from tokgate.report.roofline import describe_limits, rooflines
+from tokgate.report.rows import (
+    HYPOTHESIS_COLUMNS,
+    VERDICT_COLUMNS,
+    ExperimentRow,
+    Row,
+    experiment_rows,
+    verdict_rows,
+)
 from tokgate.report.trend import Mark, Trend, Turn, all_turns, marks, since_last, trends
-from tokgate.report.trust import Trust, trusted
+from tokgate.report.trust import TRUST_COLUMNS, TrustRow, trust_rows
 from tokgate.store.history import Series
 from tokgate.store.runs import RECORD, Box, RunRecord, list_runs
+
+COLUMNS = {"verdicts": VERDICT_COLUMNS, "hypotheses": HYPOTHESIS_COLUMNS, "trust": TRUST_COLUMNS}
+"""The columns of each table that HTML and Markdown show."""
 
 _FILES = (RECORD, "junit.xml", "benchmark.json")
 
 
 class Count(msgspec.Struct, frozen=True):
-    """How often an outcome was given."""
+    """The number of verdicts with an outcome."""
 
     badge: Badge
     count: int
 
 
-class Launch(msgspec.Struct, frozen=True, kw_only=True):
+class Gap(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that was not checked, and why. items: of several things with one reason, their names."""
+
+    what: str
+    why: str
+    items: tuple[str, ...] = ()
+
+
+class LaunchRow(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement. figures: its gated metrics; log: the link to its server's log, empty if none."""
 
     server: str
@@ -51,7 +70,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class BoxReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One box of a run over many. key: its place in the page; place: where its own record lies."""
+    """One box of a run over many. key: its place in the page; place: the path of its own record."""
 
     key: str
     host: str
@@ -62,12 +81,13 @@ class BoxReport(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One run as its report shows it.
 
+    limits: what the roofline columns of `rows` are shares of.
     conclusions: what follows from the experiments together.
     turns: the change points of all trends, the open ones first.
     marks: what changed in machine or servers between the runs of the trends, by time.
     machine: the fingerprint as (key, value, what a difference in it means); changed: since the run before.
-    not_checked: (what, why). files: (name, link) of what lies beside the record.
-    boxes: of a run over many, each as its own report shows it; across: them side by side, where there are two.
+    files: (name, link) of the files next to the record.
+    boxes: of a run on several boxes, each as its own report shows it; across: them side by side, if there are two.
     """
 
     run_id: str
@@ -79,17 +99,18 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     headline: Headline
     counts: tuple[Count, ...]
     rows: tuple[Row, ...]
-    experiments: tuple[Experiment, ...]
+    limits: tuple[str, ...]
+    experiments: tuple[ExperimentRow, ...]
     conclusions: tuple[str, ...]
-    trust: tuple[Trust, ...]
+    trust: tuple[TrustRow, ...]
     trends: tuple[Trend, ...]
     turns: tuple[Turn, ...]
     marks: tuple[Mark, ...]
     changed: tuple[str, ...]
     latencies: tuple[Latency, ...]
-    host: Host
-    launches: tuple[Launch, ...]
-    not_checked: tuple[tuple[str, str], ...]
+    host: HostActivity
+    launches: tuple[LaunchRow, ...]
+    not_checked: tuple[Gap, ...]
     machine: tuple[tuple[str, str, str], ...]
     files: tuple[tuple[str, str], ...]
     boxes: tuple[BoxReport, ...] = ()
@@ -102,39 +123,41 @@ def view(
     *,
     folder: str | None = "",
     unread: Sequence[str] = (),
+    running: bool = False,
 ) -> Report:
-    """What to show of `record`.
+    """What to show about `record`.
 
-    history: series that may hold this run; folder: the way from the report to the run's folder, for links
-    (empty: they lie side by side; None: it is on another machine); unread: records of the history that cannot be
-    read, each with why.
+    history: series that may hold this run. folder: the path from the report to the run's folder, for links (empty:
+    the report is in that folder; None: the run is on another machine). unread: records of the history that cannot be
+    read, each with the reason. running: whether the run is still in progress.
     """
-    seen = Counter(one.outcome for run in list_runs(record) for one in run.verdicts)
-    watched = host(record.measurements)
+    counts = Counter(verdict.outcome for run in list_runs(record) for verdict in run.verdicts)
+    activity = host_activity(record.measurements)
     series, unsearched = trends(record, history)
     turns = all_turns(series)
-    said = headline(record, [turn for turn in turns if turn.open])
+    first = headline(record, [turn for turn in turns if turn.open], running=running)
     return Report(
         run_id=record.run_id,
         started=format_time(record.started) + " UTC",
-        took=_took(record),
+        took="running, so far" if running else _describe_time(record),
         profile=record.profile,
         command=" ".join(record.command),
-        state=badge(said.state),
-        headline=said,
-        counts=tuple(Count(badge(outcome), seen[outcome]) for outcome in Outcome if seen[outcome]),
-        rows=rows(record),
-        experiments=experiments(record),
+        state=badge(first.state),
+        headline=first,
+        counts=tuple(Count(badge(outcome), counts[outcome]) for outcome in Outcome if counts[outcome]),
+        rows=verdict_rows(record),
+        limits=tuple(describe_limits(rooflines(record))),
+        experiments=experiment_rows(record),
         conclusions=drawn(record.conclusions, record.verdicts),
-        trust=trusted(record.measurements),
+        trust=trust_rows(record.measurements),
         trends=series,
         turns=turns,
         marks=marks(series),
         changed=since_last(record, history),
         latencies=latencies(record.measurements),
-        host=watched,
-        launches=tuple(_launch(one, folder) for one in record.measurements),
-        not_checked=_not_checked(record, watched, unsearched, unread),
+        host=activity,
+        launches=tuple(_make_launch_row(run, folder) for run in record.measurements),
+        not_checked=_list_gaps(record, activity, unsearched, unread),
         machine=tuple(
             (key, "unknown" if fact.value is None else str(fact.value), _MEANS[fact.weight])
             for key, fact in record.fingerprint.facts.items()
@@ -154,82 +177,88 @@ def view(
 
 
 _MEANS = {
-    Weight.MUST_MATCH: "another value is another machine",
-    Weight.MAY_DIFFER: "a suspect when it changes",
+    Weight.MUST_MATCH: "a different value means a different machine",
+    Weight.MAY_DIFFER: "may explain a change",
     Weight.TOLD: "for information",
 }
 
 
 def link(folder: str, *parts: str) -> str:
-    """A relative link that is a path and can be nothing else, whatever the names hold."""
+    """A relative link that can only be a path, whatever the names contain."""
     steps = [step for step in PurePosixPath(folder, *parts).parts if step.strip("/")]
     return "./" + quote("/".join(steps))
 
 
-def _took(record: RunRecord) -> str:
+def _describe_time(record: RunRecord) -> str:
     if record.ended is None:
-        return "was cut off"
+        return "cut off"
     seconds = (datetime.fromisoformat(record.ended) - datetime.fromisoformat(record.started)).total_seconds()
     if seconds < 0:
-        return "ended before it began, by a clock that was set back"
+        return "ended before it began: the clock was set back"
     return f"took {format_duration(seconds)}"
 
 
 def _within(folder: str | None, box: Box) -> str | None:
-    """The way to a box's own run: an engine's of this machine lies in the run's folder."""
+    """The path to a box's own run: that of a daemon on this machine is in the run's folder."""
     if folder is None or box.place.startswith("ssh://"):
         return None
     return str(PurePosixPath(folder, box.record.run_id))
 
 
-def _launch(one: Measurement, folder: str | None) -> Launch:
-    facts = one.facts
+def _make_launch_row(run: Measurement, folder: str | None) -> LaunchRow:
+    facts = run.facts
     log = PurePosixPath(facts.log_path).name if facts.log_path else ""
-    return Launch(
-        server=one.server,
-        workload=one.workload,
-        launch=one.launch,
-        valid=one.valid,
-        problems=tuple(f"{problem.rule}: {problem.detail}" for problem in one.problems),
-        figures=", ".join(f"{name} {format_figure(name, value)}" for name, value in one.gated.items()),
+    return LaunchRow(
+        server=run.server,
+        workload=run.workload,
+        launch=run.launch,
+        valid=run.valid,
+        problems=tuple(f"{problem.rule}: {problem.detail}" for problem in run.problems),
+        figures=", ".join(f"{name} {format_figure(name, value)}" for name, value in run.gated.items()),
         startup=ABSENT if facts.startup_s is None else format_duration(facts.startup_s),
         engine=" ".join(filter(None, (facts.engine, facts.engine_version))),
         log=link(folder, "logs", log) if log and folder is not None else "",
     )
 
 
-def _not_checked(
-    record: RunRecord, watched: Host, unsearched: str, unread: Sequence[str]
-) -> tuple[tuple[str, str], ...]:
+def _list_gaps(
+    record: RunRecord, activity: HostActivity, unsearched: str, unread: Sequence[str]
+) -> tuple[Gap, ...]:
     """What this run does not vouch for, and why."""
-    found = [(what, why) for told in record.not_checked for what, _, why in (told.partition(": "),)]
-    found += _undecided(record)
-    tested = {one.hypothesis for one in record.verdicts}
-    found += [
-        (f"hypothesis {one.name}", "declared, not tested in this run")
-        for one in record.hypotheses
-        if one.name not in tested
+    gaps = [
+        Gap(what=what, why=why) for text in record.not_checked for what, _, why in (text.partition(": "),)
     ]
-    if watched.unknown:
-        found.append(("host sensors: " + ", ".join(watched.unknown), "this machine does not show them"))
-    if not record.boxes and not any(one.roofline for one in record.measurements):
-        why = "the profile names no chip, or no server says how many bytes a token reads"
-        found.append(("share of the roofline", why))
+    gaps += _list_undecided(record)
+    tested = {verdict.hypothesis for verdict in record.verdicts}
+    untested = tuple(each.name for each in record.hypotheses if each.name not in tested)
+    if untested:
+        gaps.append(Gap(what="hypotheses", why="declared, but not tested in this run", items=untested))
+    if activity.unknown:
+        gaps.append(
+            Gap(what="host sensors", why="this machine does not provide them", items=activity.unknown)
+        )
+    if not record.boxes and not any(run.roofline for run in record.measurements):
+        why = "the profile names no chip, or no server reports how many bytes it reads per token"
+        gaps.append(Gap(what="share of the roofline", why=why))
     if unsearched:
-        found.append(("change points of the trends", unsearched))
-    found += [("a record of the history", why) for why in unread]
-    return tuple(found)
+        gaps.append(Gap(what="change points of the trends", why=unsearched))
+    gaps += [Gap(what="a record in the history", why=why) for why in unread]
+    return tuple(gaps)
 
 
-def _undecided(record: RunRecord) -> list[tuple[str, str]]:
-    """What was measured and yet not checked, together where the reason is the same or stands with the verdict."""
+def _list_undecided(record: RunRecord) -> list[Gap]:
+    """What was measured but not checked, together where the reason is the same or is given with the verdict."""
     groups: dict[tuple[Outcome, str], list[str]] = {}
-    for one in record.verdicts:
-        if one.outcome in (Outcome.NO_BASELINE, Outcome.INCONCLUSIVE, Outcome.INVALID):
-            why = one.reason if one.outcome is Outcome.NO_BASELINE else ""
-            about = one.hypothesis or f"{one.server} {one.workload} {one.metric}"
-            groups.setdefault((one.outcome, why), []).append(about)
+    for verdict in record.verdicts:
+        if verdict.outcome in (Outcome.NO_BASELINE, Outcome.INCONCLUSIVE, Outcome.INVALID):
+            why = verdict.reason if verdict.outcome is Outcome.NO_BASELINE else ""
+            about = verdict.hypothesis or f"{verdict.server} {verdict.workload} {verdict.metric}"
+            groups.setdefault((verdict.outcome, why), []).append(about)
     return [
-        (f"{badge(outcome).word}: {', '.join(names)}", why or "the reason stands with each verdict")
+        Gap(
+            what=f"{format_count(len(names), 'figure')} {badge(outcome).word}",
+            why=why or "see the reason of each verdict",
+            items=tuple(names),
+        )
         for (outcome, why), names in groups.items()
     ]

@@ -13,6 +13,7 @@ from tokgate.config.units import Duration
 from tokgate.config.words import (
     format_change,
     format_count,
+    format_difference,
     format_duration,
     format_figure,
     format_interval,
@@ -139,3 +140,10 @@ def test_plurals(count: int, noun: str, text: str) -> None:
 def test_a_plural_without_a_rule() -> None:
     assert format_count(2, "series", "series") == "2 series"
     assert not re.search("1 seriess", format_count(1, "series"))
+
+
+def test_long_texts_show_only_what_differs() -> None:
+    line = "serve /models/qwen --port 8000 --ctx-size {} --flash-attn --parallel 4"
+    assert format_difference("6.17", "6.18") == "6.17 → 6.18"
+    assert format_difference(line.format(4096), line.format(8192)) == "… --ctx-size 4096 → 8192 …"
+    assert format_difference(line.format(4096), line.format("4096 --mlock")) == "… 4096 (nothing) → --mlock …"

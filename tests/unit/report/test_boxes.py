@@ -47,7 +47,7 @@ def whole(box: Any, slow_night: RunRecord) -> RunRecord:
 def test_the_worst_box_speaks(whole: RunRecord) -> None:
     said = headline(whole)
     assert said.state is State.REGRESSED
-    assert said.title == "On 1 of 2 hosts: 2 of 12 figures got worse and 1 claim contradicted."
+    assert said.title == "On 1 of 2 boxes: 2 of 12 figures got worse and 1 claim contradicted."
     assert said.findings[0].startswith(f"{FAR}: llamacpp-q4 chat-c1 decode_tps")
 
 
@@ -81,7 +81,7 @@ def test_one_box_is_beside_nothing(whole: RunRecord) -> None:
 
 
 def test_the_terminal_shows_each_box_and_then_all(whole: RunRecord) -> None:
-    text = summary_of_all(replace(whole, not_checked=("ssh://x: it was lost",)), width=120, colour=False)
+    text = summary_of_all(replace(whole, not_checked=("ssh://x: it was lost",)), width=120, color=False)
     places = [
         text.index(part)
         for part in (f"{NEAR}\nrun ", f"{FAR}\nrun ", "2 boxes side by side", "not checked: ssh://x")

@@ -75,7 +75,7 @@ def test_inconclusive_is_not_passed(slow_night: RunRecord) -> None:
     assert headline(gates(slow_night)).state is State.PASSED
     said = headline(gates(slow_night, Outcome.INCONCLUSIVE))
     assert said.state is State.UNDECIDED
-    assert said.title == "Nothing is shown to be slower, but 1 of 12 verdicts cannot tell."
+    assert said.title == "Nothing looks slower, but 1 of 12 verdicts cannot tell."
 
 
 def test_without_a_baseline_the_next_step_is_to_accept_one(slow_night: RunRecord) -> None:
@@ -116,3 +116,21 @@ def test_a_claim_against_its_record_is_a_finding_of_its_own(slow_night: RunRecor
         replace(one, status="refuted") if one.name == "shm-size" else one for one in slow_night.hypotheses
     )
     assert headline(replace(slow_night, verdicts=claims, hypotheses=settled)).state is State.PASSED
+
+
+def test_undecided_says_what_it_looks_like(slow_night: RunRecord) -> None:
+    record = gates(slow_night, Outcome.INCONCLUSIVE)
+    first = replace(record.verdicts[0], ratio=0.55, launches=3, launches_to_decide=7)
+    said = headline(replace(record, verdicts=(first, *record.verdicts[1:])))
+    assert said.state is State.UNDECIDED
+    assert said.title == (
+        "Cannot tell yet: vllm-fp16 chat-c1 decode_tps looks 45 % slower; needs 4 more launches "
+        "(1 of 12 verdicts cannot tell)."
+    )
+
+
+def test_a_run_in_progress_is_not_broken(slow_night: RunRecord) -> None:
+    said = headline(replace(slow_night, ended=None), running=True)
+    assert said.state is State.RUNNING
+    assert said.title == "Still running: 12 measurements and 15 verdicts so far."
+    assert said.findings[0].startswith("llamacpp-q4 chat-c1 decode_tps: 15")

@@ -188,3 +188,13 @@ def test_a_sparkline_spans_from_lowest_to_highest(values: list[float], bars: str
     drawn = sparkline(values)
     assert len(drawn) == len(bars)
     assert drawn[:2] == bars[:2]
+
+
+def test_names_stay_readable_at_80_columns(runs: Path) -> None:
+    """With more runs than the sparkline shows; it is the first column to go."""
+    told = CliRunner().invoke(app, ["history", "--runs", str(runs)], env={"COLUMNS": "80"}).stdout
+    assert max(map(len, told.splitlines())) <= 80
+    assert "▁" not in told
+    (row,) = [line for line in told.splitlines() if "decode_tps" in line]
+    assert row.split()[:5] == ["llama", "(imported)", "chat", "decode_tps", "60"]
+    assert "21.82 tok/s" in row

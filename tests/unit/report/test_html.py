@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tokgate.report.charts import trend_charts
 from tokgate.report.html import to_html
 from tokgate.report.view import view
 from tokgate.store.history import read_history
@@ -77,3 +78,11 @@ def test_a_run_of_nothing_is_a_small_page_without_scripts(slow_night: RunRecord)
     assert len(page) < 50_000
     assert "<script" not in page
     assert "Nothing was measured." in page
+
+
+def test_flags_are_on_the_axis_of_their_points(runs: Path, slow_night: RunRecord) -> None:
+    """A run that starts at 01:00:59 has its point and its flag at the same place."""
+    for chart in trend_charts(view(slow_night, read_history(runs)).trends):
+        points = {x for line in chart.data for x in line["x"]}
+        assert {flag["x"] for flag in chart.layout["annotations"]} <= points
+        assert {line["x0"] for line in chart.layout["shapes"]} <= points

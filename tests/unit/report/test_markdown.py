@@ -22,7 +22,7 @@ RENDERER = MarkdownIt("gfm-like", {"linkify": False})
 def test_it_says_state_title_and_figures(runs: Path, slow_night: RunRecord) -> None:
     text = to_markdown(view(slow_night, read_history(runs)))
     assert text.startswith("<!-- tokgate: regressed -->\n## 2 of 12 figures got worse")
-    assert "**Changed since the run before:** kernel: 6.17 → 6.18" in text
+    assert "**Changed since the previous run:** kernel: 6.17 → 6.18" in text
     shown = RENDERER.render(text)
     assert shown.count("<table>") == 4
     assert "▼ regressed" in shown
@@ -34,7 +34,7 @@ def test_a_large_run_still_fits_the_body_of_an_issue(slow_night: RunRecord) -> N
     many = slow_night.verdicts * 40
     text = to_markdown(view(replace(slow_night, verdicts=many)))
     assert len(text) < 65_536
-    assert "the HTML report has them all" in text
+    assert "see the HTML report for the others" in text
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=40))
@@ -52,3 +52,9 @@ def test_names_call_nobody_and_link_nowhere() -> None:
     assert "www.evil" not in escaped
     assert "<b>" not in RENDERER.renderInline(escaped)
     assert "<a " not in RENDERER.renderInline(escaped)
+
+
+def test_reasons_follow_their_table(slow_night: RunRecord) -> None:
+    text = to_markdown(view(slow_night)).replace("\\", "")
+    for row in view(slow_night).rows:
+        assert (row.reason in text) == (row.badge.tone in ("bad", "unsure"))

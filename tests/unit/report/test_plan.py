@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tokgate.judge.cell import CaseKey
 from tokgate.judge.plan import CellPlan, LaunchPlan, ServerPlan
-from tokgate.report.plan import planned
+from tokgate.report.plan import describe_plan
 
 
 def cell(workload: str, metric: str, launches: int, drop: float | None, unseen: str = "") -> CellPlan:
@@ -24,12 +24,12 @@ PLAN = LaunchPlan(
 
 
 def test_each_workload_has_its_launches_and_what_it_will_see() -> None:
-    text = planned(
+    text = describe_plan(
         PLAN,
         requests={CaseKey("s", "chat"): 6, CaseKey("s", "code"): 4},
         notes=["a note"],
         width=120,
-        colour=False,
+        color=False,
     )
     rows = [line.split() for line in text.splitlines()]
     assert ["s", "7", "12m34s"] in rows
@@ -40,6 +40,6 @@ def test_each_workload_has_its_launches_and_what_it_will_see() -> None:
 
 
 def test_without_servers_only_the_notes_are_left() -> None:
-    assert planned(None, requests={}, notes=["hypothesis x: 2 blocks"], width=80, colour=False) == (
+    assert describe_plan(None, requests={}, notes=["hypothesis x: 2 blocks"], width=80, color=False) == (
         "hypothesis x: 2 blocks"
     )

@@ -14,7 +14,7 @@ from tokgate.machine.fingerprint import Fingerprint
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Measurement, Roofline
 from tokgate.measure.roofline import compute_roofline
-from tokgate.report.terminal import measured, summary
+from tokgate.report.terminal import describe_measurement, summary
 from tokgate.store.runs import RunRecord
 
 CATALOGUE = Catalogue(Path(__file__).parents[3] / "fixtures")
@@ -95,17 +95,15 @@ def test_each_figure_stands_beside_what_the_chip_allows() -> None:
             verdict("hypothesis", "a | b", "answer-c1", "decode_tps", 24.0, baseline=6.4, hypothesis="gap"),
         ),
     )
-    text = summary(run, width=80, colour=False)
+    text = summary(run, width=160, color=False)
     # The owner's 6.4 tok/s of FP16: 179 GB/s, 84 % of what a copy reaches, and at most 9.15 tok/s on paper.
-    assert columns(row(text, "decode_tps", "GB/s"))[-5:] == [
-        *("179.1 GB/s", "70 %", "84.5 %", "9.149 tok/s", "pass")
+    assert columns(row(text, "answer-c1 decode_tps"))[1:] == [
+        *("✓ pass", "6.400 tok/s", "179.1 GB/s", "70 %", "84.5 %", "9.149 tok/s")
     ]
-    assert columns(row(text, "prefill_tps"))[-5:] == [
-        *("18.47 TFLOPS", "31.1 %", "50.1 %", "2123 tok/s", "pass")
-    ]
-    assert columns(row(text, "output_tps"))[-5:] == ["–", "61.5 %", "74.2 %", "146.4 tok/s", "pass"]
-    assert columns(row(text, "ttft_s"))[-5:] == ["–", "–", "–", "–", "pass"]
-    assert columns(row(text, "gap decode_tps"))[-5:] == ["70 %", "84.5 %", "80.2 %", "96.8 %", "pass"]
+    assert columns(row(text, "prefill_tps"))[-4:] == ["18.47 TFLOPS", "31.1 %", "50.1 %", "2123 tok/s"]
+    assert columns(row(text, "output_tps"))[-4:] == ["–", "61.5 %", "74.2 %", "146.4 tok/s"]
+    assert columns(row(text, "ttft_s"))[-4:] == ["–", "–", "–", "–"]
+    assert columns(row(text, "gap"))[-3:] == ["6.400 tok/s → 24.00 tok/s", "70 % → 80.2 %", "84.5 % → 96.8 %"]
     assert "roofline of gfx1151: on paper 256 GB/s, 59.4 TFLOPS in FP16; measured" in text
 
 
@@ -114,16 +112,16 @@ def test_where_the_chip_is_not_known_nothing_is_shown() -> None:
     text = summary(
         record(one, verdicts=(verdict("gate", "here", "chat-c1", "decode_tps", 120.0),)),
         width=100,
-        colour=False,
+        color=False,
     )
     assert "of paper" not in text
     assert "roofline" not in text
-    assert "on paper" not in measured(one)
+    assert "on paper" not in describe_measurement(one)
 
 
 def test_a_single_measurement_says_what_it_used() -> None:
     one = measurement("vllm-current", "answer-c1", roof("vllm-current"), decode_tps=6.4)
-    assert "179.1 GB/s, 70 % on paper (9.149 tok/s possible), 84.5 % as measured" in measured(one)
+    assert "179.1 GB/s, 70 % on paper (9.149 tok/s possible), 84.5 % as measured" in describe_measurement(one)
 
 
 def test_what_follows_from_the_hypotheses_is_said() -> None:
@@ -131,7 +129,7 @@ def test_what_follows_from_the_hypotheses_is_said() -> None:
     run = msgspec.structs.replace(
         record(verdicts=(tested,)), conclusions=CATALOGUE.profile("gfx1151").conclusions
     )
-    text = " ".join(summary(run, width=100, colour=False).split())
+    text = " ".join(summary(run, width=100, color=False).split())
     assert "conclusion: 64 MiB of shared memory is too little to start the engine" in text
 
 
@@ -143,5 +141,33 @@ def test_names_are_shown_as_they_are_and_colour_nothing() -> None:
             verdict("hypothesis", "a", name, "decode_tps", 6.4, baseline=6.4, hypothesis=name),
         )
     )
-    text = summary(msgspec.structs.replace(run, profile=name), width=100, colour=False)
+    text = summary(msgspec.structs.replace(run, profile=name), width=100, color=False)
     assert text.count(name) == 4
+
+
+def test_a_narrow_terminal_keeps_the_verdict() -> None:
+    """Columns are left out, not cut short."""
+    run = record(
+        measurement("vllm-current", "answer-c1", roof("vllm-current"), decode_tps=6.4),
+        verdicts=(
+            verdict("gate", "vllm-current", "answer-c1", "decode_tps", 6.4, baseline=6.5, ratio=0.985),
+        ),
+    )
+    table = summary(run, width=70, color=False).partition("Roofline")[0].partition("roofline")[0]
+    assert max(map(len, table.splitlines())) <= 70
+    assert columns(row(table, "answer-c1 decode_tps"))[1:4] == ["✓ pass", "6.400 tok/s", "6.500 tok/s"]
+    assert "…" not in table
+    assert "possible" not in table
+
+
+def test_an_unbounded_interval_is_named() -> None:
+    found = verdict("gate", "s", "w", "decode_tps", 6.4, ratio=1.0, ci_low=1e-9, ci_high=274134338947.724)
+    text = summary(record(verdicts=(found,)), width=100, color=False)
+    assert "unbounded" in row(text, "w decode_tps")
+
+
+def test_figures_of_an_invalid_measurement_are_dim() -> None:
+    invalid = {"kind": "gate", "server": "s", "workload": "w", "metric": "decode_tps", "outcome": "invalid"}
+    run = record(measurement("s", "w", None, decode_tps=6.4), verdicts=(msgspec.convert(invalid, Verdict),))
+    assert "6.400 tok/s" in row(summary(run, width=100, color=False), "w decode_tps", "! invalid")
+    assert "\x1b[2m6.400 tok/s" in summary(run, width=100, color=True).replace("\x1b[0m", "")

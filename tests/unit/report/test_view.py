@@ -18,9 +18,9 @@ from tokgate.judge.verdict import Outcome
 from tokgate.measure.measurement import Problem
 from tokgate.report.badge import State, badge
 from tokgate.report.host import DRAWN
-from tokgate.report.rows import experiments, rows
+from tokgate.report.rows import experiment_rows, verdict_rows
 from tokgate.report.trend import SHOWN
-from tokgate.report.view import Report, link, view
+from tokgate.report.view import Gap, Report, link, view
 from tokgate.store.history import read_history
 from tokgate.store.runs import RunRecord
 
@@ -32,12 +32,16 @@ def shown(runs: Path, slow_night: RunRecord) -> Report:
     return view(slow_night, read_history(runs))
 
 
+def gaps(report: Report) -> dict[str, Gap]:
+    return {gap.what: gap for gap in report.not_checked}
+
+
 def test_servers_with_a_regression_come_first(shown: Report) -> None:
     assert [row.server for row in shown.rows] == ["llamacpp-q4"] * 6 + ["vllm-fp16"] * 6
     worst = shown.rows[0]
     assert (worst.badge.word, worst.badge.symbol) == ("regressed", "▼")
     assert worst.change.endswith("% slower")
-    assert "173" in worst.roofline
+    assert worst.uses.startswith("173")
     assert worst.bar is not None
     assert worst.bar.low < worst.bar.at < worst.bar.high < worst.bar.marks[0] == 50
 
@@ -51,13 +55,13 @@ def test_every_outcome_and_state_is_told_apart_without_colour() -> None:
 @given(ratio=st.floats(1e-6, 1e6), width=st.floats(1.0, 1e3))
 def test_bars_stay_in_their_box(slow_night: RunRecord, ratio: float, width: float) -> None:
     one = replace(slow_night.verdicts[0], ratio=ratio, ci_low=ratio / width, ci_high=ratio * width)
-    (row,) = rows(replace(slow_night, verdicts=(one,)))
+    (row,) = verdict_rows(replace(slow_night, verdicts=(one,)))
     assert row.bar is not None
     assert 0 <= row.bar.low <= row.bar.at <= row.bar.high <= 100
 
 
 def test_claims_stand_beside_their_bounds_and_contradictions_first(slow_night: RunRecord) -> None:
-    told = experiments(slow_night)
+    told = experiment_rows(slow_night)
     assert [one.name for one in told] == ["shm-size", "batch-c16", "shm-tiny", "awq-fp16"]
     shm, batch, tiny, awq = told
     assert shm.badge.word == "refuted, against the claim"
@@ -114,7 +118,7 @@ def test_without_apache_otava_the_report_says_what_it_did_not_look_for(
     monkeypatch.setitem(sys.modules, "otava.analysis", None)
     shown = view(slow_night, read_history(runs))
     assert shown.turns == ()
-    assert "tokgate[nightly]" in dict(shown.not_checked)["change points of the trends"]
+    assert "tokgate[nightly]" in gaps(shown)["change points of the trends"].why
 
 
 def test_a_run_without_a_past_is_shown_alone(slow_night: RunRecord) -> None:
@@ -157,7 +161,7 @@ def test_a_pass_that_was_made_again_is_told_with_its_reason(slow_night: RunRecor
     first, *others = slow_night.measurements
     disturbed = replace(slow_night, measurements=(replace(first, disturbed=(reason,)), *others))
     assert view(disturbed, ()).host.disturbed[-1] == (
-        f"{first.server} {first.workload}, launch {first.launch} was driven again: host_busy: {reason.detail}"
+        f"{first.server} {first.workload}, launch {first.launch} was repeated: host_busy: {reason.detail}"
     )
 
 
@@ -181,12 +185,18 @@ def test_invalid_launches_are_left_out_of_latency_and_said_so(slow_night: RunRec
 
 
 def test_what_was_not_checked_is_listed_with_its_reason(shown: Report) -> None:
-    found = dict(shown.not_checked)
-    assert found["the mi300x figures"] == "this machine has no mi300x"
-    assert found["hypothesis awq-fp16"] == "declared, not tested in this run"
-    assert found["host sensors: governor, steal"] == "this machine does not show them"
-    (undecided,) = (what for what in found if what.startswith("inconclusive: "))
-    assert undecided.count(", ") + 1 == sum(one.badge.word == "inconclusive" for one in shown.rows)
+    found = gaps(shown)
+    assert found["the mi300x figures"].why == "this machine has no mi300x"
+    assert (found["hypotheses"].items, found["hypotheses"].why) == (
+        ("awq-fp16",),
+        "declared, but not tested in this run",
+    )
+    assert (found["host sensors"].items, found["host sensors"].why) == (
+        ("governor", "steal"),
+        "this machine does not provide them",
+    )
+    (undecided,) = (gap for what, gap in found.items() if what.endswith(" inconclusive"))
+    assert len(undecided.items) == sum(row.badge.word == "inconclusive" for row in shown.rows)
 
 
 def test_why_figures_may_be_trusted_is_told_by_cell(slow_night: RunRecord) -> None:
@@ -198,7 +208,7 @@ def test_why_figures_may_be_trusted_is_told_by_cell(slow_night: RunRecord) -> No
     cell = told["vllm-fp16", "chat-c1"]
     assert (cell.badge.word, cell.launches, cell.agrees) == ("yes", "3 of 3", "–")
     assert cell.bias.startswith("decode_tps −0.02 %, ttft_s +0.5")
-    assert cell.answers == "90 % of the stored ones came again"
+    assert cell.answers == "90 % same as stored"
 
     timed = replace(
         first.samples[0],
@@ -217,7 +227,7 @@ def test_why_figures_may_be_trusted_is_told_by_cell(slow_night: RunRecord) -> No
     (cell,) = view(replace(slow_night, measurements=(wild,))).trust
     assert (cell.badge.word, cell.launches) == ("no", "0 of 1")
     assert cell.bias.startswith("! decode_tps +5 %")
-    assert cell.answers == "! 0 of 1 known ones right, none stored: not those of a sound model"
+    assert cell.answers == "! 0 of 1 known ones right, none stored: the model does not answer correctly"
     assert cell.agrees.startswith("! +")
 
     (cell,) = view(replace(slow_night, measurements=(replace(second, bias=None, canary=None),))).trust
@@ -227,12 +237,12 @@ def test_why_figures_may_be_trusted_is_told_by_cell(slow_night: RunRecord) -> No
 def test_a_clock_that_was_set_back_gives_no_time_at_all(slow_night: RunRecord) -> None:
     back = replace(slow_night, ended="2026-03-11T23:00:00.000+00:00")
     assert view(slow_night).took == "took 42m"
-    assert view(back).took == "ended before it began, by a clock that was set back"
+    assert view(back).took == "ended before it began: the clock was set back"
 
 
 def test_records_that_cannot_be_read_are_named(slow_night: RunRecord) -> None:
     told = view(slow_night, unread=["runs/x/run.json: is empty"]).not_checked
-    assert ("a record of the history", "runs/x/run.json: is empty") in told
+    assert Gap(what="a record in the history", why="runs/x/run.json: is empty") in told
 
 
 def test_logs_are_linked_beside_the_run(shown: Report, slow_night: RunRecord) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tokgate._exceptions import RecordError
+from tokgate.machine.lease import Holder
 from tokgate.report.badge import State
-from tokgate.report.write import publish, write_report
+from tokgate.report.write import is_running, publish, write_report
 from tokgate.store.runs import RunRecord
 
 Put = Callable[[Path, RunRecord], Path]
@@ -40,7 +44,7 @@ def test_published_beside_the_record_with_a_link_to_the_newest(
 
 def test_a_folder_of_somebody_elses_is_not_replaced(slow_night: RunRecord, put: Put, tmp_path: Path) -> None:
     (tmp_path / "report").mkdir()
-    with pytest.raises(RecordError, match="report: is there already and no symbolic link"):
+    with pytest.raises(RecordError, match="report: exists and is not a symbolic link"):
         publish(put(tmp_path / "runs", slow_night), tmp_path / "report")
 
 
@@ -66,3 +70,22 @@ def test_a_damaged_run_of_the_history_is_named(slow_night: RunRecord, put: Put, 
     (tmp_path / "runs" / "cut" / "run.json").write_bytes(b"")
     write_report(folder, tmp_path / "runs", markdown=tmp_path / "report.md")
     assert "cut/run.json: is empty" in (tmp_path / "report.md").read_text()
+
+
+def test_a_run_is_in_progress_while_its_process_lives(
+    slow_night: RunRecord, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The holder of the lease runs the command of the record since before it began."""
+    record = msgspec.structs.replace(slow_night, ended=None, started=datetime.now(UTC).isoformat())
+    holder = Holder(pid=1, user="u", since="2026-01-01T00:00:00+00:00", describe=" ".join(record.command))
+    for held_by, running in (
+        (holder, True),
+        (None, False),
+        (msgspec.structs.replace(holder, pid=os.getpid()), False),
+        (msgspec.structs.replace(holder, describe="another command"), False),
+        (msgspec.structs.replace(holder, since="2999-01-01T00:00:00+00:00"), False),
+    ):
+        monkeypatch.setattr("tokgate.report.write.find_holder", lambda held_by=held_by: held_by)
+        assert is_running(record) is running
+    monkeypatch.setattr("tokgate.report.write.find_holder", lambda: holder)
+    assert not is_running(slow_night)

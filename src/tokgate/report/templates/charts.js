@@ -1,5 +1,5 @@
 "use strict";
-// Draws each chart when it comes into view, in the page's colours, and again when those change.
+// Draws each chart when it comes into view, in the colors of the page, and again when those change.
 (() => {
   const charts = JSON.parse(document.getElementById("charts").textContent);
   const themed = (layout) => {
