@@ -125,9 +125,8 @@ def test_ctrl_c_leaves_the_record_and_no_container(
     assert project.record()["ended"] is None
 
 
-def test_missing_images_are_told_before_anything_starts(
-    project: Any, options: Callable[..., tuple[str, ...]]
-) -> None:
+def test_missing_images_are_reported_first(project: Any, options: Callable[..., tuple[str, ...]]) -> None:
+    """Missing images are reported before anything starts."""
     done = project.tokgate(*options("v0", "v4", "gone", "other/gone:1"))
     assert done.code == 3
     assert "2 of 4 images are not on this machine; nothing was started" in done.output

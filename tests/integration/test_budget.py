@@ -66,7 +66,8 @@ def accept(project: Any, *factors: float) -> None:
     path.write_text(yaml.safe_dump(stored, sort_keys=False))
 
 
-def test_what_is_clear_stops_early_and_the_record_says_so(after_first: Any) -> None:
+def test_clear_cells_stop_early(after_first: Any) -> None:
+    """Cells that are clearly decided stop early, and the record says why."""
     project = after_first
     wide = [0.8, 0.9, 1.0, 1.1, 1.2] * 2
     accept(project, *[0.01 * factor for factor in wide])  # a hundred times slower than it is
@@ -82,7 +83,8 @@ def test_what_is_clear_stops_early_and_the_record_says_so(after_first: Any) -> N
     assert "smallest drop it will see" in finished.output
 
 
-def test_the_clock_ends_a_run_that_was_planned_too_long(after_first: Any) -> None:
+def test_clock_ends_a_run_planned_too_long(after_first: Any) -> None:
+    """The clock ends a run that was planned too long."""
     project = after_first
     (first,) = project.runs
     record = json.loads((first / "run.json").read_bytes())
@@ -107,7 +109,8 @@ def test_the_clock_ends_a_run_that_was_planned_too_long(after_first: Any) -> Non
     assert {one["launches"] for one in record["verdicts"]} == {launches["used"]}
 
 
-def test_what_a_budget_has_no_room_for_is_not_checked(project: Any) -> None:
+def test_what_exceeds_the_budget_is_not_checked(project: Any) -> None:
+    """Cells that do not fit into the budget are listed as not checked."""
     second = project.folder / "fixtures" / "servers" / "second.yaml"
     second.write_text("extends: embedded-smollm2\ndescription: the same again\n")
     profile = (
@@ -138,7 +141,8 @@ def test_strict_fails_what_cannot_be_told(after_first: Any) -> None:
     assert "3 failed, 2 passed" in strict.output
 
 
-def test_without_a_baseline_the_nights_before_are_the_reference(after_first: Any) -> None:
+def test_nights_are_the_reference_without_a_baseline(after_first: Any) -> None:
+    """Without a baseline, earlier nights are the reference."""
     project = after_first
     (first,) = project.runs
     record = json.loads((first / "run.json").read_bytes())

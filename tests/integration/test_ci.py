@@ -111,7 +111,8 @@ def github(tmp_path: Path) -> GitHub:
     return GitHub(tmp_path)
 
 
-def test_a_regression_opens_one_issue_that_later_nights_update_and_a_good_one_closes(github: GitHub) -> None:
+def test_regression_opens_updates_and_closes_one_issue(github: GitHub) -> None:
+    """A regression opens one issue; later nights update it, and a good night closes it."""
     assert github.night("passed") == 0
     assert github.issues == []
     assert github.night("regressed") == 0
@@ -137,7 +138,8 @@ def test_a_regression_opens_one_issue_that_later_nights_update_and_a_good_one_cl
 @pytest.mark.parametrize(
     "step", ["issue list", "label create", "issue create", "issue edit", "issue comment"]
 )
-def test_an_issue_step_that_is_killed_is_made_good_by_the_next_night(github: GitHub, step: str) -> None:
+def test_killed_issue_step_is_repaired_next_night(github: GitHub, step: str) -> None:
+    """If the issue step is killed, the next night makes up for it."""
     if step in ("issue edit", "issue comment"):
         github.night("regressed")
     assert github.night("regressed", kill_at=step) == -signal.SIGKILL
@@ -151,9 +153,8 @@ def test_an_issue_step_that_is_killed_is_made_good_by_the_next_night(github: Git
 
 
 @pytest.mark.parametrize("state", ["broken", "undecided", "empty", None])
-def test_what_shows_neither_regression_nor_recovery_leaves_the_issue_alone(
-    github: GitHub, state: str | None
-) -> None:
+def test_unclear_nights_leave_the_issue_unchanged(github: GitHub, state: str | None) -> None:
+    """A night that shows neither regression nor recovery leaves the issue unchanged."""
     github.night("regressed")
     before = github.issues
     assert github.night(state) == 0
@@ -210,7 +211,8 @@ def test_workflows_may_read_and_at_most_write_issues(workflow: dict[str, Any]) -
             assert step["with"]["persist-credentials"] is False
 
 
-def test_the_box_is_for_one_job_at_a_time_and_for_no_pull_request(workflow: dict[str, Any]) -> None:
+def test_box_runs_one_job_and_no_pull_request(workflow: dict[str, Any]) -> None:
+    """The box runs one job at a time, and no pull request."""
     (job,) = workflow["jobs"].values()
     assert job["timeout-minutes"]
     if "self-hosted" not in job["runs-on"]:

@@ -57,9 +57,8 @@ def test_prefixes_keep_length_and_share_no_cache(llama: Server) -> None:
     assert len({sample.prompt_tokens for sample in result.samples}) == 1
 
 
-def test_same_request_gives_the_same_text_of_exactly_the_length_asked(
-    llama: Server, catalogue: Catalogue
-) -> None:
+def test_same_request_gives_the_same_text(llama: Server, catalogue: Catalogue) -> None:
+    """The same request gives the same text, of exactly the requested length."""
     requests = make_requests(catalogue.prompts("short-chat"), 1, seed=1, max_tokens=16)
     first, second = run(llama, requests * 2, concurrency=1).samples
     assert first.text == second.text
@@ -68,7 +67,8 @@ def test_same_request_gives_the_same_text_of_exactly_the_length_asked(
     assert (first.timings.predicted_n, first.cached_tokens, first.finish_reason) == (16, 0, "length")
 
 
-def test_context_overflow_is_an_error_with_the_servers_words(llama: Server) -> None:
+def test_context_overflow_has_the_servers_message(llama: Server) -> None:
+    """A context overflow is an error with the server's own message."""
     long = Request(prompt_id="long", messages=({"role": "user", "content": "word " * 2000},), max_tokens=8)
     [sample] = run(llama, (long,)).samples
     assert sample.status == 400

@@ -71,7 +71,8 @@ def test_a_true_claim_is_confirmed_and_settled(project: Any, tested: Any) -> Non
     assert project.record()["run_id"] in shown
 
 
-def test_a_false_claim_is_refuted_and_says_what_this_supports(project: Any, tested: Any) -> None:
+def test_false_claim_is_refuted(project: Any, tested: Any) -> None:
+    """A false claim is refuted, and the verdict says what this supports."""
     done, verdict = tested("same", "same")
     assert (verdict["outcome"], done.code) == ("refuted", 1), done.output
     assert verdict["ci_high"] < 1.2

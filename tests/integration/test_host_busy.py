@@ -62,7 +62,8 @@ def test_burner_of_the_server_is_its_own_work(burners: set[int]) -> None:
     assert "others_cores" not in monitor.report.unknown
 
 
-def test_a_disturbed_pass_is_made_again_when_the_other_has_gone(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_disturbed_pass_is_repeated(catalogue: Catalogue, tmp_path: Path) -> None:
+    """A disturbed pass is repeated when the other program has ended."""
     shell = shutil.which("sh")
     assert shell is not None
     program = tmp_path / "tg-burner"

@@ -100,9 +100,10 @@ def hosts(second_host: str) -> str:
     return f"{local},{second_host}"
 
 
-def test_two_engines_are_two_hosts_and_never_serve_at_once(
+def test_two_daemons_never_serve_at_once(
     docker_engine: DockerClient, second_engine: DockerClient, hosts: str, container_project: Any
 ) -> None:
+    """Two daemons of one machine are two boxes, and never serve at once."""
     project = container_project
     with watched(docker_engine, second_engine) as happened:
         finished = project.perf(
@@ -141,7 +142,7 @@ def test_two_engines_are_two_hosts_and_never_serve_at_once(
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda one: one.name)
-def test_an_interrupt_leaves_no_server_no_process_and_no_lease(
+def test_interrupt_leaves_nothing_running(
     docker_engine: DockerClient,
     second_engine: DockerClient,
     hosts: str,
@@ -149,6 +150,8 @@ def test_an_interrupt_leaves_no_server_no_process_and_no_lease(
     eventually: Callable[[Callable[[], bool]], None],
     sent: signal.Signals,
 ) -> None:
+    """An interrupt leaves no server, no process and no lease."""
+
     def servers() -> list[Any]:
         found = [
             engine.containers.list(filters={"label": f"{LABEL}=1"})
@@ -228,9 +231,8 @@ def elsewhere(project: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return there
 
 
-def test_a_box_by_ssh_measures_there_and_sends_its_record_home(
-    ssh_box: str, elsewhere: Path, project: Any
-) -> None:
+def test_ssh_box_measures_and_returns_its_record(ssh_box: str, elsewhere: Path, project: Any) -> None:
+    """A box reached by ssh measures there and returns its record."""
     host = f"{ssh_box}{elsewhere}"
     # Arguments that are paths here are none there; and both words of an option are this command's.
     args = ("tests/perf/test_speed.py", "--tokgate-out", "runs", "-k", "measure or decode_tps")
@@ -249,9 +251,10 @@ def test_a_box_by_ssh_measures_there_and_sends_its_record_home(
     }, "nothing was copied there"
 
 
-def test_a_box_that_is_lost_is_told_and_keeps_what_it_had(
+def test_lost_box_is_reported_and_keeps_its_record(
     ssh_box: str, elsewhere: Path, project: Any, eventually: Callable[[Callable[[], bool]], None]
 ) -> None:
+    """A box that is lost is reported, and keeps its own record."""
     process = project.start("--tokgate-profile", "brief", f"--tokgate-hosts={ssh_box}{elsewhere}")
     eventually(lambda: b'"gated"' in b"".join(one.read_bytes() for one in elsewhere.glob("runs/*/run.json")))
     (connection,) = (one for one in psutil.Process(process.pid).children() if one.name() == "ssh")
@@ -278,9 +281,10 @@ def test_a_box_that_is_lost_is_told_and_keeps_what_it_had(
     ],
     ids=["no checkout", "not set up", "other fixtures"],
 )
-def test_a_box_that_cannot_measure_is_named_before_anything_starts(
+def test_unusable_box_is_named_before_the_start(
     ssh_box: str, elsewhere: Path, project: Any, spoil: Callable[[Path], object], message: str
 ) -> None:
+    """A box that cannot measure is named before anything starts."""
     spoil(elsewhere)
     finished = project.perf("--tokgate-profile", "brief", f"--tokgate-hosts={ssh_box}{elsewhere}")
     assert finished.code == pytest.ExitCode.USAGE_ERROR

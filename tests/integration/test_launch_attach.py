@@ -51,7 +51,8 @@ def test_it_is_known_by_what_it_tells_and_left_running(theirs: Server, tmp_path:
     theirs.check_alive()
 
 
-def test_one_declared_openai_compatible_is_known_for_the_engine_it_is(theirs: Server, tmp_path: Path) -> None:
+def test_engine_of_an_openai_server_is_recognized(theirs: Server, tmp_path: Path) -> None:
+    """A server declared as OpenAI-compatible is recognized as the engine that it is."""
     with start(attach(theirs.facts.base_url, engine="openai"), log_dir=tmp_path) as server:
         server.check_alive()
         assert server.facts.engine == "llama.cpp"
@@ -137,7 +138,8 @@ def test_one_that_still_loads_is_waited_for(loading: Loading, tmp_path: Path) ->
     assert loading.times < 0
 
 
-def test_an_unknown_engine_without_health_is_asked_for_its_models(loading: Loading, tmp_path: Path) -> None:
+def test_unknown_engine_is_asked_for_its_models(loading: Loading, tmp_path: Path) -> None:
+    """An unknown engine without a health page is asked for its models."""
     with start(attach(loading.url, model="m", engine="openai"), log_dir=tmp_path) as server:
         server.check_alive()
         assert server.facts.engine == "openai"

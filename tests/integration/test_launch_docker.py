@@ -101,7 +101,8 @@ def test_two_launches_differ_only_in_the_treatment(docker_spec: MakeSpec, tmp_pa
     assert {key for key in a.container if a.container[key] != b.container[key]} == {"shm_size_bytes"}
 
 
-def test_an_image_that_is_not_here_is_named_and_never_pulled(docker_spec: MakeSpec, tmp_path: Path) -> None:
+def test_missing_image_is_named_and_not_pulled(docker_spec: MakeSpec, tmp_path: Path) -> None:
+    """An image that is not on this machine is named, and never pulled."""
     with (
         pytest.raises(ImageMissing, match=r"image nobody/nothing:7 .* docker pull nobody/nothing:7"),
         start(docker_spec(image="nobody/nothing:7"), log_dir=tmp_path),
@@ -109,9 +110,8 @@ def test_an_image_that_is_not_here_is_named_and_never_pulled(docker_spec: MakeSp
         pass
 
 
-def test_a_model_file_that_is_not_here_is_named_by_its_path_on_the_host(
-    docker_spec: MakeSpec, tmp_path: Path
-) -> None:
+def test_missing_model_is_named_by_its_host_path(docker_spec: MakeSpec, tmp_path: Path) -> None:
+    """A missing model file is named by its path on the host."""
     spec = docker_spec(volumes=[f"{tmp_path}:/models:ro"], args=["--model", "/models/big.gguf"])
     with pytest.raises(ModelMissing, match=re.escape(f"{tmp_path}/big.gguf")), start(spec, log_dir=tmp_path):
         pass
@@ -141,7 +141,7 @@ def test_a_taken_port_names_its_holder(
         (["--swap-space", "16"], 2, r"unrecognized arguments: --swap-space 16"),
     ],
 )
-def test_a_server_that_ends_while_it_loads_gives_the_root_cause(
+def test_exit_during_start_gives_the_root_cause(
     docker_spec: MakeSpec,
     tmp_path: Path,
     args: list[str],
@@ -149,6 +149,7 @@ def test_a_server_that_ends_while_it_loads_gives_the_root_cause(
     cause: str,
     containers: Callable[[], list[str]],
 ) -> None:
+    """A server that exits while it loads is reported with the root cause."""
     (tmp_path / "bad.gguf").write_text("junk")
     spec = docker_spec(volumes=[f"{tmp_path}:/models:ro"], args=args)
     with pytest.raises(ServerExited, match=cause) as raised, start(spec, log_dir=tmp_path):
@@ -167,9 +168,10 @@ def test_a_container_over_its_memory_limit_says_so(docker_spec: MakeSpec, tmp_pa
         pass
 
 
-def test_a_server_that_is_never_ready_says_what_was_last_seen(
+def test_server_never_ready_reports_its_last_answer(
     docker_spec: MakeSpec, free_port: int, tmp_path: Path, containers: Callable[[], list[str]]
 ) -> None:
+    """A server that never becomes ready is reported with its last answer."""
     spec = docker_spec(
         top={"start_timeout": "1s"}, entrypoint="python3", args=["-c", "import time; time.sleep(99)"]
     )
@@ -209,9 +211,10 @@ def test_a_model_that_is_not_served_lists_what_is(
     assert containers() == []
 
 
-def test_a_server_killed_between_two_requests_is_noticed(
+def test_server_killed_between_requests_is_noticed(
     docker_spec: MakeSpec, docker_engine: DockerClient, tmp_path: Path, containers: Callable[[], list[str]]
 ) -> None:
+    """A server killed between two requests is noticed."""
     with start(docker_spec(), log_dir=tmp_path) as server:
         server.check_alive()
         docker_engine.containers.get(containers()[0]).kill()
@@ -236,9 +239,10 @@ def test_an_exception_inside_ends_the_container(
     assert containers() == []
 
 
-def test_no_engine_is_said_with_a_remedy_and_nothing_is_swept(
+def test_missing_daemon_is_reported_with_a_remedy(
     docker_spec: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A missing daemon is reported with a remedy, and nothing is removed."""
     spec = docker_spec()
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with (
@@ -276,12 +280,13 @@ def test_a_run_that_is_told_to_end_leaves_nothing(
     assert containers() == []
 
 
-def test_the_sweep_removes_what_a_killed_run_left_and_only_that(
+def test_sweep_removes_only_leftovers(
     holder: subprocess.Popen[str],
     catalogue: Any,
     tmp_path: Path,
     containers: Callable[[], list[str]],
 ) -> None:
+    """The sweep removes what a killed run left, and only that."""
     (orphan,) = containers()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -339,13 +344,14 @@ class Relay:
             each.close()
 
 
-def test_an_engine_that_stops_under_us_is_said_and_does_not_hang(
+def test_stopped_daemon_is_reported_and_does_not_hang(
     docker_spec: MakeSpec,
     docker_engine: DockerClient,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     containers: Callable[[], list[str]],
 ) -> None:
+    """A daemon that stops during the run is reported, and nothing hangs."""
     spec = docker_spec()
     relay = Relay(tmp_path / "docker.sock")
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/docker.sock")

@@ -84,9 +84,10 @@ def test_a_model_that_is_not_here_says_how_to_get_it(
         pass
 
 
-def test_an_engine_that_is_not_installed_says_how_to_get_it(
+def test_missing_package_says_how_to_install_it(
     catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A package that is not installed is reported with the command that installs it."""
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
     with (
         pytest.raises(LaunchError, match=r"pip install 'tokgate\[embedded\]'"),
@@ -106,13 +107,15 @@ def test_a_damaged_model_gives_the_root_cause(catalogue: Catalogue, tmp_path: Pa
     assert expected in raised.value.root_cause
 
 
-def test_one_that_loads_too_long_says_what_was_last_seen(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_slow_start_reports_the_last_answer(catalogue: Catalogue, tmp_path: Path) -> None:
+    """A server that loads for too long is reported with its last answer."""
     spec = catalogue.server(NAME, {"start_timeout": "1ms"})
     with pytest.raises(ServerNotReady, match=r"limit 0.001 s.*loading"), start(spec, log_dir=tmp_path):
         pass
 
 
-def test_a_server_killed_between_two_requests_is_noticed(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_server_killed_between_requests_is_noticed(catalogue: Catalogue, tmp_path: Path) -> None:
+    """A server killed between two requests is noticed."""
     with start(catalogue.server(NAME), log_dir=tmp_path) as server:
         server.check_alive()
         assert server.facts.pids is not None
@@ -152,7 +155,8 @@ def test_the_server_never_outlives_its_owner(
     eventually(lambda: gone(server))
 
 
-def test_it_ends_while_it_loads_too_when_its_owner_has_gone(catalogue: Catalogue, tmp_path: Path) -> None:
+def test_loading_server_ends_with_its_owner(catalogue: Catalogue, tmp_path: Path) -> None:
+    """A server that is still loading ends when its owner is gone."""
     config = LlamaConfig(model="/dev/zero", alias="x", threads=1, context=512, parallel=1)
     command = [sys.executable, "-m", "tokgate.launch.llama_server", msgspec.json.encode(config).decode()]
     with subprocess.Popen(

@@ -162,7 +162,8 @@ def check(project: Any, profile: str, *options: str) -> Any:
     return project.tokgate("models", "check", "--profile", profile, *options)
 
 
-def test_what_is_missing_is_told_without_the_hub_then_fetched_once(hub: Hub, project: Any) -> None:
+def test_missing_files_are_listed_then_fetched_once(hub: Hub, project: Any) -> None:
+    """Missing files are listed without the hub, then fetched once."""
     before = check(project, "whole")
     assert before.code == 1
     assert "MISSING   maker/small: all files (0.05 GB)" in before.output
@@ -193,9 +194,10 @@ def test_a_shard_that_is_missing_is_named(hub: Hub, project: Any, tmp_path: Path
 
 
 @pytest.mark.parametrize(("profile", "file"), [("whole", SHARDS[0]), ("single", "model.gguf")])
-def test_a_fetch_that_was_killed_goes_on_where_it_stopped(
+def test_killed_fetch_resumes(
     hub: Hub, project: Any, eventually: Callable[..., None], profile: str, file: str, tmp_path: Path
 ) -> None:
+    """A fetch that was killed resumes where it stopped."""
     hub.holds = file
     command = [str(Path(sys.executable).with_name("tokgate")), "models", "fetch", "--profile", profile]
     process = subprocess.Popen(command, cwd=project.folder, stderr=subprocess.DEVNULL)
@@ -218,9 +220,8 @@ def test_a_fetch_that_was_killed_goes_on_where_it_stopped(
 
 
 @pytest.mark.parametrize(("profile", "file"), [("whole", SHARDS[0]), ("single", "model.gguf")])
-def test_what_is_not_what_the_hub_promised_is_refused_and_removed(
-    hub: Hub, project: Any, profile: str, file: str
-) -> None:
+def test_file_with_a_wrong_hash_is_removed(hub: Hub, project: Any, profile: str, file: str) -> None:
+    """A file that differs from what the hub promised is rejected and removed."""
     hub.spoiled = {file}
     refused = fetch(project, profile)
     assert refused.code == 3, refused.output
@@ -231,7 +232,8 @@ def test_what_is_not_what_the_hub_promised_is_refused_and_removed(
     assert fetch(project, profile).code == 0
 
 
-def test_what_was_changed_afterwards_is_found_by_its_hash(hub: Hub, project: Any, tmp_path: Path) -> None:
+def test_changed_file_is_found_by_its_hash(hub: Hub, project: Any, tmp_path: Path) -> None:
+    """A file that was changed afterwards is found by its hash."""
     assert fetch(project, "single").code == 0
     (tmp_path / "home" / "models" / "model.gguf").write_bytes(FILES["model.gguf"][:-1] + b"!")
     assert check(project, "single").code == 0
@@ -251,7 +253,8 @@ def test_a_hub_that_does_not_answer_is_one_message(hub: Hub, project: Any) -> No
         assert "Traceback" not in refused.output
 
 
-def test_too_small_a_disk_is_told_before_anything_is_fetched(hub: Hub, project: Any) -> None:
+def test_small_disk_is_reported_before_a_fetch(hub: Hub, project: Any) -> None:
+    """A disk that is too small is reported before anything is fetched."""
     path = project.folder / "fixtures" / "servers" / "whole.yaml"
     path.write_text(path.read_text().replace("48MB", "900TB"))
     refused = fetch(project, "whole")

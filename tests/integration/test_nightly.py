@@ -68,7 +68,8 @@ def night(project: Any) -> Night:
     return Night(project)
 
 
-def test_a_night_leaves_a_report_and_hands_its_arguments_on(night: Night) -> None:
+def test_night_leaves_a_report(night: Night) -> None:
+    """A night leaves a report and passes its arguments on to pytest."""
     code, output = night.run("nightly.sh", "--tokgate-profile", "brief")
     assert code in (0, BROKEN), output  # BROKEN: this host was not quiet
     assert night.report.startswith("<!-- tokgate: undecided" if code == 0 else "<!-- tokgate: broken")
@@ -88,7 +89,8 @@ def test_a_night_that_can_measure_nothing_says_so(night: Night) -> None:
     assert "this machine has no mi300x" in night.report
 
 
-def test_wrong_options_leave_no_report_of_another_night(night: Night) -> None:
+def test_wrong_options_leave_no_old_report(night: Night) -> None:
+    """Wrong options leave no report of an earlier night."""
     (night.folder / "report").symlink_to(night.folder)
     code, output = night.run("nightly.sh", "--tokgate-profile", "embeded")
     assert code == 4
@@ -109,9 +111,11 @@ def test_a_set_up_that_fails_is_no_regression(night: Night) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
-def test_a_night_that_is_ended_leaves_nothing_after_the_next_start(
+def test_ended_night_leaves_nothing_behind(
     night: Night, docker_engine: DockerClient, free_port: int, number: signal.Signals
 ) -> None:
+    """A night that is ended leaves nothing behind after the next start."""
+
     def ours() -> list[Any]:
         found = docker_engine.containers.list(all=True, filters={"label": "tokgate=1"}, ignore_removed=True)
         return [one for one in found if f'"pid":{process.pid},' in one.labels.get("tokgate.owner", "")]
@@ -152,7 +156,8 @@ KILLED = {
 """By phase, what a run of one launch does in it and never before. Warm-up: `in_the_middle`, elsewhere."""
 
 
-def test_a_night_killed_in_any_phase_costs_the_next_ones_nothing(night: Night) -> None:
+def test_killed_night_costs_the_next_ones_nothing(night: Night) -> None:
+    """A night killed in any phase costs the next ones nothing."""
     args = ("--tokgate-profile", "brief", "--tokgate-launches", "1")
     here = {"PYTHONPATH": str(Path(__file__).parent)}
     for phase, event in KILLED.items():
@@ -182,11 +187,12 @@ def test_a_night_killed_in_any_phase_costs_the_next_ones_nothing(night: Night) -
     assert (shown.code, f"run {second['run_id']}" in shown.output) == (0, True), shown.output
 
 
-def test_cleanup_ends_a_run_of_this_checkout_and_no_other(
+def test_cleanup_ends_only_runs_of_this_checkout(
     night: Night,
     make_project: Callable[[Path], Any],
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
+    """Cleanup ends the runs of this checkout and no others."""
     night.project.workload("long", requests=4, max_tokens=3000)
     night.project.profile("long", "embedded-smollm2", "brief", "long", launches=1)
     # Another checkout's run waits for the lease that the first one holds.

@@ -74,9 +74,10 @@ def test_weights_in_the_wrong_place_are_never_a_pass(
     assert canary.right == 0
 
 
-def test_sampling_that_is_not_greedy_is_told_from_stored_answers_and_at_worst_without(
+def test_sampling_is_detected(
     measure: Measure,
 ) -> None:
+    """Sampling that is not greedy is detected with stored answers, and in the worst case without them."""
     sound, _ = of(measure())
     hot = {"top_k": 0, "top_p": 1.0, "min_p": 0.0}
     warm, problems = of(measure(stored=sound.answers, request={"temperature": 1.0, **hot}))

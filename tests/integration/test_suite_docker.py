@@ -51,9 +51,8 @@ def throttled(engine: DockerClient, run_folder: Path) -> Iterator[None]:
         slower.join()
 
 
-def test_a_container_slowed_down_regresses_and_restored_passes(
-    docker_engine: DockerClient, container_project: Any
-) -> None:
+def test_slowed_container_regresses(docker_engine: DockerClient, container_project: Any) -> None:
+    """A container that is slowed down regresses; restored, it passes."""
     project = container_project
     args = ("--tokgate-profile", "container", "-k", "decode_tps")
     first = project.quiet_perf(*args)
@@ -88,9 +87,10 @@ def decode_tps(project: Any) -> float:
     return statistics.median(float(one["metrics"]["decode_tps"]) for one in project.record()["measurements"])
 
 
-def test_embedded_container_and_url_give_the_same_decode(
+def test_embedded_container_and_url_agree(
     container_project: Any, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """Embedded, in a container and by URL, a server has the same decode rate."""
     project = container_project
     project.workload("brief", requests=4, max_tokens=48)
     figures: dict[str, float] = {}

@@ -83,7 +83,8 @@ def test_wrong_options_are_usage_errors(project: Any, args: tuple[str, ...], exp
     assert not project.runs
 
 
-def test_a_typo_in_a_spec_names_file_line_key_and_the_right_name(project: Any) -> None:
+def test_typo_in_a_spec_names_file_line_and_key(project: Any) -> None:
+    """The error about a typo in a spec has file, line, key and the right name."""
     workload = project.folder / "fixtures" / "workloads" / "brief.yaml"
     workload.write_text(workload.read_text().replace("max_tokens", "max_token"))
     finished = project.perf("--tokgate-profile", "brief")
@@ -117,7 +118,8 @@ def test_nothing_at_the_url(project: Any, free_port: int) -> None:
     assert "Traceback" not in finished.output
 
 
-def test_a_prompt_longer_than_the_context_is_an_invalid_measurement(project: Any) -> None:
+def test_prompt_over_the_context_is_invalid(project: Any) -> None:
+    """A prompt longer than the context is an invalid measurement."""
     server = project.folder / "fixtures" / "servers" / "embedded-smollm2.yaml"
     server.write_text(server.read_text().replace("parallel: 4", "parallel: 1\n  context: 512"))
     project.workload("brief", requests=1, max_tokens=16, prompts="summarise")
@@ -129,9 +131,8 @@ def test_a_prompt_longer_than_the_context_is_an_invalid_measurement(project: Any
     assert "400" in finished.output
 
 
-def test_a_server_killed_in_mid_stream_is_an_invalid_measurement(
-    long_project: Any, eventually: Eventually
-) -> None:
+def test_server_killed_in_a_stream_is_invalid(long_project: Any, eventually: Eventually) -> None:
+    """A server killed in mid stream is an invalid measurement."""
     process, server = in_the_middle(long_project, eventually)
     time.sleep(0.5)  # into the stream
     server.kill()
@@ -148,9 +149,10 @@ def test_a_server_killed_in_mid_stream_is_an_invalid_measurement(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
-def test_a_run_that_is_ended_leaves_no_server_and_keeps_its_figures(
+def test_ended_run_leaves_no_server(
     long_project: Any, eventually: Eventually, number: signal.Signals
 ) -> None:
+    """A run that is ended leaves no server and keeps its values."""
     process, server = in_the_middle(long_project, eventually)
     process.send_signal(number)
     output, _ = process.communicate(timeout=60)
@@ -184,7 +186,8 @@ def test_a_second_run_fails_at_once_or_waits(
     assert len(long_project.runs) == 2
 
 
-def test_a_full_disk_is_one_clear_error_and_the_record_before_it_is_intact(project: Any) -> None:
+def test_full_disk_keeps_the_record_intact(project: Any) -> None:
+    """A full disk is one clear error, and the record before it is intact."""
     project.workload("second", requests=8, max_tokens=200)
     project.profile("two", "embedded-smollm2", "brief", "second", launches=1)
     first = project.perf("--tokgate-profile", "brief", "--tokgate-launches", "1", "-k", "measure")
@@ -205,7 +208,7 @@ def test_a_full_disk_is_one_clear_error_and_the_record_before_it_is_intact(proje
     kept(project)
 
 
-def test_a_full_disk_beside_the_record_is_broken_and_no_regression(project: Any) -> None:
+def test_full_disk_beside_the_record_is_broken(project: Any) -> None:
     """pytest's own plugins write when all is measured, and know nothing of disks."""
     args = ("--tokgate-profile", "brief", "--tokgate-launches", "1", "-k", "measure")
     finished = project.perf(*args, "--junitxml=/dev/full")

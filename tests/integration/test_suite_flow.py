@@ -77,7 +77,8 @@ def test_other_formats_lie_beside_the_record(measured: Any) -> None:
     assert all((run / "logs" / name).stat().st_size > 0 for name in logs)
 
 
-def test_an_accepted_run_is_what_the_next_is_compared_with(after_first: Any) -> None:
+def test_accepted_run_is_the_next_baseline(after_first: Any) -> None:
+    """The next run is compared with an accepted run."""
     project = after_first
     accepted = project.tokgate("baseline", "accept", "latest")
     assert accepted.code == 0, accepted.output
@@ -96,7 +97,8 @@ def test_an_accepted_run_is_what_the_next_is_compared_with(after_first: Any) -> 
         assert f"{one['ratio']:.3f}" in finished.output
 
 
-def test_an_invalid_run_becomes_no_baseline_unless_forced_with_a_reason(after_first: Any) -> None:
+def test_invalid_run_is_accepted_only_with_a_reason(after_first: Any) -> None:
+    """An invalid run does not become a baseline unless it is forced with a reason."""
     project = after_first
     invalidate(project.runs[-1])
     refused = project.tokgate("baseline", "accept", "latest")
@@ -123,7 +125,8 @@ def test_a_run_that_does_not_exist_is_named(project: Any) -> None:
     assert "Traceback" not in finished.output
 
 
-def test_one_verdict_alone_measures_what_it_needs_and_no_more(project: Any) -> None:
+def test_one_verdict_measures_only_what_it_needs(project: Any) -> None:
+    """A single verdict measures only what it needs."""
     project.workload("other", requests=1, max_tokens=16)
     project.profile("two", "embedded-smollm2", "brief", "other", launches=2)
     finished = project.quiet_perf("--tokgate-profile", "two", "-k", "test_verdict and brief and decode_tps")

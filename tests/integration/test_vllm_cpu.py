@@ -56,7 +56,8 @@ def as_written(project: Any, hypothesis: str) -> None:
     )
 
 
-def test_64_mb_claimed_to_be_slow_are_an_arm_that_fails(project: Any) -> None:
+def test_64_mb_claimed_to_be_slow_is_a_failed_arm(project: Any) -> None:
+    """With 64 MiB claimed to be slow, the arm fails."""
     as_written(project, "vllm-cpu-shm-64m")
     found = verdict_of(project, "vllm-cpu-shm-64m")
     assert (found["outcome"], found["code"]) == ("arm_failed", 1), found["output"]
@@ -78,12 +79,14 @@ def test_shm_size_under_ipc_host_is_invalid(project: Any) -> None:
     assert "set ipc: private in both arms" in found["reason"]
 
 
-def test_shm_size_under_ipc_host_claimed_to_reach_nothing_confirms(project: Any) -> None:
+def test_shm_size_under_ipc_host_has_no_effect(project: Any) -> None:
+    """The claim that --shm-size under --ipc=host has no effect is confirmed."""
     found = verdict_of(project, "vllm-cpu-shm-as-written")
     assert (found["outcome"], found["code"]) == ("confirmed", 0), found["output"]
 
 
-def test_16_gb_over_256_mb_is_refuted_with_its_interval(project: Any) -> None:
+def test_16_gb_over_256_mb_is_refuted(project: Any) -> None:
+    """16 GiB over 256 MiB is refuted, with its interval."""
     found = verdict_of(project, "vllm-cpu-shm-size", "--tokgate-blocks", "4")
     assert found["outcome"] == "refuted", found["output"]
     assert found["ci_low"] < found["ratio"] < found["ci_high"] < 1.2
@@ -96,7 +99,8 @@ def test_batching_for_eight_users_is_confirmed(project: Any) -> None:
     assert 2.0 < found["ci_low"] < found["ratio"] < found["ci_high"]
 
 
-def test_an_option_this_version_dropped_is_told_before_a_start(project: Any) -> None:
+def test_removed_option_is_reported_before_a_start(project: Any) -> None:
+    """An option that this version removed is reported before a start."""
     old = "description: as the analysis starts it\nextends: vllm-cpu\nlaunch:\n  args: [--swap-space, '16']\n"
     (project.folder / "fixtures" / "servers" / "old.yaml").write_text(old)
     project.profile("old", "old", "brief", launches=1)
@@ -107,9 +111,10 @@ def test_an_option_this_version_dropped_is_told_before_a_start(project: Any) -> 
     assert project.runs == []
 
 
-def test_an_image_without_a_version_is_asked_by_its_help(
+def test_image_without_a_version_is_asked(
     docker_engine: DockerClient, catalogue: Catalogue, free_port: int, tmp_path: Path
 ) -> None:
+    """An image without a version in its tag is asked with --help."""
     unversioned = "tokgate/vllm-cpu"
     docker_engine.images.get(IMAGE).tag(unversioned, "of-a-test")
     try:

@@ -94,7 +94,8 @@ def test_a_folder_without_fixtures(tmp_path: Path) -> None:
     assert "run pytest in the folder of conftest.py" in done.stderr
 
 
-def test_the_suite_is_collected_launch_by_launch_and_then_judged() -> None:
+def test_suite_is_collected_launch_by_launch() -> None:
+    """The suite is collected launch by launch, then the verdicts."""
     done = run_pytest(
         "-m", "perf", "--collect-only", "-q", "--tokgate-profile", "embedded", "--tokgate-launches", "2"
     )
@@ -106,7 +107,8 @@ def test_the_suite_is_collected_launch_by_launch_and_then_judged() -> None:
     assert {name.rsplit("-", 1)[1] for name in names if "test_verdict" in name} >= {"decode_tps]", "ttft_s]"}
 
 
-def test_the_suite_and_the_other_tests_do_not_collect_each_other() -> None:
+def test_suite_and_other_tests_are_separate() -> None:
+    """The suite and the other tests are never collected together."""
     suite = run_pytest("-m", "perf", "--collect-only", "-q", "--tokgate-profile", "embedded").stdout
     assert "tests/perf/" in suite
     assert "tests/unit/" not in suite

@@ -43,7 +43,8 @@ def perf(project: pytest.Pytester, *args: str) -> pytest.RunResult:
     return project.runpytest_subprocess("-m", "perf", "-p", "no:cacheprovider", *args)
 
 
-def test_a_project_that_does_not_use_it_pays_nothing(pytester: pytest.Pytester) -> None:
+def test_unused_plugin_imports_nothing(pytester: pytest.Pytester) -> None:
+    """A project that does not use the plugin imports nothing heavy."""
     pytester.makepyfile(
         """
         import sys
@@ -59,7 +60,8 @@ def test_a_project_that_does_not_use_it_pays_nothing(pytester: pytest.Pytester) 
     assert not (pytester.path / "runs").exists()
 
 
-def test_tests_run_server_by_server_launch_by_launch_then_the_verdicts(suite: pytest.Pytester) -> None:
+def test_order_is_servers_launches_then_verdicts(suite: pytest.Pytester) -> None:
+    """Tests run server by server, launch by launch, then the verdicts."""
     told = perf(suite, "--tokgate-profile", "here", "--collect-only", "-q").outlines
     ids = [line.split("::")[1] for line in told if "::" in line]
     assert ids[:8] == [
@@ -79,7 +81,8 @@ def test_plain_pytest_does_not_run_the_suite(suite: pytest.Pytester) -> None:
     assert "tokgate: profile" not in result.stdout.str()
 
 
-def test_missing_hardware_is_skipped_with_its_reason_and_checked_nothing(suite: pytest.Pytester) -> None:
+def test_missing_hardware_is_skipped_with_its_reason(suite: pytest.Pytester) -> None:
+    """Missing hardware is skipped with its reason, and nothing was checked."""
     result = perf(suite, "--tokgate-profile", "elsewhere", "-rs")
     assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
     result.assert_outcomes(skipped=20)
@@ -138,7 +141,8 @@ def test_the_plan_is_of_what_is_selected(suite: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["   chat-c1 * 2 * 2 × 6 *", "launches take about 2m"])
 
 
-def test_a_budget_has_the_first_launches_tell_how_long_they_take(suite: pytest.Pytester) -> None:
+def test_budget_times_the_first_launches(suite: pytest.Pytester) -> None:
+    """With a budget, the first launches show how long they take."""
     told = perf(
         suite, "--tokgate-profile", "here", "--tokgate-budget", "45m", "--collect-only", "-q"
     ).outlines
