@@ -19,15 +19,6 @@ from tokgate.config.prompts import read_prompts
 from tokgate.config.server import ServerSpec
 from tokgate.config.workload import PromptSet, Workload
 
-_SINGULAR = {
-    "servers": "server",
-    "workloads": "workload",
-    "prompts": "prompt set",
-    "hardware": "hardware",
-    "hypotheses": "hypothesis",
-    "profiles": "profile",
-}
-
 T = TypeVar("T", ServerSpec, Workload, Hardware, Profile, Hypothesis)
 
 CheckServer = Callable[[ServerSpec], Iterable[tuple[KeyPath, str]]]
@@ -141,7 +132,7 @@ class Catalogue:
         path = self._path(kind, name)
         if not path.is_file():
             raise SpecError(
-                f"no such {_SINGULAR[kind]}: `{name}`; {nearest(name, self.names(kind))}", file=path
+                f"no such {_singular(kind)}: `{name}`; {nearest(name, self.names(kind))}", file=path
             )
         document = Document.read(path)
         base = document.data.pop("extends", None)
@@ -160,7 +151,7 @@ class Catalogue:
     def _refer(self, document: Document, at: KeyPath, kind: str, name: str) -> None:
         if name not in self.names(kind):
             raise document.error(
-                f"no such {_SINGULAR[kind]}: `{name}`; {nearest(name, self.names(kind))}", at
+                f"no such {_singular(kind)}: `{name}`; {nearest(name, self.names(kind))}", at
             )
 
 
@@ -203,3 +194,8 @@ def _claim_error(hypothesis: Hypothesis) -> str | None:
     if bounded and hypothesis.arms and claim.arm is None:
         return f"must name the arm that its bounds are about, for example `arm: {list(arms)[-1]}`"
     return None
+
+
+def _singular(kind: str) -> str:
+    irregular = {"prompts": "prompt set", "hardware": "hardware", "hypotheses": "hypothesis"}
+    return irregular.get(kind, kind.removesuffix("s"))

@@ -41,117 +41,72 @@ class Metric(msgspec.Struct, frozen=True, kw_only=True):
     definition: str = ""
 
 
-# The first token and the tails scatter more between launches than a mean rate does.
-_NOISY_TOLERANCE, _NOISY_PROMISE = 0.08, 0.12
+NOISY = 0.08, 0.12
+"""Tolerance and promise where launches differ more than in a mean rate: the first token and the tails."""
 
+# Rows are easier to compare when they are not one argument per line.
+# fmt: off
 METRICS: tuple[Metric, ...] = (
     Metric(
-        name="output_tps",
-        unit="tok/s",
-        title="Throughput",
-        gate="several streams",
-        statistic="whole",
+        name="output_tps", unit="tok/s", title="Throughput", gate="several streams", statistic="whole",
         definition="Σ n of all streams over the time from the first request written to the last token",
     ),
     Metric(
-        name="decode_tps",
-        unit="tok/s",
-        title="Decode rate",
-        gate="always",
-        definition="(n − k) over the time from the first to the last token chunk; k is the number of tokens in the "
-        "first token chunk",
+        name="decode_tps", unit="tok/s", title="Decode rate", gate="always",
+        definition="(n − k) over the time from the first to the last token chunk; k is the number of tokens in "
+        "the first token chunk",
     ),
     Metric(
-        name="prefill_tps",
-        unit="tok/s",
-        title="Prefill rate",
-        tolerance=_NOISY_TOLERANCE,
-        promise=_NOISY_PROMISE,
-        gate="always",
-        definition="(p − c) / `ttft_s`; it is an *apparent* rate, because the time includes queueing and the first "
-        "decode step",
+        name="prefill_tps", unit="tok/s", title="Prefill rate", gate="always", tolerance=NOISY[0],
+        promise=NOISY[1],
+        definition="(p − c) / `ttft_s`; it is an *apparent* rate, because the time includes queueing and the "
+        "first decode step",
     ),
     Metric(
-        name="ttft_s",
-        unit="s",
-        title="Time to first token",
-        direction="lower",
-        tolerance=_NOISY_TOLERANCE,
-        promise=_NOISY_PROMISE,
-        gate="always",
-        statistic="median",
-        definition="time from the request written to the first chunk with a non-empty content, reasoning or tool-call "
-        "delta",
+        name="ttft_s", unit="s", title="Time to first token", direction="lower", gate="always",
+        statistic="median", tolerance=NOISY[0], promise=NOISY[1],
+        definition="time from the request written to the first chunk with a non-empty content, reasoning or "
+        "tool-call delta",
     ),
     Metric(
-        name="goodput_rps",
-        unit="req/s",
-        title="Goodput",
-        gate="limits",
-        statistic="whole",
+        name="goodput_rps", unit="req/s", title="Goodput", gate="limits", statistic="whole",
         definition="requests per second that met every limit of the workload",
     ),
     Metric(
-        name="ttfb_s",
-        unit="s",
-        title="Time to first byte",
-        direction="lower",
-        tolerance=_NOISY_TOLERANCE,
-        promise=_NOISY_PROMISE,
-        statistic="median",
+        name="ttfb_s", unit="s", title="Time to first byte", direction="lower", statistic="median",
+        tolerance=NOISY[0], promise=NOISY[1],
         definition="time from the request written to the first byte of the response",
     ),
     Metric(
-        name="tpot_s",
-        unit="s",
-        title="Time per output token",
-        direction="lower",
-        statistic="median",
+        name="tpot_s", unit="s", title="Time per output token", direction="lower", statistic="median",
         definition="1 / `decode_tps` of each request",
     ),
     Metric(
-        name="itl_s",
-        unit="s",
-        title="Inter-token latency",
-        direction="lower",
-        statistic="median",
+        name="itl_s", unit="s", title="Inter-token latency", direction="lower", statistic="median",
         definition="time between consecutive token chunks, all requests together",
     ),
     Metric(
-        name="itl_p99_s",
-        unit="s",
-        title="Inter-token latency, p99",
-        direction="lower",
-        tolerance=_NOISY_TOLERANCE,
-        promise=_NOISY_PROMISE,
-        statistic="p99",
+        name="itl_p99_s", unit="s", title="Inter-token latency, p99", direction="lower", statistic="p99",
+        tolerance=NOISY[0], promise=NOISY[1],
         definition="99th percentile of the time between consecutive token chunks, all requests together",
     ),
     Metric(
-        name="effective_GBps",
-        unit="GB/s",
-        title="Memory bandwidth used",
-        statistic="whole",
-        definition="bytes read per token (the weights, and the KV cache of its context) × the median `decode_tps`; one "
-        "stream only",
+        name="effective_GBps", unit="GB/s", title="Memory bandwidth used", statistic="whole",
+        definition="bytes read per token (the weights, and the KV cache of its context) × the median "
+        "`decode_tps`; one stream only",
     ),
     Metric(
-        name="tokens_per_joule",
-        unit="tok/J",
-        title="Tokens per joule",
-        statistic="whole",
-        definition="Σ n over the energy that the GPU's power sensor (on an APU: of GPU and CPU) reports for the timed "
-        "requests, prefill included; absent without a sensor",
+        name="tokens_per_joule", unit="tok/J", title="Tokens per joule", statistic="whole",
+        definition="Σ n over the energy that the GPU's power sensor (on an APU: of GPU and CPU) reports for the "
+        "timed requests, prefill included; absent without a sensor",
     ),
     Metric(
-        name="tokens_per_chunk",
-        unit="tok/chunk",
-        title="Tokens per chunk",
-        statistic="whole",
-        definition="Σ n over the number of token chunks; unless it is 1, gaps between chunks are not gaps between "
-        "tokens",
+        name="tokens_per_chunk", unit="tok/chunk", title="Tokens per chunk", statistic="whole",
+        definition="Σ n over the number of token chunks; unless it is 1, gaps between chunks are not gaps "
+        "between tokens",
     ),
 )
+# fmt: on
 METRIC_NAMES: tuple[str, ...] = tuple(metric.name for metric in METRICS)
 
 if TYPE_CHECKING:

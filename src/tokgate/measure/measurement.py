@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterable
 
 import msgspec
 
@@ -111,20 +110,6 @@ class Canary(msgspec.Struct, frozen=True, kw_only=True):
     known: int
 
 
-class HasGated(Protocol):
-    """A launch, or a summary of one."""
-
-    @property
-    def gated(self) -> dict[str, float]:
-        """The launch's one value of each gated metric."""
-
-
-def collect_gated(launches: Sequence[HasGated]) -> dict[str, tuple[float, ...]]:
-    """By gated metric, the value of each launch that has one."""
-    names = dict.fromkeys(name for launch in launches for name in launch.gated)
-    return {name: tuple(launch.gated[name] for launch in launches if name in launch.gated) for name in names}
-
-
 class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     """One cell on one launch (the replicate).
 
@@ -167,3 +152,12 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     bias: Bias | None = None
     canary: Canary | None = None
     disturbed: tuple[Problem, ...] = ()
+
+
+def collect_gated(launches: Iterable[dict[str, float]]) -> dict[str, tuple[float, ...]]:
+    """By gated metric, the values of the launches that have one. launches: `gated` of each."""
+    values: dict[str, tuple[float, ...]] = {}
+    for gated in launches:
+        for name, value in gated.items():
+            values[name] = (*values.get(name, ()), value)
+    return values

@@ -148,7 +148,7 @@ def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | 
         cells={
             workload: BaselineCell(
                 conditions=record.conditions[workload],
-                metrics=collect_gated([launch for launch in launches if launch.workload == workload]),
+                metrics=collect_gated(launch.gated for launch in launches if launch.workload == workload),
                 cpu_gflops=collect_yardsticks(launch for launch in launches if launch.workload == workload),
             )
             for workload in workloads

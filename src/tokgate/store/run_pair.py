@@ -9,7 +9,7 @@ import msgspec
 from tokgate.judge.cell import CaseKey
 from tokgate.judge.compare import Pair
 from tokgate.machine.fingerprint import Difference, Fingerprint, find_differences
-from tokgate.measure.measurement import Measurement
+from tokgate.measure.measurement import Measurement, collect_gated
 from tokgate.store.baselines import collect_yardsticks
 from tokgate.store.runs import RunRecord, is_cell
 from tokgate.store.summary import collect_server_facts
@@ -42,6 +42,10 @@ def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
     cells_a, cells_b = _launches(a), _launches(b)
     both = [key for key in cells_a if key in cells_b]
     unlike = {workload: _unlike(a, b, workload) for workload in dict.fromkeys(key.workload for key in both)}
+    values_a, values_b = (
+        {key: collect_gated(launch.gated for launch in cells[key] if launch.valid) for key in both}
+        for cells in (cells_a, cells_b)
+    )
     lost = {key: (_lost(cells_a[key]), _lost(cells_b[key])) for key in both}
     first: dict[str, CaseKey] = {}
     for key in both:
@@ -56,14 +60,12 @@ def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
                 server=key.server,
                 workload=key.workload,
                 metric=metric,
-                a=_values(cells_a[key], metric),
-                b=_values(cells_b[key], metric),
+                a=values_a[key].get(metric, ()),
+                b=values_b[key].get(metric, ()),
             )
             for key in both
             if not unlike[key.workload]
-            for metric in dict.fromkeys(
-                name for launch in cells_a[key] + cells_b[key] for name in launch.gated
-            )
+            for metric in collect_gated(launch.gated for launch in cells_a[key] + cells_b[key])
         ),
         only_a=tuple(key for key in cells_a if key not in cells_b),
         only_b=tuple(key for key in cells_b if key not in cells_a),
@@ -95,10 +97,6 @@ def _unlike(a: RunRecord, b: RunRecord, workload: str) -> dict[str, tuple[str | 
     ours, theirs = a.conditions.get(workload, {}), b.conditions.get(workload, {})
     keys = dict.fromkeys((*ours, *theirs))
     return {key: (ours.get(key), theirs.get(key)) for key in keys if ours.get(key) != theirs.get(key)}
-
-
-def _values(launches: list[Measurement], metric: str) -> tuple[float, ...]:
-    return tuple(launch.gated[metric] for launch in launches if launch.valid and metric in launch.gated)
 
 
 def _lost(launches: list[Measurement]) -> int:
