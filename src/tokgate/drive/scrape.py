@@ -19,7 +19,7 @@ def scrape(url: str) -> dict[str, float] | None:
     """
     answer = get(url)
     if answer.status is None:
-        raise ServerUnreachable(f"could not read the server's counters: {answer.words}", url=answer.url)
+        raise ServerUnreachable(f"could not read the server's counters: {answer.summary}", url=answer.url)
     return sum_samples(answer.body.decode()) if answer.status == 200 else None
 
 

@@ -30,7 +30,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
     @property
-    def words(self) -> str:
+    def summary(self) -> str:
         """The answer as one line of a message."""
         if self.status is None:
             return f"GET {self.url}: {self.error}"
@@ -77,7 +77,7 @@ def _reason(error: object, timeout_s: float) -> str:
 def check_health(engine: Engine, base_url: str) -> str | None:
     """None when the server answers 200 on its health page, else what it answered."""
     answer = get(f"{base_url}{engine.health}")
-    return None if answer.status == 200 else answer.words
+    return None if answer.status == 200 else answer.summary
 
 
 def find_engine(base_url: str) -> Engine:
@@ -93,7 +93,7 @@ def check_model(spec: ServerSpec, engine: Engine, base_url: str) -> str:
     answer = get(f"{base_url}/v1/models", timeout_s=_PAGE_TIMEOUT_S)
     if answer.status != 200:
         raise ServerUnreachable(
-            f"server {spec.name}: could not list its models: {answer.words} (expected 200)", url=answer.url
+            f"server {spec.name}: could not list its models: {answer.summary} (expected 200)", url=answer.url
         )
     served = _ids(answer.json())
     if spec.model.id not in served:
