@@ -23,6 +23,12 @@ def generator() -> ModuleType:
     return module
 
 
+def test_pages_are_current(generator: ModuleType) -> None:
+    """The committed pages are what the generator writes from the code."""
+    for name, text in generator.pages().items():
+        assert (generator.FOLDER / name).read_text(encoding="utf-8") == text, f"run {generator.COMMAND}"
+
+
 def test_every_yaml_key_has_a_meaning(generator: ModuleType) -> None:
     """The docstring of a struct that is read from YAML has one line `key: meaning` for each key."""
     assert generator.missing_meanings() == []
