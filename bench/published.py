@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tokgate.judge.changepoint import changes
+from tokgate.judge.changepoint import find_changes
 from tokgate.report.changes import changes_of, usable
 from tokgate.report.history import change_lines
 from tokgate.store.history import Series, read_history
@@ -74,7 +74,7 @@ def main() -> None:
         change
         for series in long
         for _ in range(options.draws)
-        for change in changes(np.exp(rng.choice(noise, len(series.points))).tolist())
+        for change in find_changes(np.exp(rng.choice(noise, len(series.points))).tolist())
     ]
     per_100 = {
         kind: sum(change.kind == kind for change in false) / len(long) / options.draws * 100

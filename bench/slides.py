@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import beta, chi2
 
-from tokgate.judge.changepoint import Change, steps, together, watch
+from tokgate.judge.changepoint import Change, find_steps, merge_changes, watch_nights
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.report.changes import date_change
 from tokgate.store.history import Point
@@ -60,12 +60,12 @@ def nights(values: Sequence[float]) -> tuple[Point, ...]:
 def reports(series: NDArray[np.float64], first: int) -> dict[str, Reports]:
     """Night and change of each report, by gate, judging every night from `first` on."""
     values: list[float] = series.tolist()
-    points, watched = nights(values), watch(values)  # later nights never change a night or a slide
+    points, watched = nights(values), watch_nights(values)  # later nights never change a night or a slide
     reported: dict[str, Reports] = {gate: [] for gate in GATES}
     for night in range(first, len(values)):
-        known, lasting = points[: night + 1], steps(values[: night + 1])
+        known, lasting = points[: night + 1], find_steps(values[: night + 1])
         recent = [change for change in watched if change.found is not None and change.found <= night]
-        changes = together(lasting, recent)
+        changes = merge_changes(lasting, recent)
         still_open = {
             "tokgate": [change for change in changes if date_change("decode_tps", known, change).open],
             "otava": [step for step in lasting if step.ratio < 1 and len(known) - step.index <= SLIDE],
@@ -95,7 +95,7 @@ def simulate(*, years: int, cells: int, cv: float, seed: int) -> dict[str, Count
         for gate, reported in reports(values[: BEFORE + 2], BEFORE - 1).items():
             night = min((night - BEFORE for night, _ in reported if night >= BEFORE), default=None)
             count[gate].update({"drop, same night": night == 0, "drop, by the second": night is not None})
-        off = [abs(step.index - BEFORE) for step in steps(values.tolist())]
+        off = [abs(step.index - BEFORE) for step in find_steps(values.tolist())]
         for gate in GATES:
             count[gate].update({"drop, dated to the night": 0 in off})
     for _ in range(cells):

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from tokgate.judge.plan import Expected, plan
+from tokgate.judge.plan import Expected, plan_launches
 from tokgate.judge.verdict import Outcome
 
 BENCH = Path(__file__).parents[2] / "bench"
@@ -125,7 +125,7 @@ def test_planned_drop_is_detected(bench: ModuleType, cv: float, launches: int) -
         reference="launches",
         values=10,
     )
-    (planned,) = plan([cell], launches + 1.5, family=20).cells
+    (planned,) = plan_launches([cell], launches + 1.5, family=20).cells
     assert planned.launches == launches
     assert planned.drop is not None
     world = {"cv": cv, "cells": 1, "launches": launches}

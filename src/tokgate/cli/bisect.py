@@ -59,7 +59,7 @@ def bisect(
     """
     from rich.console import Console
 
-    from tokgate.judge.bisect import most_steps
+    from tokgate.judge.bisect import count_steps
     from tokgate.report.bisect import ending, step_line
     from tokgate.report.progress import live
     from tokgate.store.runs import RECORD, new_run_folder
@@ -81,7 +81,7 @@ def bisect(
         ) as writer:
             record = str(writer.folder / RECORD)
             typer.echo(
-                f"{server} × {workload} {search.metric}: {len(images)} images, {most_steps(len(images) - 2)} steps "
+                f"{server} × {workload} {search.metric}: {len(images)} images, {count_steps(len(images) - 2)} steps "
                 f"unless some are skipped, at most {6 * blocks} launches each"
             )
             ends = time.monotonic() + seconds if seconds is not None else None

@@ -1,8 +1,8 @@
-"""Bisect: which of a row of images first lost what the last one lost, from launches of a few of them.
+"""Bisect: find the first image of a sequence that lost what the last one lost, by launching a few of them.
 
-First the two ends are compared in blocks A B B A. Then the image in the middle of what is left is measured
-in mirrored blocks of three, together with fresh launches of both ends, and is slow when it is nearer to the
-bad end than to the good one, on the log scale. Each of these tests is looked at after every block, with
+First the two ends are compared in blocks A B B A. Then the image in the middle of the remaining ones is
+measured in mirrored blocks of three, together with new launches of both ends. It is slow when it is nearer to
+the bad end than to the good one, on the log scale. Each of these tests is looked at after every block, with
 boundaries by alpha spending (`sequential`), and ends undecided at its limit of blocks.
 """
 
@@ -22,7 +22,10 @@ from tokgate.judge.stats import contrast
 from tokgate.measure.metrics import compute_geometric_mean
 
 LEVEL = 0.05
+"""How often, at most, the answer is wrong: what is usual for an answer that a person then checks."""
+
 BLOCKS = 4
+"""Blocks of one step, at most: with 2 % scatter, four see a slowdown of 6 % in six of ten searches."""
 
 Finding = Literal["fast", "slow", "undecided", "failed"]
 Run = Callable[[tuple[str, ...]], Block]
@@ -30,12 +33,14 @@ Run = Callable[[tuple[str, ...]], Block]
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one image.
+    """What is known about one image.
 
-    ratio: its metric over that of the good image in the same blocks, above 1 is more of the metric; low,
-    high: the interval of that at the look that decided. good, own: geometric means over the blocks' launches.
-    sees: the slowdown (fraction of speed) that all its blocks would have shown at 80 % power. launches: of
-    all images in its blocks. why: what kept it from being measured.
+    launches: of all images in its blocks.
+    ratio: its metric over that of the good image in the same blocks; above 1 is more of the metric.
+    low, high: the interval of the ratio at the look that decided.
+    good, own: geometric means over the launches of the good image and of this one.
+    sees: the slowdown (fraction of speed) that all its blocks would detect at 80 % power.
+    why: the reason why it could not be measured.
     """
 
     image: str
@@ -51,11 +56,14 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Bisection(msgspec.Struct, frozen=True, kw_only=True):
-    """What a search found.
+    """The result of a search.
 
-    images: the good one first, the bad one last. steps: in the order they were made, the bad image first.
-    last_fast, first_slow: the narrowest pair that is known; between: what could not be told apart inside it.
-    stopped: why the search ended before its end, empty if it did not.
+    images: the good one first, the bad one last.
+    level: how often, at most, the result is wrong.
+    steps: in the order they were made, the bad image first.
+    last_fast, first_slow: the narrowest pair that is known.
+    between: the images inside that pair, none of which could be classified.
+    stopped: why the search ended early; empty if it did not.
     """
 
     images: tuple[str, ...]
@@ -85,24 +93,29 @@ def bisect(
 ) -> Bisection:
     """The first image at which at least half of what the last lost against the first is gone (log scale).
 
-    It stands at one place in the row when images before it are fast and those from it on slow; of several
-    losses, it finds one across which the middle is passed. An image that cannot be measured or told is gone
-    round, and if it matters the answer is a range. level: how often, at most, the answer is wrong, a slowdown
-    where there is none included; each step has what is left of it, over the steps that may follow. It holds
-    where the scatter of a launch is the same for all images. blocks: of one step, at most. tell: told each step.
-    Raises Unmeasured of the ends, before anything is known; ValueError: a figure that is not above zero.
+    There is one such image when all images before it are fast and all from it on are slow; of several losses,
+    the search finds one that crosses the middle. An image that cannot be measured or classified is skipped, and
+    if it matters the result is a range.
+
+    run: measures a block.
+    level: how often, at most, the result is wrong, including a slowdown where there is none; each step gets
+        what is left of it, divided by the steps that may follow. This holds when the scatter between launches
+        is the same for all images.
+    blocks: of one step, at most.
+    tell: called with each step.
+    Raises Unmeasured: an end cannot be measured, before anything is known. ValueError: a value is not above zero.
     """
     return _Search(tuple(images), run, metric, level, blocks, tell).search()
 
 
-def most_steps(between: int) -> int:
-    """Comparisons until one image is left, the two ends' included, if each decides."""
+def count_steps(between: int) -> int:
+    """Comparisons until one image is left, with that of the two ends, if each decides."""
     return 1 + math.ceil(math.log2(between + 1))
 
 
-def middle(low: int, high: int, gone_round: set[int]) -> int | None:
-    """The place nearest to the middle of the places between, those gone round left out; None if none is left."""
-    left = [at for at in range(low + 1, high) if at not in gone_round]
+def find_middle(low: int, high: int, skipped: set[int]) -> int | None:
+    """The place between `low` and `high` that is nearest to the middle and not skipped; None if none is left."""
+    left = [at for at in range(low + 1, high) if at not in skipped]
     return min(left, key=lambda at: abs(2 * at - low - high), default=None)
 
 
@@ -125,22 +138,22 @@ class _Search:
 
     def search(self) -> Bisection:
         low, high, stopped = 0, len(self.images) - 1, ""
-        gone_round: set[int] = set()
+        skipped: set[int] = set()
         left = self.level
         try:
-            share = left / most_steps(high - 1)
+            share = left / count_steps(high - 1)
             if self._step(self.bad, share) == "slow":
-                while (at := middle(low, high, gone_round)) is not None:
+                while (at := find_middle(low, high, skipped)) is not None:
                     left -= share
-                    candidates = high - low - 1 - sum(low < one < high for one in gone_round)
-                    share = left / (most_steps(candidates) - 1)
+                    candidates = high - low - 1 - sum(low < place < high for place in skipped)
+                    share = left / (count_steps(candidates) - 1)
                     match self._step(self.images[at], share):
                         case "fast":
                             low = at
                         case "slow":
                             high = at
                         case _:
-                            gone_round.add(at)
+                            skipped.add(at)
         except OutOfTime:
             stopped = "the budget was spent"
         except Unmeasured as error:
@@ -165,7 +178,7 @@ class _Search:
         looks = nominal_tails(tail, tuple((n + 1) / self.blocks for n in range(self.blocks)))
         step = Step(image=image, finding="undecided")
         for number, look in enumerate(looks):
-            # Another arm goes first each time, so that a drift that bends favours none.
+            # Another arm goes first each time, so that a drift that is not linear favors none.
             order = arms[number % len(arms) :] + arms[: number % len(arms)]
             try:
                 mine.append(self.run(order))

@@ -29,9 +29,9 @@ class CellKey(NamedTuple):
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
     """What a baseline offers for one metric.
 
-    values: for each launch of an accepted run, for each of the last nights, or the one published figure.
-    label: what it is, in words: "baseline of 2026-11-24, 10 launches".
-    cpu_gflops: the machine's yardstick beside each value; empty where none was taken.
+    values: one for each launch of an accepted run or for each of the last nights, or the one published figure.
+    label: what it is: "baseline of 2026-11-24, 10 launches".
+    cpu_gflops: the machine's CPU benchmark at each value; empty where it was not run.
     """
 
     kind: Literal["launches", "nights", "figure"]
@@ -43,10 +43,12 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
     """One server x workload x metric to be judged.
 
-    current: one value for each launch; invalid: why the measurement is not valid, None if it is.
-    tolerance: the drop worth failing for; promise: the drop the run undertakes to see (fractions).
-    planned: launches of the plan, when the run may stop before them; looking early then costs no error.
-    cpu_gflops: the machine's yardstick beside each launch; empty where none was taken.
+    current: one value for each launch.
+    invalid: why the measurement is not valid; None if it is.
+    tolerance: the drop (fraction) that is worth failing for.
+    promise: the drop (fraction) that the run undertakes to detect.
+    planned: launches of the plan, when the run may stop before them; early looks then cost no error.
+    cpu_gflops: the machine's CPU benchmark at each launch; empty where it was not run.
     """
 
     server: str

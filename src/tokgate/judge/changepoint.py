@@ -1,11 +1,11 @@
-"""When a series of nights changed: steps that last, single nights that fall out, and slow slides.
+"""When a series of nights changed: lasting steps, single outlying nights, and slow slides.
 
 Steps are found by Apache Otava (E-divisive splits, kept by a t-test), which looks at a series as a whole
-and therefore dates well and speaks late. Nights and slides are rules that look at the latest figures only:
+and therefore dates changes well but reports them late. Nights and slides are rules that look at the latest figures only:
 tonight against the nights before it (t prediction interval), and the last three weeks against the two
-months before them (Welch). `bench/slides.py` shows what the three find together, and how often wrongly.
+months before them (Welch). `bench/slides.py` shows what the three find together, and how often they are wrong.
 
-Values are one figure a night, in the order of time, finite and above zero.
+Values are one per night, in the order of time, finite and above zero.
 """
 
 from __future__ import annotations
@@ -24,29 +24,31 @@ FLOOR = 0.03
 """The smallest relative change that is reported."""
 
 MAX_P = 0.001
-"""The p-value that a step, or a night, must be below, both sides together."""
+"""The two-sided p-value of a step or a night must be smaller: then a year of nights has less than one false alarm."""
 
 SLIDE_P = 0.004
-"""That of a slide: its windows overlap, so that far fewer than one a night are independent."""
+"""The limit for a slide: its windows overlap, so far fewer than one a night are independent."""
 
 REFERENCE = 120
-"""Nights that say what is normal, at most."""
+"""Nights that define what is normal, at most."""
 
 WINDOW = 20
-"""Nights that a slide is read from, and the fewest it is compared with."""
+"""Nights that a slide is computed from, and the fewest it is compared with: about three weeks."""
 
 FEWEST = 3
-"""Nights before one night can fall out; so many that do in a row are the new normal."""
+"""Nights needed before one night can be an outlier; as many outliers in a row are the new normal."""
 
 JUMP = 0.1
-"""A log ratio of neighbours that may begin a new level where there are too few nights to tell."""
+"""A log ratio of neighboring nights that may begin a new level where there are too few nights to decide."""
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of level. index: the first night of the new one (of a slide, the first of its window).
+    """A change of level.
 
-    found: the night that showed it; of a step None where only the series as a whole does. before, after: the two levels, as
-    geometric means, in the unit of the values. p: two-sided, of no change at all.
+    index: the first night of the new level (of a slide, the first night of its window).
+    found: the night that showed it; None for a step that only the series as a whole shows.
+    before, after: the two levels, as geometric means, in the unit of the values.
+    p: two-sided, of no change at all.
     """
 
     kind: Literal["step", "night", "slide"]
@@ -61,33 +63,37 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
         return self.after / self.before
 
 
-def changes(values: Sequence[float]) -> tuple[Change, ...]:
-    """Everything that happened in a series, in the order it began.
+def find_changes(values: Sequence[float]) -> tuple[Change, ...]:
+    """All changes of a series, in the order they began.
 
-    A night or slide that tells of the same change as a step is left out, and is when the step was found.
+    A night or slide that shows the same change as a step is left out; it is when the step was found.
     Raises ExtraMissing: Apache Otava is not installed; ValueError: a value is not finite and above zero.
     """
     log_moments(values or (1.0,))
-    return together(steps(values), watch(values))
+    return merge_changes(find_steps(values), watch_nights(values))
 
 
-def together(lasting: Sequence[Change], seen: Sequence[Change]) -> tuple[Change, ...]:
-    """The changes of a series by its `steps` and by what `watch` saw, each told once."""
+def merge_changes(steps: Sequence[Change], watched: Sequence[Change]) -> tuple[Change, ...]:
+    """The changes that `find_steps` and `watch_nights` found in a series, each once."""
     dated = [
-        msgspec.structs.replace(step, found=next((one.found for one in seen if _same(one, step)), None))
-        for step in lasting
+        msgspec.structs.replace(
+            step, found=next((night.found for night in watched if _same(night, step)), None)
+        )
+        for step in steps
     ]
-    others = [one for one in seen if not any(_same(one, step) for step in lasting)]
+    others = [change for change in watched if not any(_same(change, step) for step in steps)]
     return tuple(sorted((*dated, *others), key=lambda change: change.index))
 
 
-def _same(one: Change, step: Change) -> bool:
-    """Whether a night or slide tells of the change that a step does."""
+def _same(change: Change, step: Change) -> bool:
+    """Whether a night or slide shows the change that a step does."""
     near = range(step.index - 1, step.index + FEWEST)
-    return (one.ratio < 1) == (step.ratio < 1) and any(one.index <= at <= (one.found or 0) for at in near)
+    return (change.ratio < 1) == (step.ratio < 1) and any(
+        change.index <= at <= (change.found or 0) for at in near
+    )
 
 
-def steps(values: Sequence[float]) -> tuple[Change, ...]:
+def find_steps(values: Sequence[float]) -> tuple[Change, ...]:
     """The changes that last, by Apache Otava. Raises ExtraMissing."""
     try:
         from otava.analysis import compute_change_points
@@ -109,18 +115,20 @@ def steps(values: Sequence[float]) -> tuple[Change, ...]:
     )
 
 
-def watch(values: Sequence[float]) -> tuple[Change, ...]:
-    """What each night would have reported of nights and slides, given the nights before it and none after.
+def watch_nights(values: Sequence[float]) -> tuple[Change, ...]:
+    """The nights and slides that each night would have reported, given only the nights before it.
 
-    A night that falls out is no part of what is normal, until `FEWEST` in a row fell to the same side. What is
-    normal starts anew there, and with the window of a slide that was told.
+    An outlying night is not part of what is normal, until `FEWEST` in a row were outliers on the same side. What
+    is normal starts anew there, and with the window of a reported slide.
     """
     found: list[Change] = []
     normal: list[int] = []
     out: list[int] = []
     jump = 0
     for at in range(len(values)):
-        night = _night(values, normal[-REFERENCE:], [one for one in normal[-REFERENCE:] if one >= jump], at)
+        night = _night(
+            values, normal[-REFERENCE:], [index for index in normal[-REFERENCE:] if index >= jump], at
+        )
         if night is not None:
             if not out or (night.ratio < 1) != (values[out[-1]] < night.before):
                 found, out = [*found, night], []
@@ -139,32 +147,32 @@ def watch(values: Sequence[float]) -> tuple[Change, ...]:
 
 
 def _night(values: Sequence[float], reference: Sequence[int], since: Sequence[int], at: int) -> Change | None:
-    """Tonight against all that is normal, or against what is since a jump that was too early to be told."""
+    """Tonight compared with all that is normal, or with the nights since a jump that came too early to be reported."""
     for nights in (reference, since):
         if len(nights) >= FEWEST:
-            before = [values[one] for one in nights]
+            before = [values[index] for index in nights]
             ratio = against_history([values[at]], before)
             if _beyond(ratio, MAX_P, FLOOR):
-                return _told("night", at, at, before, [values[at]], ratio)
+                return _make_change("night", at, at, before, [values[at]], ratio)
     return None
 
 
 def _slide(values: Sequence[float], reference: Sequence[int], window: Sequence[int]) -> Change | None:
-    """The floor is half: a slide that has come so far by tonight is half as deep on the mean of its window."""
+    """The floor is half: over its window, a slide has on average come half as far as tonight."""
     if len(reference) < WINDOW:
         return None
-    before, after = ([values[one] for one in part] for part in (reference, window))
+    before, after = ([values[index] for index in part] for part in (reference, window))
     ratio = welch(after, before)
     return (
-        _told("slide", window[0], window[-1], before, after, ratio)
+        _make_change("slide", window[0], window[-1], before, after, ratio)
         if _beyond(ratio, SLIDE_P, FLOOR / 2)
         else None
     )
 
 
 def _beyond(ratio: LogRatio, max_p: float, floor: float) -> bool:
-    """Whether a change is no accident, and large enough to matter."""
-    # The size first: it leaves out most nights, and p is dear.
+    """Whether a change is significant, and large enough to matter."""
+    # The size first: it excludes most nights, and p is expensive to compute.
     return abs(ratio.estimate) >= -math.log1p(-floor) and _p(ratio) < max_p
 
 
@@ -172,7 +180,7 @@ def _p(ratio: LogRatio) -> float:
     return 2 * min(ratio.p_below(), ratio.p_above())
 
 
-def _told(
+def _make_change(
     kind: Literal["night", "slide"],
     index: int,
     found: int,

@@ -1,4 +1,4 @@
-"""Two runs side by side: the cells that both measured, launch against launch. It describes; baselines gate."""
+"""Compare two runs: the cells that both measured, by their launches. This describes; baselines gate."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Finding = Literal["slower", "faster", "alike", "unknown"]
 
 
 class Pair(msgspec.Struct, frozen=True, kw_only=True):
-    """One server x workload x metric of two runs: one gated figure for each valid launch."""
+    """One server x workload x metric of two runs: one gated value for each valid launch."""
 
     server: str
     workload: str
@@ -23,11 +23,12 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     b: tuple[float, ...]
 
 
-class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+class PairResult(msgspec.Struct, frozen=True, kw_only=True):
     """What the launches of a pair show.
 
-    ratio: B / A, above 1 is more of the metric, not better; low, high: its interval at the pair's share of
-    the error of the whole comparison. None where nothing can be said, and `reason` says why.
+    ratio: B / A; above 1 is more of the metric, not better.
+    low, high: its interval at the pair's share of the error of the whole comparison.
+    reason: why nothing can be said; the others are then None.
     """
 
     pair: Pair
@@ -39,12 +40,12 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def within(self) -> float | None:
-        """How large a difference (fraction of A) the interval leaves room for, up or down."""
+        """The largest difference (fraction of A) that the interval allows, up or down."""
         return None if self.low is None or self.high is None else max(1 - self.low, self.high - 1)
 
 
-def compare(pairs: Sequence[Pair], *, level: float = 0.05) -> tuple[Comparison, ...]:
-    """Each pair by Welch's test on the log scale, in the order given.
+def compare(pairs: Sequence[Pair], *, level: float = 0.05) -> tuple[PairResult, ...]:
+    """Each pair by Welch's test on the log scale (`contrast` of independent launches), in the order given.
 
     level: how often, at most, two runs with nothing changed between them show any difference at all. Holm's
     step-down (1979) over the pairs that can be compared gives each its share, and its interval is drawn at
@@ -60,20 +61,20 @@ def compare(pairs: Sequence[Pair], *, level: float = 0.05) -> tuple[Comparison, 
             break
         shares[at] = share
     return tuple(
-        _found(pair, ratio, shares[at])
+        _conclude(pair, ratio, shares[at])
         if isinstance(ratio, LogRatio)
-        else Comparison(pair=pair, finding="unknown", reason=ratio)
+        else PairResult(pair=pair, finding="unknown", reason=ratio)
         for at, (pair, ratio) in enumerate(zip(pairs, read, strict=True))
     )
 
 
 def _ratio(pair: Pair) -> LogRatio | str:
-    """B / A, or why it cannot be told."""
+    """B / A, or why it cannot be computed."""
     if min(len(pair.a), len(pair.b)) < 2:
-        return f"too few launches: {len(pair.a)} of A, {len(pair.b)} of B; two of each are needed"
+        return f"too few launches: {len(pair.a)} of A, {len(pair.b)} of B; at least two of each are needed"
     for run, values in (("A", pair.a), ("B", pair.b)):
         if min(values) <= 0:
-            return f"a launch of {run} has {min(values):g}, which has no ratio"
+            return f"a launch of {run} has the value {min(values):g}, so there is no ratio"
     return contrast({"a": pair.a, "b": pair.b}, {"b": 1, "a": -1})
 
 
@@ -82,11 +83,11 @@ def _p(ratio: LogRatio) -> float:
     return 2 * min(ratio.p_below(), ratio.p_above())
 
 
-def _found(pair: Pair, ratio: LogRatio, share: float) -> Comparison:
+def _conclude(pair: Pair, ratio: LogRatio, share: float) -> PairResult:
     low, high = ratio.interval(share / 2)
     finding: Finding = "alike"
     if _p(ratio) <= share:
         finding = (
             "faster" if (ratio.estimate > 0) == (find_metric(pair.metric).direction == "higher") else "slower"
         )
-    return Comparison(pair=pair, finding=finding, ratio=ratio.ratio, low=low, high=high)
+    return PairResult(pair=pair, finding=finding, ratio=ratio.ratio, low=low, high=high)

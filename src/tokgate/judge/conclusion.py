@@ -1,4 +1,4 @@
-"""What follows when several hypotheses have come out so: the rule a person stated before the run. Pure."""
+"""Conclusions: what follows from the outcomes of several hypotheses, by a rule stated before the run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from tokgate.config.profile import Conclusion
 from tokgate.judge.verdict import Verdict
 
 
-def drawn(conclusions: Iterable[Conclusion], verdicts: Iterable[Verdict]) -> tuple[str, ...]:
-    """The sentences of those whose every hypothesis was tested and came out as they say, in their order."""
-    outcomes = {one.hypothesis: str(one.outcome) for one in verdicts if one.kind == "hypothesis"}
-    return tuple(one.then for one in conclusions if one.when.items() <= outcomes.items())
+def draw_conclusions(conclusions: Iterable[Conclusion], verdicts: Iterable[Verdict]) -> tuple[str, ...]:
+    """The sentences of the conclusions whose hypotheses all have the outcomes they name, in their order."""
+    outcomes = {
+        verdict.hypothesis: str(verdict.outcome) for verdict in verdicts if verdict.kind == "hypothesis"
+    }
+    return tuple(conclusion.then for conclusion in conclusions if conclusion.when.items() <= outcomes.items())

@@ -1,12 +1,12 @@
-"""The gate: cells of a run against what their baselines offer, with one error rate for the whole run.
+"""The gate: cells of a run compared with their references, with one error rate for the whole run.
 
 The drop of a cell is the fraction by which its speed falls; for ttft_s, tpot_s and itl_s the speed is one
 over the figure, so a drop of 8 % is a time 1 / 0.92 as long.
 
 Two stages share the error of the run. `judge` screens: the tails of its intervals are five times what
 Holm's procedure gives each cell of the family, so it calls too many cells regressed rather than too few.
-`confirm` concludes, with one fresh launch more and exactly Holm's tail, so that whatever was screened, a
-run with nothing changed fails at most as often as `level` says. `bench/error_rates.py` shows it.
+`confirm` concludes, with one more launch and exactly Holm's tail, so that whatever was screened, a run with
+nothing changed fails at most as often as `level` says. `bench/error_rates.py` shows it.
 """
 
 from __future__ import annotations
@@ -26,14 +26,16 @@ from tokgate.judge.sequential import look_tail
 from tokgate.judge.stats import LogRatio, against_figure, against_history, log_moments, mean_error, welch
 from tokgate.judge.verdict import Outcome, Verdict
 
-SCREEN = 5.0  # how much more often than `level` an unchanged run may be asked for fresh launches
+SCREEN = 5.0
+"""How much more often than `level` an unchanged run may need a repeat launch."""
 
 
-class _Case(msgspec.Struct, frozen=True, kw_only=True):
+class _CellRatio(msgspec.Struct, frozen=True, kw_only=True):
     """A cell that can be judged.
 
-    speed: its speed over its reference's; limit: what a regression must lie below, 0 or, for a
-    published figure, its tolerance (both logarithms). current, baseline: mean and variance of the log values.
+    speed: log ratio of its speed to its reference's.
+    limit: what a regression must lie below (log): 0, or for a published figure its tolerance.
+    current, baseline: mean and variance of the log values.
     """
 
     cell: Cell
@@ -45,42 +47,43 @@ class _Case(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def judge(cells: Sequence[Cell], *, level: float = 0.01, family: int = 0) -> tuple[Verdict, ...]:
-    """Verdicts in the order of `cells`; a regression still awaits its fresh launch (`confirm`).
+    """Verdicts in the order of `cells`; a regression still needs a repeat launch (`confirm`).
 
-    level: how often, at most, a run with nothing changed may fail. family: how many cells the whole run
-    judges, when these are only some of them. Raises ValueError: level, tolerance or promise not in (0, 1).
+    level: how often, at most, a run with nothing changed may fail.
+    family: the number of cells that the whole run judges, when these are only some of them.
+    Raises ValueError: level, tolerance or promise not in (0, 1).
     """
     limits = [(name, getattr(cell, name)) for cell in cells for name in ("tolerance", "promise")]
     for name, value in [("level", level), *limits]:
         if not 0 < value < 1:
-            raise ValueError(f"{name} must lie between 0 and 1, got {value!r}")
+            raise ValueError(f"{name} must be between 0 and 1, got {value!r}")
     read = [_read(cell) for cell in cells]
-    cases = [case for case in read if isinstance(case, _Case)]
-    judged = iter(_judge_family(cases, level=level, family=max(family, len(cases))))
-    return tuple(next(judged) if isinstance(one, _Case) else one for one in read)
+    ratios = [cell_ratio for cell_ratio in read if isinstance(cell_ratio, _CellRatio)]
+    judged = iter(_judge_family(ratios, level=level, family=max(family, len(ratios))))
+    return tuple(next(judged) if isinstance(one, _CellRatio) else one for one in read)
 
 
 def needs_confirmation(verdict: Verdict) -> bool:
-    """Whether a fresh launch must reproduce this regression before it may fail anything."""
+    """Whether a repeat launch must confirm this regression before it may fail anything."""
     return verdict.kind == "gate" and verdict.outcome is Outcome.REGRESSED and verdict.reproduced is None
 
 
 def confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
-    """The regression after one fresh launch: it stands, or becomes inconclusive, or invalid.
+    """The regression after one repeat launch: confirmed, or inconclusive, or invalid.
 
-    fresh: the gated figure of that launch. It must be nearer to this run's launches than to the
-    reference, and together with them it must show the regression at the cell's share of the error.
-    Invalid: it is no larger than what the machine itself lost by its yardstick.
-    Raises ValueError: not a regression that awaits one, or fresh not finite and above zero.
+    fresh: the gated value of that launch. To confirm, it must be nearer to this run's launches than to the
+        reference, and together with them it must show the regression at the cell's share of the error.
+    Invalid: the regression is no larger than the machine's own loss of speed in its CPU benchmark.
+    Raises ValueError: the verdict does not need confirmation, or `fresh` is not finite and above zero.
     """
     before = _read(cell)
     if not needs_confirmation(verdict) or verdict.share is None or isinstance(before, Verdict):
-        raise ValueError(f"only a regression awaits a fresh launch; this verdict is {verdict.outcome}")
+        raise ValueError(f"only a regression needs a repeat launch; this verdict is {verdict.outcome}")
     planned = None if cell.planned is None else cell.planned + 1
     all_launches = msgspec.structs.replace(cell, current=(*cell.current, fresh), planned=planned)
-    case = _compare(all_launches, before.reference)
-    tail = _look(case, verdict.share)
-    after = _verdict(case, share=verdict.share, tail=tail)
+    cell_ratio = _compare(all_launches, before.reference)
+    tail = _look(cell_ratio, verdict.share)
+    after = _verdict(cell_ratio, share=verdict.share, tail=tail)
     fresh_ratio = fresh / math.exp(before.baseline[0])
     nearer = _sign(cell) * math.log(fresh_ratio) < before.speed.estimate / 2
     stands = nearer and after.outcome is Outcome.REGRESSED
@@ -88,8 +91,8 @@ def confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
     reason = wording.explain_confirmation(
         after, cell, before.reference, tail=tail, fresh=fresh, stands=stands
     )
-    pace = _pace(case)
-    if stands and not _regressed(case, case.speed.interval(tail)[1], pace=pace):
+    pace = _pace(cell_ratio)
+    if stands and not _regressed(cell_ratio, cell_ratio.speed.interval(tail)[1], pace=pace):
         outcome, reason = Outcome.INVALID, f"{reason}; {wording.explain_slower_machine(pace)}"
     return msgspec.structs.replace(
         after,
@@ -100,24 +103,24 @@ def confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
     )
 
 
-def _pace(case: _Case) -> float:
-    """The machine's speed over what it was for the reference, at most 1: what it may excuse a cell."""
-    now, then = case.cell.cpu_gflops, case.reference.cpu_gflops
+def _pace(cell_ratio: _CellRatio) -> float:
+    """The machine's speed relative to that at the reference, at most 1: a drop of this size is not the server's."""
+    now, then = cell_ratio.cell.cpu_gflops, cell_ratio.reference.cpu_gflops
     return min(1.0, median(now) / median(then)) if now and then else 1.0
 
 
-def _regressed(case: _Case, high: float, *, pace: float = 1.0) -> bool:
-    """Whether so high an end of the interval shows a drop, by more than the tolerance, beyond `pace`."""
-    kept = 1 - case.cell.tolerance
-    return high < pace * math.exp(case.limit) and case.speed.ratio < pace * kept
+def _regressed(cell_ratio: _CellRatio, high: float, *, pace: float = 1.0) -> bool:
+    """Whether the interval's upper end `high` shows a drop beyond `pace`, by more than the tolerance."""
+    kept = 1 - cell_ratio.cell.tolerance
+    return high < pace * math.exp(cell_ratio.limit) and cell_ratio.speed.ratio < pace * kept
 
 
 def _sign(cell: Cell) -> int:
     return 1 if find_metric(cell.metric).direction == "higher" else -1
 
 
-def _read(cell: Cell) -> _Case | Verdict:
-    """The cell compared with its reference, or the verdict that it cannot be."""
+def _read(cell: Cell) -> _CellRatio | Verdict:
+    """The cell compared with its reference, or the verdict that this is not possible."""
     reference = cell.reference
     problem = cell.invalid or _problem("this run", cell.current)
     if not problem and reference is not None:
@@ -138,7 +141,7 @@ def _read(cell: Cell) -> _Case | Verdict:
 
 
 def _problem(of: str, values: Sequence[float]) -> str:
-    """Why these values cannot be judged, empty if they can."""
+    """Why these values cannot be judged; empty if they can."""
     try:
         log_moments(values)
     except ValueError as error:
@@ -146,7 +149,7 @@ def _problem(of: str, values: Sequence[float]) -> str:
     return ""
 
 
-def _compare(cell: Cell, reference: Reference) -> _Case:
+def _compare(cell: Cell, reference: Reference) -> _CellRatio:
     match reference.kind:
         case "launches":
             ratio = welch(cell.current, reference.values)
@@ -154,12 +157,12 @@ def _compare(cell: Cell, reference: Reference) -> _Case:
             ratio = against_history(cell.current, reference.values)
         case "figure":
             ratio = against_figure(cell.current, reference.values[0])
-    return _Case(
+    return _CellRatio(
         cell=cell,
         reference=reference,
         speed=LogRatio(
             estimate=_sign(cell) * ratio.estimate,
-            # One launch knows nothing of its own spread, whatever the history says.
+            # The scatter of one launch is unknown, whatever the history says.
             se=ratio.se if len(cell.current) > 1 else math.inf,
             df=ratio.df,
         ),
@@ -169,41 +172,44 @@ def _compare(cell: Cell, reference: Reference) -> _Case:
     )
 
 
-def _judge_family(cases: Sequence[_Case], *, level: float, family: int) -> list[Verdict]:
+def _judge_family(ratios: Sequence[_CellRatio], *, level: float, family: int) -> list[Verdict]:
     """Holm's step-down: each cell gets level / (cells not yet shown to be slower), until none follows."""
     shares: dict[int, float] = {}
-    while len(shares) < len(cases):
+    while len(shares) < len(ratios):
         share = level / (family - len(shares))
-        now = [i for i in range(len(cases)) if i not in shares]
-        slower = [i for i in now if cases[i].speed.p_below(cases[i].limit) <= _look(cases[i], share)]
+        now = [i for i in range(len(ratios)) if i not in shares]
+        slower = [i for i in now if ratios[i].speed.p_below(ratios[i].limit) <= _look(ratios[i], share)]
         shares |= dict.fromkeys(slower or now, share)
-    return [_verdict(case, share=shares[i], tail=_screen(case, shares[i])) for i, case in enumerate(cases)]
+    return [
+        _verdict(cell_ratio, share=shares[i], tail=_screen(cell_ratio, shares[i]))
+        for i, cell_ratio in enumerate(ratios)
+    ]
 
 
-def _screen(case: _Case, share: float) -> float:
-    """The tail of the first stage; before the last planned launch there is none, a stop must be sure."""
-    last = case.cell.planned is None or len(case.cell.current) >= case.cell.planned
-    return _look(case, min(SCREEN * share, 0.25) if last else share)
+def _screen(cell_ratio: _CellRatio, share: float) -> float:
+    """The tail of the first stage; before the last planned launch only the second, because a stop is final."""
+    last = cell_ratio.cell.planned is None or len(cell_ratio.cell.current) >= cell_ratio.cell.planned
+    return _look(cell_ratio, min(SCREEN * share, 0.25) if last else share)
 
 
-def _look(case: _Case, tail: float) -> float:
-    """What of `tail` may be used after so many launches; all of it without early stopping."""
-    kind, launches, planned = case.reference.kind, len(case.cell.current), case.cell.planned
+def _look(cell_ratio: _CellRatio, tail: float) -> float:
+    """The part of `tail` that may be used after this number of launches; all of it without early stopping."""
+    kind, launches, planned = cell_ratio.reference.kind, len(cell_ratio.cell.current), cell_ratio.cell.planned
     if planned is None:
         return tail
-    if kind == "nights":  # more launches tell no more of the nights: only the last look decides
+    if kind == "nights":  # more launches add nothing about the nights: only the last look decides
         return tail if launches >= planned else 0.0
-    baseline = math.inf if kind == "figure" else len(case.reference.values)
+    baseline = math.inf if kind == "figure" else len(cell_ratio.reference.values)
     return look_tail(tail, launches=launches, planned=planned, baseline=baseline)
 
 
-def _verdict(case: _Case, *, share: float, tail: float) -> Verdict:
-    cell, speed = case.cell, case.speed
+def _verdict(cell_ratio: _CellRatio, *, share: float, tail: float) -> Verdict:
+    cell, speed = cell_ratio.cell, cell_ratio.speed
     low, high = speed.interval(tail) if tail else (0.0, math.inf)
     kept = 1 - cell.tolerance
-    if _regressed(case, high):
+    if _regressed(cell_ratio, high):
         outcome = Outcome.REGRESSED
-    elif low > math.exp(-case.limit) and speed.ratio > 1 / kept:
+    elif low > math.exp(-cell_ratio.limit) and speed.ratio > 1 / kept:
         outcome = Outcome.IMPROVED
     elif low > 1 - cell.promise:
         outcome = Outcome.PASS
@@ -220,47 +226,49 @@ def _verdict(case: _Case, *, share: float, tail: float) -> Verdict:
         ci_low=(low if _sign(cell) > 0 else 1 / high) if known else None,
         ci_high=(high if _sign(cell) > 0 else 1 / low) if known else None,
         min_detectable_drop=gate_drop(
-            partial(_error, case),
+            partial(_error, cell_ratio),
             len(cell.current),
             screen=tail,
             share=share,
-            limit=case.limit,
+            limit=cell_ratio.limit,
             tolerance=cell.tolerance,
         )
         if known
         else None,
         share=share,
-        current=math.exp(case.current[0]),
-        baseline=math.exp(case.baseline[0]),
+        current=math.exp(cell_ratio.current[0]),
+        baseline=math.exp(cell_ratio.baseline[0]),
         launches=len(cell.current),
         notes=(wording.describe_small_drop(speed.ratio, cell.tolerance),)
         if outcome is Outcome.PASS and high < 1
         else (),
     )
-    decides = _launches_to_decide(case, tail) if outcome is Outcome.INCONCLUSIVE else None
-    reason = wording.explain_gate(verdict, cell, case.reference, tail=tail, decides=decides)
+    decides = _launches_to_decide(cell_ratio, tail) if outcome is Outcome.INCONCLUSIVE else None
+    reason = wording.explain_gate(verdict, cell, cell_ratio.reference, tail=tail, decides=decides)
     return msgspec.structs.replace(verdict, reason=reason, launches_to_decide=decides)
 
 
-def _error(case: _Case, launches: int) -> tuple[float, float]:
-    """Standard error and degrees of freedom the cell would have with so many launches."""
-    if case.reference.kind == "nights":
-        return case.speed.se, case.speed.df
-    if case.reference.kind == "figure":
-        return math.sqrt(case.current[1] / launches), launches - 1
-    return mean_error((case.current[1], launches), (case.baseline[1], len(case.reference.values)))
+def _error(cell_ratio: _CellRatio, launches: int) -> tuple[float, float]:
+    """Standard error and degrees of freedom the cell would have with this number of launches."""
+    if cell_ratio.reference.kind == "nights":
+        return cell_ratio.speed.se, cell_ratio.speed.df
+    if cell_ratio.reference.kind == "figure":
+        return math.sqrt(cell_ratio.current[1] / launches), launches - 1
+    return mean_error(
+        (cell_ratio.current[1], launches), (cell_ratio.baseline[1], len(cell_ratio.reference.values))
+    )
 
 
-def _launches_to_decide(case: _Case, tail: float) -> int | None:
+def _launches_to_decide(cell_ratio: _CellRatio, tail: float) -> int | None:
     """How many launches in all would show a regression or exclude the promise, if the estimate is true.
 
-    None when it cannot be said, or no number would do because the reference holds too few.
+    None when it is unknown, or when no number would decide because the reference has too few.
     """
-    cell, estimate = case.cell, case.speed.estimate
+    cell, estimate = cell_ratio.cell, cell_ratio.speed.estimate
     gap = estimate - math.log1p(-cell.promise)
     if estimate < math.log1p(-cell.tolerance):
-        gap = max(gap, case.limit - estimate)
-    if not tail or math.isinf(case.speed.se):
+        gap = max(gap, cell_ratio.limit - estimate)
+    if not tail or math.isinf(cell_ratio.speed.se):
         return None
-    needed = fewest(lambda launches: detectable_log(*_error(case, launches), tail) <= gap)
+    needed = fewest(lambda launches: detectable_log(*_error(cell_ratio, launches), tail) <= gap)
     return None if needed is None else max(needed, len(cell.current) + 1)

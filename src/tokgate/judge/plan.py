@@ -1,8 +1,8 @@
-"""How many launches each workload of each server gets out of a budget of time, and what each cell will then see.
+"""The number of launches that a budget of time gives each workload of each server, and what each cell can then detect.
 
-A workload may be driven on fewer launches than its server is started: so the time goes to the noisy ones.
-Servers come quietest first. What is `finished` before its planned launches leaves its time to the servers
-that have not started: plan those again. No plan changes once it is being looked at.
+A workload may be driven on fewer launches than its server has starts, so that noisy workloads get more time.
+The quietest servers come first. A server that is decided (`all_decided`) before its planned launches leaves its
+time to the servers that have not started: plan those again. No plan changes once it is being looked at.
 """
 
 from __future__ import annotations
@@ -21,16 +21,24 @@ from tokgate.judge.stats import mean_error
 from tokgate.judge.verdict import Outcome, Verdict
 
 MOST_LAUNCHES = 20
-BASELINE_LAUNCHES = 10  # what a baseline should hold, and is taken to where there is none yet
-KEPT = 0.95  # the probability with which a drop as large as its promise should be found
+"""Of a workload: against a baseline of 10 launches, more than twice as many hardly detect smaller drops."""
+
+BASELINE_LAUNCHES = 10
+"""Launches that a baseline should have; assumed where there is none yet."""
+
+KEPT = 0.95
+"""The probability with which a drop as large as its promise should be detected."""
 
 
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a cell before it runs.
+    """What is known about a cell before it runs.
 
-    startup_s: until its server is ready; pass_s: warm-up and timed requests of its workload, on one launch.
+    startup_s: seconds until its server is ready.
+    pass_s: seconds of warm-up and timed requests of its workload, on one launch.
+    tolerance, promise: as of a `Cell`.
     cv: scatter of the metric between launches (between nights for a reference of nights), from history.
-    reference: what the baseline offers, None without one; values: how many it holds.
+    reference: kind of the reference; None without one.
+    values: the number of values in the reference.
     """
 
     server: str
@@ -50,9 +58,10 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A cell's launches and the smallest drop (fraction, up to 1 for "only a stop") it will see at 80 % power.
+    """A cell's launches, and the smallest drop that it will detect at 80 % power.
 
-    Where `drop` is None, `unseen` says why in a few words; else it is empty.
+    drop: a fraction, up to 1 for "only a complete stop"; None where it is unknown.
+    unseen: why `drop` is None; else empty.
     """
 
     server: str
@@ -64,7 +73,7 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A server's starts, the launches that drive each of its workloads, and the seconds of all that."""
+    """A server's starts, the launches that drive each of its workloads, and the seconds that all of it takes."""
 
     server: str
     starts: int
@@ -73,24 +82,29 @@ class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """What will be run, in this order; total_s is beyond the budget where that is less than `fewest_s`."""
+    """What will run, in this order. total_s exceeds the budget where that is less than `compute_fewest_s`."""
 
     servers: tuple[ServerPlan, ...]
     cells: tuple[CellPlan, ...]
     total_s: float
 
 
-def plan(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, family: int = 0) -> LaunchPlan:
-    """Three launches for every workload, then one more for whichever keeps its promises worst, while time lasts.
+def plan_launches(
+    cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, family: int = 0
+) -> LaunchPlan:
+    """Three launches for every workload, then one more for the one that is worst at its promise, while time lasts.
 
     It ends when every promise is kept in 95 of 100 runs, every workload has 20 launches, or no launch fits.
-    One launch of the dearest server is kept back, so that a regression can be confirmed. Where history
-    holds no scatter, half the promise is assumed. level, family: as for `judge`.
+    One launch of the slowest server is reserved, so that a regression can be confirmed. Where the history shows
+    no scatter, half the promise is assumed.
+
+    budget_s: in seconds.
+    level, family: as for `judge`.
     Raises ValueError: no cells, a time or scatter that is not finite and above zero, an empty reference.
     """
     share = _share(cells, level, family)
     if not (math.isfinite(budget_s) and budget_s > 0):
-        raise ValueError(f"a budget is a finite number of seconds above zero, got {budget_s!r}")
+        raise ValueError(f"a budget must be a finite number of seconds above zero, got {budget_s!r}")
     costs = _Costs(cells)
     launches = dict.fromkeys(costs.passes, FIRST_LOOK)
     left = budget_s - costs.total(launches) - max(costs.launch(server) for server in costs.startups)
@@ -112,8 +126,10 @@ def plan(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, fam
     return _plan(cells, costs, launches, needs=needs, share=share)
 
 
-def fixed(cells: Sequence[Expected], launches: int, *, level: float = 0.01, family: int = 0) -> LaunchPlan:
-    """So many launches of everything, in the order of `cells`: what a run without a budget does.
+def plan_fixed(
+    cells: Sequence[Expected], launches: int, *, level: float = 0.01, family: int = 0
+) -> LaunchPlan:
+    """The same number of launches of everything, in the order of `cells`: what a run without a budget does.
 
     Raises ValueError as `plan` does.
     """
@@ -123,22 +139,22 @@ def fixed(cells: Sequence[Expected], launches: int, *, level: float = 0.01, fami
     return _plan(cells, costs, dict.fromkeys(costs.passes, launches), needs=needs, share=share)
 
 
-def fewest_s(cells: Sequence[Expected]) -> float:
-    """Seconds of the three launches below which nothing can be decided; 0 for no cells."""
+def compute_fewest_s(cells: Sequence[Expected]) -> float:
+    """Seconds of three launches of everything, with fewer nothing can be decided; 0 without cells."""
     costs = _Costs(cells)
     return costs.total(dict.fromkeys(costs.passes, FIRST_LOOK))
 
 
-def finished(verdicts: Sequence[Verdict]) -> bool:
-    """Whether cells are all decided, so that their remaining launches can be saved.
+def all_decided(verdicts: Sequence[Verdict]) -> bool:
+    """Whether all of these cells are decided, so that their remaining launches can be saved.
 
-    A cell without a baseline never is: its launches are the next baseline.
+    A cell without a baseline is never decided: its launches are the next baseline.
     """
     return not any(verdict.outcome in {Outcome.INCONCLUSIVE, Outcome.NO_BASELINE} for verdict in verdicts)
 
 
 class _Costs:
-    """What a start of each server and a pass of each of its workloads take, in seconds."""
+    """The seconds that a start of each server and a pass of each of its workloads take."""
 
     def __init__(self, cells: Sequence[Expected]) -> None:
         self.passes: dict[CaseKey, float] = {cell.case: cell.pass_s for cell in cells}
@@ -151,7 +167,7 @@ class _Costs:
         return self.startups[server] + sum(s for case, s in self.passes.items() if case.server == server)
 
     def one_more(self, case: CaseKey, launches: Mapping[CaseKey, int]) -> float:
-        """A pass, and a start too when no other workload has the server started so often."""
+        """A pass, and a start too unless another workload already needs one."""
         start = launches[case] == self.starts(case.server, launches)
         return self.passes[case] + (self.startups[case.server] if start else 0.0)
 
@@ -194,7 +210,7 @@ def _plan(
 
 
 def _share(cells: Sequence[Expected], level: float, family: int) -> float:
-    """The part of the error that each cell is sure of. Raises ValueError for cells that cannot be planned."""
+    """The part of the error that each cell gets in any case. Raises ValueError for cells that cannot be planned."""
     if not cells:
         raise ValueError("no cells to plan")
     for cell in cells:
@@ -204,15 +220,17 @@ def _share(cells: Sequence[Expected], level: float, family: int) -> float:
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} of {what} is {value!r}; it must be finite and above zero")
         if cell.reference is not None and cell.values < 1:
-            raise ValueError(f"the reference of {what} holds {cell.values} values; without any it is None")
+            raise ValueError(
+                f"the reference of {what} has {cell.values} values; it must be None without values"
+            )
     return level / max(family, len(cells))
 
 
 def _need(cell: Expected, launches: int, share: float) -> float:
-    """How many times its promise the drop is that the cell sees; above 1 it is not kept.
+    """The smallest detectable drop over the promise; above 1 the promise is not kept.
 
-    0 where launches are no help: against a history of nights, or a baseline without a spread, or when
-    there are enough of them for the next baseline.
+    0 where more launches do not help: with a history of nights, a baseline of unknown scatter, or enough
+    launches for the next baseline.
     """
     if cell.reference is None and launches >= BASELINE_LAUNCHES:
         return 0.0
@@ -221,7 +239,7 @@ def _need(cell: Expected, launches: int, share: float) -> float:
 
 
 def _seen(cell: Expected, launches: int, share: float, *, power: float) -> float | None:
-    """The smallest drop the gate will find in the cell; without a baseline, in its next one."""
+    """The smallest drop that the gate will detect in the cell; without a baseline, compared with its next one."""
     variance = math.log1p((cell.promise / 2 if cell.cv is None else cell.cv) ** 2)
 
     def error(n: int) -> tuple[float, float]:

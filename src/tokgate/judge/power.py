@@ -1,4 +1,4 @@
-"""What a comparison can see: smallest detectable drop, and the fewest launches that see one, by the noncentral t."""
+"""The power of comparisons, by the noncentral t: the smallest detectable drop, and the fewest launches that detect one."""
 
 from __future__ import annotations
 
@@ -11,14 +11,17 @@ from scipy.optimize import brentq
 from scipy.special import chdtri, ndtr, ndtri, stdtrit
 
 POWER = 0.8
+"""The usual convention: a drop counts as detectable when 8 of 10 runs would detect it."""
+
 MOST = 1000
+"""Launches or blocks, beyond which no number is suggested: nobody would run them."""
 
 _NODES, _WEIGHTS = np.polynomial.legendre.leggauss(64)
 
 
 @lru_cache(maxsize=4096)
 def noncentrality(df: float, tail: float, power: float = POWER) -> float:
-    """True effect, in standard errors, that a one-sided t test at `tail` finds with probability `power`.
+    """True effect, in standard errors, that a one-sided t test at `tail` detects with probability `power`.
 
     The test rejects when Z + nc > t S, with S^2 = chi^2 / df, so nc is the `power` quantile of t S - Z.
     Quadrature over S, because the inverse noncentral t of scipy does not return for the far tails at few
@@ -34,7 +37,7 @@ def noncentrality(df: float, tail: float, power: float = POWER) -> float:
 
 
 def detectable_log(se: float, df: float, tail: float, power: float = POWER) -> float:
-    """Smallest log drop (positive) that a comparison of this se and df sees at `power`; inf without a spread."""
+    """Smallest log drop (positive) that a comparison of this se and df detects at `power`; inf if se is."""
     if math.isinf(se) or se == 0:
         return se
     return se * noncentrality(round(df, 1), tail, power)
@@ -52,10 +55,13 @@ def gate_drop(
 ) -> float | None:
     """Smallest drop (fraction) that the gate calls a regression in both stages, with probability `power`.
 
-    error: se and df after so many launches; screen: the tail of the launches, share: the tail that they
-    must meet with one fresh launch more; limit: the log ratio they must lie below; tolerance: the drop
-    that the estimate must be beyond. Each stage is given half of what `power` leaves to be missed, which
-    simulation bears out to 5 points. None when no drop would be seen.
+    error: gives se and df for a number of launches.
+    screen: the tail for these launches.
+    share: the tail for these launches and one repeat launch.
+    limit: the log ratio that the interval must lie below.
+    tolerance: the drop that the estimate must exceed.
+    Each stage may miss half of what `power` allows, which simulation confirms to 5 points. None when no drop
+    would be detected.
     """
     stage = 1 - (1 - power) / 2
     se, df = error(launches)
@@ -68,7 +74,7 @@ def gate_drop(
 
 
 def fewest(enough: Callable[[int], bool]) -> int | None:
-    """The smallest count from 2 up that is enough, where more never hurts; None when 1,000 is not."""
+    """The smallest count from 2 up that is enough, where more is never worse; None when 1,000 is not enough."""
     if not enough(MOST):
         return None
     low, high = 1, 2

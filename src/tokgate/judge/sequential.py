@@ -1,8 +1,8 @@
-"""Looking more than once without more false alarms: group-sequential boundaries by alpha spending.
+"""Look at data more than once without more false alarms: group-sequential boundaries by alpha spending.
 
 The O'Brien-Fleming-type spending function of Lan and DeMets (1983), with the boundaries found by
 recursive integration (Armitage, McPherson and Rowe 1969). They are given as nominal one-sided p-values,
-so that they apply to a t statistic too (the significance-level approach of Jennison and Turnbull 2000,
+so that they also apply to a t statistic (the significance-level approach of Jennison and Turnbull 2000,
 section 4.4). One-sided and non-binding: stopping for another reason costs no error.
 """
 
@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import ndtr, ndtri
 
-FIRST_LOOK = 3  # fewer launches leave Welch's interval no use
+FIRST_LOOK = 3
+"""Launches before the first look: with fewer, Welch's interval is too wide to be of use."""
 
-_GRID = 401
-_FAR = 9.0  # standard deviations beyond which nothing happens
+_GRID = 401  # points of Simpson's rule, an odd number
+_FAR = 9.0  # standard deviations; a normal deviate beyond them has a probability of 1e-19
 
 
 def spent(tail: float, fraction: float) -> float:
-    """Error spent when `fraction` (0 < fraction <= 1) of the final information is in; `tail` at 1."""
+    """Error spent when `fraction` (0 < fraction <= 1) of the final information is available; `tail` at 1."""
     return float(2 * ndtr(ndtri(tail / 2) / math.sqrt(fraction)))
 
 
@@ -31,17 +32,17 @@ def spent(tail: float, fraction: float) -> float:
 def nominal_tails(tail: float, fractions: tuple[float, ...]) -> tuple[float, ...]:
     """The one-sided p-value to stop at, at each look, so that all looks together err with probability `tail`.
 
-    fractions: information at each look over that at the last, rising, the last 1.
+    fractions: information at each look relative to the last; they rise to 1.
     Raises ValueError: tail not in (0, 0.5), or fractions that do not rise to 1.
     """
     if not 0 < tail < 0.5:
-        raise ValueError(f"a tail lies between 0 and 0.5, got {tail!r}")
+        raise ValueError(f"a tail must be between 0 and 0.5, got {tail!r}")
     if (
         not fractions
         or fractions[-1] != 1
         or not all(a < b for a, b in zip((0.0, *fractions), fractions, strict=False))
     ):
-        raise ValueError(f"information fractions rise from above 0 to 1, got {fractions!r}")
+        raise ValueError(f"information fractions must rise from above 0 to 1, got {fractions!r}")
     tails: list[float] = []
     before, position, density = (
         0.0,
@@ -60,7 +61,7 @@ def nominal_tails(tail: float, fractions: tuple[float, ...]) -> tuple[float, ...
 def _bound(
     position: NDArray[np.float64], density: NDArray[np.float64], step: float, *, crossing: float
 ) -> float:
-    """What the walk's next value exceeds with probability `crossing`."""
+    """The bound that the walk's next value exceeds with probability `crossing`."""
 
     def excess(bound: float) -> float:
         return float(density @ ndtr((position - bound) / step)) - crossing
@@ -81,9 +82,9 @@ def _walk(
 
 
 def look_tail(tail: float, *, launches: int, planned: int, baseline: float) -> float:
-    """The p-value to decide at after `launches` of at most `planned`, looked at after each from the third.
+    """The p-value to decide at after `launches` of at most `planned`, with a look after each from the third on.
 
-    baseline: its launches, which bring information from the start; inf for a figure taken as exact.
+    baseline: its number of launches, which is information from the start; inf for an exact value.
     0.0 (decide nothing) before the first look.
     """
     looks = range(min(FIRST_LOOK, planned), planned + 1)

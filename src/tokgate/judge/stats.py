@@ -1,9 +1,8 @@
 """Ratios of two sets of launches, with their uncertainty, on the log scale.
 
-Values are one gated figure for each launch (or night), in natural units, finite and above zero; every
-estimator raises ValueError otherwise. What is too little to know a spread from has an infinite
-standard error, and therefore an interval that excludes nothing. Planning is in `power`, looking more
-than once in `sequential`.
+Values are one gated value for each launch (or night), in natural units, finite and above zero; every
+estimator raises ValueError otherwise. Too few values for a standard error have an infinite one, and
+therefore an interval that excludes nothing. Planning is in `power`, looking more than once in `sequential`.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class LogRatio(msgspec.Struct, frozen=True, kw_only=True):
     def interval(self, tail: float) -> tuple[float, float]:
         """The ratio's t interval that leaves `tail` (0 < tail < 0.5) on each side: (0, inf) if se is infinite."""
         if not 0 < tail < 0.5:
-            raise ValueError(f"a tail lies between 0 and 0.5, got {tail!r}")
+            raise ValueError(f"a tail must be between 0 and 0.5, got {tail!r}")
         if math.isinf(self.se):
             return 0.0, math.inf
         half = -float(stdtrit(self.df, tail)) * self.se
@@ -62,7 +61,7 @@ def log_moments(values: Sequence[float]) -> tuple[float, float]:
         raise ValueError("no values: at least one launch is needed")
     for index, value in enumerate(values):
         if not 0 < value < math.inf:
-            raise ValueError(f"value {index} is {value!r}; a figure must be finite and above zero")
+            raise ValueError(f"value {index} is {value!r}; it must be finite and above zero")
     logs = [math.log(value) for value in values]
     mean = sum(logs) / len(logs)
     if len(logs) == 1:
@@ -71,13 +70,13 @@ def log_moments(values: Sequence[float]) -> tuple[float, float]:
 
 
 def scatter(groups: Sequence[Sequence[float]]) -> float | None:
-    """The coefficient of variation within groups of values, pooled on the log scale; None where none shows.
+    """The coefficient of variation within groups of values, pooled on the log scale; None if it is unknown or zero.
 
-    Groups of one value say nothing and are passed over. Raises ValueError as `log_moments`.
+    Groups of one value are ignored. Raises ValueError as `log_moments`.
     """
-    told = [(len(group) - 1, log_moments(group)[1]) for group in groups if len(group) > 1]
-    df = sum(count for count, _ in told)
-    variance = math.fsum(count * one for count, one in told) / df if df else 0.0
+    variances = [(len(group) - 1, log_moments(group)[1]) for group in groups if len(group) > 1]
+    df = sum(count for count, _ in variances)
+    variance = math.fsum(count * of_group for count, of_group in variances) / df if df else 0.0
     return math.sqrt(math.expm1(variance)) or None
 
 
@@ -110,7 +109,7 @@ def mean_error(*means: tuple[float, int]) -> tuple[float, float]:
 def against_history(current: Sequence[float], nights: Sequence[float]) -> LogRatio:
     """Tonight / the nights before, as one more night of the same process (t prediction interval).
 
-    Tonight's figure is the geometric mean of `current`; `nights` holds one such figure for each night.
+    Tonight's value is the geometric mean of `current`; `nights` has one such value for each night.
     """
     mean_c, _ = log_moments(current)
     mean_h, var_h = log_moments(nights)
@@ -122,7 +121,7 @@ def against_history(current: Sequence[float], nights: Sequence[float]) -> LogRat
 
 
 def against_figure(current: Sequence[float], figure: float) -> LogRatio:
-    """current / one figure taken as exact (one-sample t)."""
+    """current / one value taken as exact (one-sample t)."""
     mean_c, var_c = log_moments(current)
     mean_f, _ = log_moments((figure,))
     return LogRatio(

@@ -1,4 +1,4 @@
-"""Verdict: what is said of one cell or one hypothesis, with the figures it stands on."""
+"""Verdict: the judgment of one cell or one hypothesis, with the values that it is based on."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 
 class Outcome(StrEnum):
-    """Every way a judgement can end."""
+    """Every possible result."""
 
     PASS = "pass"
     REGRESSED = "regressed"
@@ -23,15 +23,16 @@ class Outcome(StrEnum):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The judgement of one server x workload x metric, or of one hypothesis.
+    """The judgment of one server x workload x metric, or of one hypothesis.
 
     ratio: current / baseline, or arm B / arm A; above 1 is more of the metric, not better.
     ci_low, ci_high: its interval at the level that `reason` states.
-    min_detectable_drop: the smallest worsening (fraction) this run would have seen at 80 % power.
-    reproduced: the ratio of the one fresh launch that a regression must be reproduced by.
-    share: the part of the run's error rate that this cell was given.
+    min_detectable_drop: the smallest drop (fraction) that this run would have detected at 80 % power.
+    reproduced: the ratio of the repeat launch that must confirm a regression.
+    share: the part of the run's error rate that this cell got.
     launches_to_decide: of an inconclusive verdict, launches in all that would decide; None where that is unknown.
-    reason: one sentence with the figures; notes: what a reader should also know.
+    reason: one sentence with the values.
+    notes: what else a reader should know.
     """
 
     kind: Literal["gate", "hypothesis", "changepoint"]

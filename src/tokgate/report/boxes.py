@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tokgate.config.words import ABSENT, format_count, format_interval, format_ratio
 from tokgate.judge.cell import CellKey
-from tokgate.judge.compare import Comparison, Pair, compare
+from tokgate.judge.compare import PairResult, Pair, compare
 from tokgate.report.badge import Badge
 from tokgate.report.compare import (
     LEVEL,
@@ -114,7 +114,7 @@ def _key(pair: Pair) -> CellKey:
     return CellKey(pair.server, pair.workload, pair.metric)
 
 
-def _make_line(cell: CellKey, results: Sequence[Comparison | None]) -> Line:
+def _make_line(cell: CellKey, results: Sequence[PairResult | None]) -> Line:
     first = next(result.pair.a for result in results if result is not None)
     return Line(
         server=cell.server,
@@ -127,7 +127,7 @@ def _make_line(cell: CellKey, results: Sequence[Comparison | None]) -> Line:
     )
 
 
-def _make_figure(result: Comparison) -> Figure:
+def _make_figure(result: PairResult) -> Figure:
     interval = format_interval(result.low, result.high)
     return Figure(
         value=format_mean(result.pair.metric, result.pair.b),

@@ -10,7 +10,7 @@ from statistics import fmean
 import msgspec
 
 from tokgate.config.metric import find_metric
-from tokgate.judge.changepoint import FEWEST, Change, changes
+from tokgate.judge.changepoint import FEWEST, Change, find_changes
 from tokgate.machine.fingerprint import Difference, find_differences
 from tokgate.store.history import Point, Series
 
@@ -49,7 +49,7 @@ def changes_of(series: Series) -> tuple[DatedChange, ...]:
     """Every change of `series`, the oldest first. Raises UsageError: Apache Otava is not installed."""
     points = usable(series)
     return tuple(
-        date_change(series.metric, points, change) for change in changes([point.value for point in points])
+        date_change(series.metric, points, change) for change in find_changes([point.value for point in points])
     )
 
 

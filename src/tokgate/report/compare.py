@@ -18,7 +18,7 @@ from tokgate.config.words import (
     format_ratio,
     format_time,
 )
-from tokgate.judge.compare import Comparison, compare
+from tokgate.judge.compare import PairResult, compare
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.metrics import compute_geometric_mean
 from tokgate.report.badge import Badge
@@ -74,7 +74,7 @@ def comparison(a: RunRecord, b: RunRecord, *, width: int, color: bool) -> str:
     return render(*titles, *table, *sentences, width=width, color=color)
 
 
-def _make_row(result: Comparison) -> ComparisonRow:
+def _make_row(result: PairResult) -> ComparisonRow:
     pair = result.pair
     return ComparisonRow(
         server=pair.server,
@@ -94,7 +94,7 @@ def format_mean(metric: str, values: tuple[float, ...]) -> str:
     return format_figure(metric, compute_geometric_mean(values) if known else None)
 
 
-def make_badge(result: Comparison) -> Badge:
+def make_badge(result: PairResult) -> Badge:
     """What B is."""
     if _find_obstacle(result):
         return Badge("?", "cannot tell", "unsure")
@@ -103,7 +103,7 @@ def make_badge(result: Comparison) -> Badge:
     return Badge(symbol, f"{result.finding}{within}", tone)
 
 
-def _find_obstacle(result: Comparison) -> str:
+def _find_obstacle(result: PairResult) -> str:
     """Why nothing useful can be said about a pair; empty if something can."""
     limit = _ALIKE * find_metric(result.pair.metric).promise
     if result.finding == "alike" and (result.within or 0) > limit:
@@ -111,7 +111,7 @@ def _find_obstacle(result: Comparison) -> str:
     return result.reason
 
 
-def explain_level(results: Sequence[Comparison]) -> Iterator[Text]:
+def explain_level(results: Sequence[PairResult]) -> Iterator[Text]:
     """How far the findings can be trusted."""
     compared = [result for result in results if result.ratio is not None]
     if compared:
@@ -125,7 +125,7 @@ def explain_level(results: Sequence[Comparison]) -> Iterator[Text]:
         yield Text("nothing to compare: no cell was measured by both under the same conditions", "yellow")
 
 
-def explain_unknown(results: Sequence[Comparison]) -> Iterator[Text]:
+def explain_unknown(results: Sequence[PairResult]) -> Iterator[Text]:
     """Why some cells cannot be compared, each reason once."""
     cells: dict[str, list[str]] = {}
     for result in results:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokgate.config.words import format_count, format_duration, format_figure, format_number
-from tokgate.judge.conclusion import drawn
+from tokgate.judge.conclusion import draw_conclusions
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.roofline import compute_use
@@ -65,7 +65,7 @@ def _make_sentences(record: RunRecord) -> Iterator[Text]:
             yield _make_line(
                 str(verdict.outcome), f"{about}: {verdict.reason}", STYLES[badge(verdict.outcome).tone]
             )
-    for conclusion in drawn(record.conclusions, record.verdicts):
+    for conclusion in draw_conclusions(record.conclusions, record.verdicts):
         yield _make_line("conclusion", conclusion, "bold")
     alone = (verdict.reason for verdict in record.verdicts if verdict.outcome is Outcome.NO_BASELINE)
     for reason in dict.fromkeys(alone):

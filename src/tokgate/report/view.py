@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 
 from tokgate.config.words import ABSENT, format_count, format_duration, format_figure, format_time
-from tokgate.judge.conclusion import drawn
+from tokgate.judge.conclusion import draw_conclusions
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.measurement import Measurement
@@ -148,7 +148,7 @@ def view(
         rows=verdict_rows(record),
         limits=tuple(describe_limits(rooflines(record))),
         experiments=experiment_rows(record),
-        conclusions=drawn(record.conclusions, record.verdicts),
+        conclusions=draw_conclusions(record.conclusions, record.verdicts),
         trust=trust_rows(record.measurements),
         trends=series,
         turns=turns,

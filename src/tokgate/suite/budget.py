@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from tokgate.judge.cell import CaseKey
-from tokgate.judge.plan import MOST_LAUNCHES, Expected, LaunchPlan, fewest_s, plan
+from tokgate.judge.plan import MOST_LAUNCHES, Expected, LaunchPlan, compute_fewest_s, plan_launches
 from tokgate.judge.sequential import FIRST_LOOK
 from tokgate.store.runs import Launches, Spending
 
@@ -40,8 +40,8 @@ def divide(cells: Sequence[Expected], seconds: float, *, family: int) -> Room:
     servers = tuple(dict.fromkeys(cell.server for cell in cells))
     for count in range(len(servers), 0, -1):
         fitting = [cell for cell in cells if cell.server in servers[:count]]
-        if fewest_s(fitting) <= seconds:
-            return Room(plan=plan(fitting, seconds, family=family), left_out=servers[count:])
+        if compute_fewest_s(fitting) <= seconds:
+            return Room(plan=plan_launches(fitting, seconds, family=family), left_out=servers[count:])
     return Room(plan=None, left_out=servers)
 
 
@@ -70,7 +70,7 @@ class Budget:
         self._first: dict[CaseKey, tuple[float, float]] = {}
         self._out: set[CaseKey] = set()
         # The gate and the experiments share by what their least would take.
-        gate, experiments = fewest_s(self.cells), LEAST_BLOCKS * self._blocks_s()
+        gate, experiments = compute_fewest_s(self.cells), LEAST_BLOCKS * self._blocks_s()
         self.gate_s = seconds * gate / (gate + experiments) if gate else 0.0
         self.room = divide(self.cells, self.gate_s, family=family)
 
@@ -95,7 +95,7 @@ class Budget:
         if server not in self.timed:
             return MOST_LAUNCHES + 1
         mine = [cell for cell in self.cells if cell.server == server]
-        others = fewest_s(self.cells) - fewest_s(mine)
+        others = compute_fewest_s(self.cells) - compute_fewest_s(mine)
         alone = divide(mine, self.gate_s - others, family=self.family).launches(server)
         return (alone or self.planned(server))[workload] + 1
 

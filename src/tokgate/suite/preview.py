@@ -8,7 +8,7 @@ import msgspec
 
 from tokgate.config.words import format_duration
 from tokgate.judge.cell import CaseKey, CellKey
-from tokgate.judge.plan import LaunchPlan, fixed
+from tokgate.judge.plan import LaunchPlan, plan_fixed
 from tokgate.suite.budget import Budget
 from tokgate.suite.estimate import ASSUMED_S, Estimates, estimate
 from tokgate.suite.past import Past
@@ -51,7 +51,7 @@ def preview(
     if budget is not None:
         launches = budget.room.plan
     elif estimates.cells:
-        launches = fixed(estimates.cells, plan.launches, family=len(chosen.family))
+        launches = plan_fixed(estimates.cells, plan.launches, family=len(chosen.family))
     cases = dict.fromkeys(cell.case for cell in estimates.cells)
     return Preview(
         plan=launches,

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokgate.judge.bisect import Bisection, Run, Step, bisect, middle, most_steps
+from tokgate.judge.bisect import Bisection, Run, Step, bisect, count_steps, find_middle
 from tokgate.judge.blocks import Block, OutOfTime, Unmeasured
 
 IMAGES = tuple(f"v{number}" for number in range(10))
@@ -64,12 +64,12 @@ def test_each_place_is_found(first_slow: int, metric: str) -> None:
         IMAGES[first_slow],
     )
     assert tuple(told) == found.steps
-    assert len(found.steps) <= most_steps(8)
+    assert len(found.steps) <= count_steps(8)
     worst = found.steps[0].ratio
     assert worst == pytest.approx(1 / 0.8 if metric == "ttft_s" else 0.8, rel=0.02)
 
 
-def test_the_answer_is_right_and_seldom_wrong_while_the_machine_drifts() -> None:
+def test_the_answer_is_seldom_wrong() -> None:
     """300 searches each; CV 2 %, a machine that loses 0.3 % with every launch."""
     for drop, least in ((0.10, 0.97), (0.06, 0.60)):
         right = wrong = 0
@@ -83,13 +83,13 @@ def test_the_answer_is_right_and_seldom_wrong_while_the_machine_drifts() -> None
         assert wrong <= 300 * 0.05 + 3 * math.sqrt(300 * 0.05 * 0.95)
 
 
-def test_where_nothing_got_slower_that_is_said() -> None:
+def test_no_slowdown_is_seldom_found() -> None:
     false = 0
     for seed in range(500):
         found = search(box(99, drift=-0.003, seed=seed))
         false += found.outcome != "not_reproduced"
         assert 0 < (found.steps[0].sees or 0) < 0.2
-    assert false <= 500 * 0.05 / most_steps(8) + 3 * math.sqrt(500 * 0.0125)
+    assert false <= 500 * 0.05 / count_steps(8) + 3 * math.sqrt(500 * 0.0125)
 
 
 def test_a_faster_bad_image_is_no_slowdown() -> None:
@@ -98,7 +98,7 @@ def test_a_faster_bad_image_is_no_slowdown() -> None:
 
 
 @given(st.integers(1, 9), st.sets(st.sampled_from(IMAGES[1:-1])))
-def test_what_does_not_start_is_gone_round(first_slow: int, broken: set[str]) -> None:
+def test_images_that_do_not_start_are_skipped(first_slow: int, broken: set[str]) -> None:
     found = search(box(first_slow, drop=0.3, cv=0.002, broken=broken))
     low, high = IMAGES.index(found.last_fast), IMAGES.index(found.first_slow)
     assert low < first_slow <= high
@@ -108,7 +108,7 @@ def test_what_does_not_start_is_gone_round(first_slow: int, broken: set[str]) ->
         assert (step.finding == "failed") == (step.image in broken)
 
 
-def test_what_cannot_be_told_apart_ends_in_a_range() -> None:
+def test_unclear_images_end_in_a_range() -> None:
     """Halfway images are neither, and the search goes round them."""
     speeds = dict(zip(IMAGES, [100, 100, 100, *[100 * math.sqrt(0.9)] * 3, 90, 90, 90, 90], strict=True))
     draw = np.random.default_rng(4)
@@ -157,8 +157,8 @@ def test_an_end_that_cannot_be_measured_ends_it() -> None:
 
 
 @given(st.integers(0, 50), st.integers(1, 50), st.sets(st.integers(0, 100)))
-def test_the_middle_is_inside_and_not_gone_round(low: int, width: int, gone: set[int]) -> None:
-    at = middle(low, low + width, gone)
+def test_the_middle_is_inside_and_not_skipped(low: int, width: int, gone: set[int]) -> None:
+    at = find_middle(low, low + width, gone)
     left = set(range(low + 1, low + width)) - gone
     assert (at is None) == (not left)
     assert at is None or at in left

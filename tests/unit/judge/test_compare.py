@@ -29,7 +29,7 @@ def test_which_way_is_worse_depends_on_the_metric() -> None:
 
 
 @given(st.lists(st.tuples(VALUES, VALUES), min_size=1, max_size=6))
-def test_a_word_and_its_interval_never_disagree(values: list[tuple[tuple[float, ...], ...]]) -> None:
+def test_finding_and_interval_agree(values: list[tuple[tuple[float, ...], ...]]) -> None:
     for one in compare([pair(a, b) for a, b in values]):
         assert one.ratio is not None
         assert one.low is not None
@@ -45,7 +45,7 @@ def test_a_word_and_its_interval_never_disagree(values: list[tuple[tuple[float, 
 
 
 @given(VALUES, VALUES)
-def test_swapped_runs_tell_the_mirror_image(a: tuple[float, ...], b: tuple[float, ...]) -> None:
+def test_swapped_runs_give_the_mirror_image(a: tuple[float, ...], b: tuple[float, ...]) -> None:
     (there,), (back,) = compare([pair(a, b)]), compare([pair(b, a)])
     assert there.ratio is not None
     assert back.ratio is not None
@@ -54,7 +54,7 @@ def test_swapped_runs_tell_the_mirror_image(a: tuple[float, ...], b: tuple[float
     assert back.finding == mirror[there.finding]
 
 
-def test_unchanged_runs_show_a_difference_as_seldom_as_stated() -> None:
+def test_false_differences_are_as_rare_as_stated() -> None:
     """1,000 pairs of runs of 12 cells, 4 launches each, CV 2 %."""
     draw = np.random.default_rng(5)
     shown = 0
@@ -65,19 +65,20 @@ def test_unchanged_runs_show_a_difference_as_seldom_as_stated() -> None:
     assert shown <= 50 + 3 * math.sqrt(1000 * 0.05 * 0.95)
 
 
-def test_more_comparisons_ask_for_more() -> None:
+def test_more_pairs_need_more_evidence() -> None:
     close = pair((10.0, 10.2, 9.9, 10.1), (9.7, 9.8, 9.6, 9.9))
     quiet = pair((10.0, 10.2, 9.9, 10.1), (10.0, 10.1, 9.9, 10.2))
     assert compare([close])[0].finding == "slower"
     assert compare([close, *[quiet] * 30])[0].finding == "alike"
 
 
-def test_what_cannot_be_compared_says_why_and_costs_the_others_nothing() -> None:
+def test_pairs_that_cannot_be_compared() -> None:
+    """A pair that cannot be compared says why, and costs the others no error."""
     good = pair((10.0, 10.2, 9.9, 10.1), (9.7, 9.8, 9.6, 9.9))
     lone, none, nought = pair((10.0,), (10.0, 11.0)), pair((), ()), pair((1.0, 2.0), (1.0, 0.0))
     found = compare([lone, none, nought, good])
     assert [one.finding for one in found] == ["unknown", "unknown", "unknown", "slower"]
-    assert found[0].reason == "too few launches: 1 of A, 2 of B; two of each are needed"
-    assert found[2].reason == "a launch of B has 0, which has no ratio"
+    assert found[0].reason == "too few launches: 1 of A, 2 of B; at least two of each are needed"
+    assert found[2].reason == "a launch of B has the value 0, so there is no ratio"
     assert found[3] == compare([good])[0]
     assert all(one.ratio is one.low is one.within is None for one in found[:3])

@@ -8,7 +8,7 @@ import pytest
 
 from tokgate._exceptions import SpecError
 from tokgate.config.catalogue import Catalogue
-from tokgate.judge.conclusion import drawn
+from tokgate.judge.conclusion import draw_conclusions
 from tokgate.judge.verdict import Outcome, Verdict
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
@@ -46,13 +46,14 @@ def found(**outcomes: str) -> list[Verdict]:
     ],
 )
 def test_the_rule_of_the_analysis_has_a_third_answer(outcomes: dict[str, str], says: list[str]) -> None:
-    sentences = drawn(RULE, found(**outcomes))
+    sentences = draw_conclusions(RULE, found(**outcomes))
     assert len(sentences) == len(says)
     for sentence, part in zip(sentences, says, strict=True):
         assert part in sentence
 
 
-def test_a_conclusion_from_what_the_profile_does_not_test_is_an_error(tmp_path: Path) -> None:
+def test_a_conclusion_from_an_untested_hypothesis(tmp_path: Path) -> None:
+    """A conclusion from a hypothesis that the profile does not test is an error."""
     profile = tmp_path / "mine.yaml"
     profile.write_text("description: d\nconclusions:\n  - when: {shm-sise: confirmed}\n    then: it is so\n")
     with pytest.raises(SpecError, match="no such hypothesis in this profile: `shm-sise`") as caught:

@@ -56,7 +56,8 @@ def numbers(said: Verdict) -> tuple[float, float, float]:
     return low, ratio, high
 
 
-def test_a_drop_beyond_the_tolerance_is_regressed_and_awaits_a_fresh_launch() -> None:
+def test_a_drop_beyond_the_tolerance_is_regressed() -> None:
+    """A drop beyond the tolerance is a regression that needs a repeat launch."""
     said = verdict(cell(launches(22.0)))
     assert said.outcome is Outcome.REGRESSED
     assert needs_confirmation(said)
@@ -67,7 +68,8 @@ def test_a_drop_beyond_the_tolerance_is_regressed_and_awaits_a_fresh_launch() ->
     assert "8.4 % worse, which is beyond the tolerance of 3 %" in said.reason
 
 
-def test_an_unchanged_cell_passes_because_the_promised_drop_is_excluded() -> None:
+def test_an_unchanged_cell_passes() -> None:
+    """An unchanged cell passes because the promised drop is excluded."""
     said = verdict(cell(launches(24.0)))
     assert said.outcome is Outcome.PASS
     assert numbers(said)[0] > 0.95
@@ -92,7 +94,8 @@ def test_the_mirror_image_of_a_regression_is_improved() -> None:
     assert "better, which is beyond the tolerance of 3 %" in said.reason
 
 
-def test_what_scatters_too_much_is_inconclusive_and_says_what_it_would_take() -> None:
+def test_too_much_scatter_is_inconclusive() -> None:
+    """A cell that scatters too much is inconclusive, and the reason says how many launches would decide."""
     said = verdict(cell(launches(24.0, cv=0.03)), family=20)
     assert said.outcome is Outcome.INCONCLUSIVE
     assert said.min_detectable_drop is not None
@@ -101,7 +104,8 @@ def test_what_scatters_too_much_is_inconclusive_and_says_what_it_would_take() ->
     assert "launches would decide" in said.reason
 
 
-def test_a_drop_between_tolerance_and_noise_is_not_called() -> None:
+def test_a_small_drop_is_no_regression() -> None:
+    """A drop between tolerance and noise is not called a regression."""
     said = verdict(cell(launches(23.0, cv=0.03)), family=20)
     assert said.outcome is Outcome.INCONCLUSIVE
 
@@ -135,7 +139,8 @@ def test_values_that_are_no_figures_are_invalid(bad: tuple[float, ...]) -> None:
     assert said.reason.startswith("the baseline of May: ")
 
 
-def test_an_invalid_measurement_says_why_and_is_not_compared() -> None:
+def test_an_invalid_measurement() -> None:
+    """An invalid measurement says why, and is not compared."""
     said = verdict(cell(launches(24.0), invalid="c > 0 in sample 3"))
     assert (said.outcome, said.reason, said.ratio) == (Outcome.INVALID, "c > 0 in sample 3", None)
 
@@ -174,7 +179,8 @@ def test_a_time_and_its_rate_are_judged_alike(change: float, cv: float) -> None:
 
 
 @given(st.floats(0.5, 1.5), st.floats(0.001, 0.1), st.integers(2, 8))
-def test_units_do_not_matter_and_verdicts_keep_their_rules(change: float, cv: float, count: int) -> None:
+def test_units_do_not_matter(change: float, cv: float, count: int) -> None:
+    """Verdicts do not depend on units, and keep their rules."""
     one = cell(launches(24.0 * change, count, cv))
     said = verdict(one)
     assert one.reference is not None
@@ -199,7 +205,8 @@ def test_units_do_not_matter_and_verdicts_keep_their_rules(change: float, cv: fl
 FIGURE = Reference(kind="figure", values=(24.0,), label="the figure reported by the owner")
 
 
-def test_a_published_figure_is_regressed_only_by_its_whole_tolerance_and_says_so() -> None:
+def test_published_figure() -> None:
+    """Compared with a published figure, only a drop beyond the whole tolerance is a regression; the reason says so."""
     said = verdict(cell(launches(22.0), reference=FIGURE))
     assert said.outcome is Outcome.REGRESSED
     assert numbers(said)[2] < 0.97
@@ -209,7 +216,8 @@ def test_a_published_figure_is_regressed_only_by_its_whole_tolerance_and_says_so
     assert near.outcome is not Outcome.REGRESSED
 
 
-def test_nights_give_a_prediction_interval_and_more_launches_do_not_help() -> None:
+def test_nights_give_a_prediction_interval() -> None:
+    """A history of nights gives a prediction interval, and more launches do not help."""
     nights = Reference(kind="nights", values=launches(24.0, 10), label="the last 10 nights")
     assert verdict(cell(launches(22.0), reference=nights)).outcome is Outcome.REGRESSED
     noisy = msgspec.structs.replace(nights, values=launches(24.0, 10, cv=0.04))
@@ -218,7 +226,8 @@ def test_nights_give_a_prediction_interval_and_more_launches_do_not_help() -> No
     assert said.reason.endswith("only more nights would decide")
 
 
-def test_a_baseline_too_small_for_any_number_of_launches_is_said_to_be() -> None:
+def test_a_baseline_that_is_too_small() -> None:
+    """When no number of launches would decide, the reason names the small baseline."""
     small = Reference(kind="launches", values=(23.0, 25.0), label="two launches")
     said = verdict(cell(launches(24.0), reference=small))
     assert said.reason.endswith("only more launches of the baseline would decide")
@@ -253,14 +262,16 @@ def test_cells_that_cannot_be_judged_take_no_share() -> None:
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, -0.1, math.nan])
-def test_levels_and_limits_that_are_no_fractions_are_refused(value: float) -> None:
-    with pytest.raises(ValueError, match=f"level must lie between 0 and 1, got {value!r}"):
+def test_levels_must_be_fractions(value: float) -> None:
+    """Levels and limits that are not fractions are rejected."""
+    with pytest.raises(ValueError, match=f"level must be between 0 and 1, got {value!r}"):
         judge([], level=value)
-    with pytest.raises(ValueError, match=f"promise must lie between 0 and 1, got {value!r}"):
+    with pytest.raises(ValueError, match=f"promise must be between 0 and 1, got {value!r}"):
         judge([cell(launches(24.0), promise=value)])
 
 
-def test_looking_early_asks_for_more_and_before_the_third_launch_for_all() -> None:
+def test_early_looks_need_more_evidence() -> None:
+    """Early looks need more evidence, and before the third launch nothing is decided."""
     slower = launches(22.0, 10)
     levels = []
     for count in (3, 4, 5):
@@ -278,7 +289,8 @@ def test_against_nights_only_the_last_look_decides() -> None:
         assert verdict(cell(launches(20.0, count), reference=nights, planned=5)).outcome is outcome
 
 
-def test_a_fresh_launch_as_slow_confirms_and_is_counted_in() -> None:
+def test_a_slow_repeat_launch_confirms() -> None:
+    """A repeat launch that is as slow confirms the regression and counts."""
     one = cell(launches(22.0))
     said = confirm(verdict(one), one, 22.1)
     assert said.outcome is Outcome.REGRESSED
@@ -288,7 +300,8 @@ def test_a_fresh_launch_as_slow_confirms_and_is_counted_in() -> None:
     assert "and a repeat launch at 22.10 tok/s confirms it" in said.reason
 
 
-def test_a_fresh_launch_as_fast_as_before_leaves_it_inconclusive() -> None:
+def test_a_fast_repeat_launch_is_inconclusive() -> None:
+    """A repeat launch as fast as the baseline makes the regression inconclusive."""
     one = cell(launches(22.0))
     said = confirm(verdict(one), one, 24.0)
     assert said.outcome is Outcome.INCONCLUSIVE
@@ -301,7 +314,8 @@ def test_a_fresh_launch_as_fast_as_before_leaves_it_inconclusive() -> None:
     assert between.reason.endswith("and a repeat launch at 23.00 tok/s was in between: cannot tell")
 
 
-def test_the_fresh_launch_must_meet_the_level_of_the_run_with_the_others() -> None:
+def test_confirmation_uses_the_level_of_the_run() -> None:
+    """With the repeat launch, the launches must show the regression at the level of the run."""
     # Enough to ask for a fresh launch, and with one that is little slower not enough to fail.
     wide = Reference(kind="launches", values=launches(24.0, 10, 0.02), label="a noisy baseline")
     one = cell(launches(22.9, cv=0.015), reference=wide)
@@ -330,7 +344,8 @@ def test_what_the_machine_itself_lost_is_no_regression(gflops: tuple[float, ...]
     assert ("slower in its CPU benchmark" in said.reason) == (outcome is Outcome.INVALID)
 
 
-def test_only_a_regression_can_be_confirmed_and_only_once() -> None:
+def test_only_a_regression_can_be_confirmed() -> None:
+    """Only a regression can be confirmed, and only once."""
     one = cell(launches(24.0))
     with pytest.raises(ValueError, match="this verdict is pass"):
         confirm(verdict(one), one, 24.0)
@@ -339,13 +354,13 @@ def test_only_a_regression_can_be_confirmed_and_only_once() -> None:
         confirm(confirm(verdict(slow), slow, 22.0), slow, 22.0)
 
 
-def test_a_fresh_figure_that_is_none_is_refused() -> None:
+def test_a_bad_repeat_value_is_rejected() -> None:
     one = cell(launches(22.0))
     with pytest.raises(ValueError, match="value 5 is nan"):
         confirm(verdict(one), one, math.nan)
 
 
-def test_values_that_do_not_scatter_are_judged_by_their_ratio() -> None:
+def test_no_scatter_is_judged_by_the_ratio() -> None:
     same = Reference(kind="launches", values=(24.0,) * 10, label="the baseline")
     assert verdict(cell((6.26,) * 5, reference=same)).outcome is Outcome.REGRESSED
     assert verdict(cell((24.0,) * 5, reference=same)).outcome is Outcome.PASS

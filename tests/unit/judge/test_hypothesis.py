@@ -82,7 +82,8 @@ def test_the_whole_interval_must_lie_on_one_side(claim: Claim, ratio: float, out
     )
 
 
-def test_the_sentence_holds_ratio_interval_launches_power_and_the_rival() -> None:
+def test_the_reason_of_a_hypothesis() -> None:
+    """The reason has the ratio, interval, launches, power and the rival."""
     said = decide(hypothesis(ABOVE), blocks(1.0))
     assert said.reason.startswith(
         f"B / A of decode_tps is {said.ratio:.3f}, 95 % interval {said.ci_low:.3f}–"
@@ -92,7 +93,7 @@ def test_the_sentence_holds_ratio_interval_launches_power_and_the_rival() -> Non
     assert said.reason.endswith("this supports instead: decode is bound by bandwidth")
 
 
-def test_what_cannot_tell_says_how_many_blocks_would() -> None:
+def test_inconclusive_says_how_many_blocks_decide() -> None:
     said = decide(hypothesis(ABOVE), blocks(1.17, cv=0.03, count=2))
     assert said.outcome is Outcome.INCONCLUSIVE
     needed = int(said.reason.rsplit("; ", 1)[1].split()[0])
@@ -109,12 +110,13 @@ def test_drift_within_blocks_is_no_effect() -> None:
     assert drifting.ratio == pytest.approx(still.ratio)
 
 
-def test_a_claim_without_a_bound_is_refused() -> None:
+def test_a_claim_needs_a_bound() -> None:
     with pytest.raises(ValueError, match="two-threads: the claim sets neither above, below nor fails"):
         decide(hypothesis(Claim(metric="decode_tps")), blocks(1.0))
 
 
-def test_a_treatment_that_did_not_arrive_is_invalid_with_its_remedy() -> None:
+def test_a_missing_treatment_is_invalid() -> None:
+    """A treatment that did not reach the server makes the experiment invalid; the reason says what to do."""
     said = judge_untreated(
         hypothesis(ABOVE), seen="/dev/shm holds 24 GiB in both arms", remedy="set `ipc: private` in both"
     )
@@ -151,7 +153,8 @@ def test_the_other_arm_or_another_cause_does_not(arm: Any, cause: str) -> None:
     assert explain_contradiction(hypothesis(FAILS), said) is not None
 
 
-def test_an_arm_that_starts_though_it_should_fail_refutes() -> None:
+def test_an_arm_that_should_fail_but_starts() -> None:
+    """An arm that starts although the claim says it fails refutes the claim."""
     said = decide(hypothesis(FAILS), blocks(1.0, count=1))
     assert said.outcome is Outcome.REFUTED
     assert said.reason.startswith("arm A started in every block")
@@ -171,9 +174,8 @@ def test_an_arm_that_starts_though_it_should_fail_refutes() -> None:
         ("refuted", 1.2, False),
     ],
 )
-def test_a_test_fails_when_what_was_measured_contradicts_what_is_recorded(
-    status: Any, ratio: float, fails: bool
-) -> None:
+def test_a_contradiction_fails_the_test(status: Any, ratio: float, fails: bool) -> None:
+    """The test fails when the outcome contradicts the recorded status."""
     claim = hypothesis(ABOVE, status=status)
     said = decide(claim, blocks(ratio))
     message = explain_contradiction(claim, said)
@@ -195,7 +197,8 @@ SHARE = Claim(metric="decode_tps", of="measured", below=0.7)
 REACH = Claim(metric="decode_tps", reach=100)
 
 
-def test_a_treatment_claimed_not_to_arrive_confirms_by_not_arriving() -> None:
+def test_an_untreated_claim_is_confirmed() -> None:
+    """A treatment that is claimed not to reach the server, and does not, confirms the claim."""
     said = judge_untreated(hypothesis(UNTREATED), seen="both see 24 GiB", remedy="set `ipc: private` in both")
     assert said.outcome is Outcome.CONFIRMED
     assert said.reason == "the treatment did not reach the server: both see 24 GiB, as claimed"
@@ -203,7 +206,7 @@ def test_a_treatment_claimed_not_to_arrive_confirms_by_not_arriving() -> None:
     assert said.notes == ("open: tokgate hypothesis settle two-threads --run RUN",)
 
 
-def test_and_is_refuted_by_arriving() -> None:
+def test_an_untreated_claim_is_refuted() -> None:
     said = judge_treated(hypothesis(UNTREATED), seen="shm_bytes (A 64, B 16)")
     assert said.outcome is Outcome.REFUTED
     assert said.reason.startswith("the treatment reached the server: shm_bytes (A 64, B 16); this supports")
@@ -216,7 +219,8 @@ def test_and_is_refuted_by_arriving() -> None:
     ("share", "outcome"),
     [(0.84, Outcome.REFUTED), (0.5, Outcome.CONFIRMED), (0.7, Outcome.INCONCLUSIVE)],
 )
-def test_one_arm_is_judged_by_its_share_of_what_the_chip_allows(share: float, outcome: Outcome) -> None:
+def test_the_share_of_one_arm(share: float, outcome: Outcome) -> None:
+    """One arm is judged by its share of what the chip allows."""
     rng = np.random.default_rng(3)
     shares = [share * math.exp(rng.normal(0, 0.01)) for _ in range(4)]
     said = decide_share(hypothesis(SHARE, b=None), shares)

@@ -46,7 +46,8 @@ def looked(values: tuple[float, ...], **changes: Any) -> tuple[Looks, list[Outco
     return looks, said
 
 
-def test_what_is_clear_is_decided_at_the_first_look_and_stays() -> None:
+def test_a_clear_cell_is_decided_at_once() -> None:
+    """A clear cell is decided at the first look, and the decision stays."""
     looks, said = looked(QUIET)
     assert said == [None, None, *[Outcome.PASS] * 5]
     assert looks.decided[KEY].launches == 3
@@ -64,7 +65,8 @@ def test_a_regression_waits_for_its_fresh_launch() -> None:
     assert not looks.awaiting
 
 
-def test_a_fresh_launch_that_does_not_bear_it_out_is_the_next_of_the_plan() -> None:
+def test_an_unconfirmed_regression_goes_on() -> None:
+    """A repeat launch that does not confirm a regression counts as the next one of the plan."""
     looks, said = looked((85.0, 85.1, 84.9, 100.0))
     assert said[-1] is None
     assert not looks.awaiting
@@ -72,7 +74,8 @@ def test_a_fresh_launch_that_does_not_bear_it_out_is_the_next_of_the_plan() -> N
     assert said[-1] is Outcome.INCONCLUSIVE
 
 
-def test_a_fresh_launch_that_is_not_valid_decides_that_the_cell_is_not() -> None:
+def test_an_invalid_repeat_launch() -> None:
+    """A repeat launch that is not valid makes the cell invalid."""
     looks, _ = looked((85.0, 85.1, 84.9))
     looks.look([cell((85.0, 85.1, 84.9), invalid="launch 4: host_busy: a compiler ran")])
     verdict = looks.decided[KEY]
@@ -80,14 +83,16 @@ def test_a_fresh_launch_that_is_not_valid_decides_that_the_cell_is_not() -> None
     assert verdict.reason.endswith("was not valid: launch 4: host_busy: a compiler ran")
 
 
-def test_without_early_stopping_the_first_look_is_the_last() -> None:
+def test_one_look_without_early_stopping() -> None:
+    """Without early stopping, the first look is the last."""
     noisy = (100.0, 90.0, 110.0)
     looks = Looks(family=1)
     looks.look([cell(noisy, planned=None)])
     assert looks.decided[KEY].outcome is Outcome.INCONCLUSIVE
 
 
-def test_a_cell_without_a_baseline_runs_to_the_end_of_its_plan() -> None:
+def test_without_a_baseline_all_launches_run() -> None:
+    """A cell without a baseline runs to the end of its plan."""
     _, said = looked(QUIET[:6], reference=None)
     assert said == [None] * 5 + [Outcome.NO_BASELINE]
 
@@ -106,7 +111,7 @@ def test_a_run_cut_off_decides_by_what_it_has() -> None:
     assert looks.decided[clear.key].outcome is Outcome.PASS
     verdict = looks.decided[early.key]
     assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert verdict.reason.endswith("no fresh launch could reproduce it: the budget was spent")
+    assert verdict.reason.endswith("there was no repeat launch to confirm it: the budget was spent")
     assert not looks.awaiting
 
 

@@ -33,14 +33,16 @@ def test_noncentrality_has_the_power_asked_for(df: float, tail: float, power: fl
         (8, 0.05, 7.3),
     ],
 )
-def test_drops_of_the_table_the_project_was_planned_with(launches: int, cv: float, drop: float) -> None:
+def test_published_detectable_drops(launches: int, cv: float, drop: float) -> None:
+    """The detectable drops of the table that the project was planned with."""
     # Two-sided 5 %, 80 % power, equal samples, simulated: there the degrees of freedom are estimated, which
     # costs three launches a seventh more than the noncentral t with the true ones says.
     se, df = mean_error((cv**2, launches), (cv**2, launches))
     assert -100 * math.expm1(-detectable_log(se, df, 0.025)) == pytest.approx(drop, rel=0.15)
 
 
-def test_without_a_spread_nothing_is_seen_and_with_none_everything() -> None:
+def test_unknown_and_zero_scatter() -> None:
+    """With an unknown scatter nothing can be detected, with none everything."""
     assert detectable_log(math.inf, 1.0, 0.01) == math.inf
     assert detectable_log(0.0, 4.0, 0.01) == 0
 
@@ -50,7 +52,8 @@ def error(launches: int) -> tuple[float, float]:
     return mean_error((1e-4, launches), (1e-4, 10))
 
 
-def test_both_stages_must_find_the_drop_and_it_must_be_beyond_the_tolerance() -> None:
+def test_both_stages_must_detect_the_drop() -> None:
+    """Both stages must detect the drop, and it must be beyond the tolerance."""
     limits = {"screen": 0.0025, "share": 0.0005, "limit": 0.0}
     drop = gate_drop(error, 5, tolerance=0.001, **limits)
     stages = detectable_log(*error(5), 0.0025, 0.9), detectable_log(*error(6), 0.0005, 0.9)

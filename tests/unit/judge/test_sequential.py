@@ -13,7 +13,8 @@ from scipy.special import ndtri
 from tokgate.judge.sequential import look_tail, nominal_tails, spent
 
 
-def test_five_equal_looks_give_the_published_boundaries() -> None:
+def test_five_looks_have_published_boundaries() -> None:
+    """Five equal looks give the published boundaries."""
     # R: ldbounds::ldBounds(t = (1:5)/5, iuse = 1, alpha = 0.025, sides = 1)$upper.bounds
     bounds = [-ndtri(tail) for tail in nominal_tails(0.025, (0.2, 0.4, 0.6, 0.8, 1.0))]
     assert bounds == pytest.approx([4.8769, 3.3569, 2.6803, 2.2898, 2.0310], abs=2e-4)
@@ -26,14 +27,16 @@ def test_one_look_spends_it_all(tail: float) -> None:
 
 @settings(max_examples=20)
 @given(st.floats(1e-4, 0.1), st.integers(2, 8))
-def test_later_looks_ask_for_less_and_none_for_less_than_one_look_would(tail: float, looks: int) -> None:
+def test_later_looks_need_less_evidence(tail: float, looks: int) -> None:
+    """Later looks need less evidence, but none less than a single look would."""
     tails = nominal_tails(tail, tuple((look + 1) / looks for look in range(looks)))
     assert list(tails) == sorted(tails)
     assert tails[-1] < tail
     assert tails[0] == pytest.approx(spent(tail, 1 / looks), rel=1e-4, abs=1e-15)
 
 
-def test_a_walk_without_drift_crosses_as_often_as_was_to_be_spent() -> None:
+def test_a_walk_crosses_as_often_as_planned() -> None:
+    """A walk without drift crosses the boundaries as often as the error that is spent."""
     rng, looks, tail = np.random.default_rng(3), 4, 0.05
     steps = rng.normal(0, math.sqrt(1 / looks), (200_000, looks)).cumsum(axis=1)
     z = steps / np.sqrt((np.arange(looks) + 1) / looks)
@@ -42,17 +45,18 @@ def test_a_walk_without_drift_crosses_as_often_as_was_to_be_spent() -> None:
 
 
 @pytest.mark.parametrize("fractions", [(), (0.5,), (0.5, 0.4, 1.0), (0.0, 1.0)])
-def test_fractions_that_do_not_rise_to_one_are_refused(fractions: tuple[float, ...]) -> None:
+def test_fractions_that_do_not_rise_to_one_are_rejected(fractions: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="rise from above 0 to 1"):
         nominal_tails(0.01, fractions)
 
 
-def test_a_tail_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"a tail lies between 0 and 0\.5, got 0\.7"):
+def test_bad_tails_are_rejected() -> None:
+    with pytest.raises(ValueError, match=r"a tail must be between 0 and 0\.5, got 0\.7"):
         nominal_tails(0.7, (1.0,))
 
 
-def test_nothing_is_decided_before_the_third_launch_and_all_is_spent_at_the_last() -> None:
+def test_error_is_spent_from_the_third_launch_on() -> None:
+    """Nothing is decided before the third launch, and all error is spent at the last one."""
     tails = [look_tail(0.01, launches=n, planned=5, baseline=10) for n in range(1, 7)]
     assert tails[:2] == [0, 0]
     assert 0 < tails[2] < tails[3] < tails[4] < 0.01
@@ -60,7 +64,8 @@ def test_nothing_is_decided_before_the_third_launch_and_all_is_spent_at_the_last
     assert look_tail(0.01, launches=2, planned=2, baseline=10) == pytest.approx(0.01, rel=1e-6)
 
 
-def test_a_baseline_brings_information_before_the_first_launch() -> None:
+def test_a_baseline_is_information_from_the_start() -> None:
+    """A baseline is information before the first launch."""
     measured = look_tail(0.01, launches=3, planned=6, baseline=10)
     exact = look_tail(0.01, launches=3, planned=6, baseline=math.inf)
     assert exact == pytest.approx(spent(0.01, 0.5), rel=1e-4)

@@ -28,12 +28,13 @@ B_OVER_A = {"a": -1, "b": 1}
 
 
 @pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf])
-def test_a_figure_that_is_not_finite_and_above_zero_is_refused_by_its_place(bad: float) -> None:
+def test_bad_values_are_rejected_with_their_index(bad: float) -> None:
+    """A value must be finite and above zero; the error gives its index."""
     with pytest.raises(ValueError, match=f"value 1 is {bad!r}"):
         log_moments((1.0, bad))
 
 
-def test_no_values_are_refused() -> None:
+def test_no_values_are_rejected() -> None:
     with pytest.raises(ValueError, match="at least one launch"):
         log_moments(())
 
@@ -46,9 +47,8 @@ def test_moments_are_numpys(values: list[float]) -> None:
 
 
 @given(LAUNCHES, LAUNCHES)
-def test_welch_is_scipys_but_for_the_cap_on_its_degrees_of_freedom(
-    current: list[float], baseline: list[float]
-) -> None:
+def test_welch_agrees_with_scipy(current: list[float], baseline: list[float]) -> None:
+    """The same as scipy, except for the cap on the degrees of freedom."""
     # scipy.stats.ttest_ind(np.log(current), np.log(baseline), equal_var=False)
     found, known = (
         welch(current, baseline),
@@ -81,18 +81,19 @@ def test_one_value_has_no_spread_and_excludes_nothing() -> None:
     assert against_figure((0.1,), 1.0).p_below() == 1
 
 
-def test_values_that_do_not_scatter_leave_an_interval_without_width() -> None:
+def test_no_scatter_gives_an_interval_of_no_width() -> None:
     found = welch((2.0, 2.0), (4.0, 4.0, 4.0))
     assert found.interval(0.01) == (0.5, 0.5)
     assert (found.p_below(), found.p_above()) == (0, 1)
 
 
-def test_a_tail_that_is_none_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"a tail lies between 0 and 0\.5, got 0\.5"):
+def test_bad_tails_are_rejected() -> None:
+    with pytest.raises(ValueError, match=r"a tail must be between 0 and 0\.5, got 0\.5"):
         LogRatio(estimate=0.0, se=1.0, df=1.0).interval(0.5)
 
 
-def test_history_gives_the_prediction_interval_of_one_more_night() -> None:
+def test_history_predicts_one_more_night() -> None:
+    """A history gives the prediction interval of one more night."""
     # mean +- t(0.975, n - 1) s sqrt(1 + 1/n), Hahn and Meeker, Statistical Intervals, section 4.8
     nights = [9.8, 10.1, 10.0, 10.3, 9.9]
     logs = np.log(nights)
@@ -109,7 +110,8 @@ def test_figure_gives_the_one_sample_t() -> None:
 
 
 @given(st.lists(st.tuples(ORDERS, *[st.floats(0.5, 2.0)] * 4), min_size=1, max_size=6))
-def test_blocks_are_least_squares_with_a_level_and_a_slope_each(drawn: list[tuple[Any, ...]]) -> None:
+def test_blocks_are_least_squares(drawn: list[tuple[Any, ...]]) -> None:
+    """The same as least squares with a level and a slope for each block."""
     k = len(drawn)
     design, y = np.zeros((4 * k, 2 * k + 1)), []
     for i, (arms, *values) in enumerate(drawn):
@@ -168,7 +170,7 @@ def test_linear_drift_in_a_block_changes_nothing(effect: float, slopes: list[flo
     assert drifting.se == pytest.approx(still.se, abs=1e-9)
 
 
-def test_no_blocks_are_refused() -> None:
+def test_no_blocks_are_rejected() -> None:
     with pytest.raises(ValueError, match="at least one complete A B B A"):
         contrast([], B_OVER_A)
 

@@ -47,7 +47,7 @@ def test_tags_are_of_the_good_images_repository(good: str, tags: list[str], row:
         (["2", "1"], "duplicate image vllm:1"),
     ],
 )
-def test_a_row_that_is_none_is_refused(tags: list[str], said: str) -> None:
+def test_bad_sequences_are_rejected(tags: list[str], said: str) -> None:
     with pytest.raises(UsageError, match=said):
         list_images("vllm:1", "vllm:9", tags)
 
@@ -105,7 +105,8 @@ def told(measurement: Measurement, *steps: Step, **found: object) -> str:
     return "\n".join(ending(bisection, record, created))
 
 
-def test_the_border_is_told_with_what_differs_across_it(bare_measurement: Measurement) -> None:
+def test_the_result_shows_what_differs(bare_measurement: Measurement) -> None:
+    """The first slow image is shown with its differences to the last fast one."""
     steps = step("r:4", "slow"), step("r:2", "fast", 1.0), step("r:3", "slow", 0.79)
     said = told(bare_measurement, *steps, last_fast="r:2", first_slow="r:3")
     assert said.splitlines() == [
@@ -120,7 +121,7 @@ def test_the_border_is_told_with_what_differs_across_it(bare_measurement: Measur
     ]
 
 
-def test_a_range_names_all_that_it_may_be(bare_measurement: Measurement) -> None:
+def test_a_range_names_all_candidates(bare_measurement: Measurement) -> None:
     failed = Step(image="r:3", finding="failed", why="does not start: \x1b[31mno such option")
     steps = step("r:4", "slow"), step("r:2", "fast", 1.0), failed
     said = told(bare_measurement, *steps, last_fast="r:2", first_slow="r:4", between=("r:3",), stopped="why")
@@ -142,9 +143,8 @@ def test_a_range_names_all_that_it_may_be(bare_measurement: Measurement) -> None
         ([], "the budget was spent", "cannot tell: the budget was spent before good and bad"),
     ],
 )
-def test_what_was_not_reproduced_says_what_it_could_see(
-    bare_measurement: Measurement, steps: list[Step], stopped: str, says: str
-) -> None:
+def test_not_reproduced(bare_measurement: Measurement, steps: list[Step], stopped: str, says: str) -> None:
+    """A slowdown that is not reproduced says which one could have been detected."""
     assert says in told(bare_measurement, *steps, last_fast="r:1", first_slow="r:4", stopped=stopped)
 
 
@@ -157,7 +157,7 @@ def test_what_was_not_reproduced_says_what_it_could_see(
         ({"--server": "embedded-smollm2"}, "is not a container"),
     ],
 )
-def test_wrong_usage_is_told_before_docker_is_asked(options: dict[str, str], said: str) -> None:
+def test_wrong_usage_is_found_before_docker_is_asked(options: dict[str, str], said: str) -> None:
     asked = {"--good": "r:1", "--bad": "r:3", "--tags": "2", "--server": "llamacpp-cpu"}
     asked |= {"--workload": "chat-c1", "--fixtures": str(FIXTURES.root)} | options
     done = CliRunner().invoke(app, ["bisect", *(word for pair in asked.items() for word in pair)])

@@ -54,7 +54,8 @@ def budget(seconds: float, clock: Clock, *cells: Expected, unknown: str = "", **
     return made
 
 
-def test_servers_that_do_not_fit_are_left_out_from_the_end() -> None:
+def test_servers_that_do_not_fit_are_left_out() -> None:
+    """Servers that do not fit are left out from the end."""
     cells = [expected(name) for name in "abc"]
     room = divide(cells, 350.0, family=3)
     assert room.left_out == ("c",)
@@ -94,7 +95,8 @@ def test_a_plan_stays_once_its_server_has_started(clock: Clock) -> None:
     assert made.why_not(CaseKey("a", "chat"), planned + 1, live=False, fresh=True) is None
 
 
-def test_a_server_nothing_is_known_of_is_planned_with_what_its_first_launch_took(clock: Clock) -> None:
+def test_an_unknown_server_is_planned_after_a_launch(clock: Clock) -> None:
+    """A server without history is planned with the times of its first launch."""
     cells = [expected("new", startup_s=30.0, pass_s=30.0, cv=None), expected("known")]
     made = budget(300.0, clock, *cells, unknown="new")
     assert sorted([("new", 1), ("new", 2), ("known", 1)], key=lambda at: made.rank(*at))[0] == ("new", 1)
@@ -106,7 +108,8 @@ def test_a_server_nothing_is_known_of_is_planned_with_what_its_first_launch_took
     assert made.planned("new")["chat"] > FIRST_LOOK, "at 5 s a launch there is room for more"
 
 
-def test_the_most_a_workload_can_come_to_is_what_others_at_their_least_leave_it(clock: Clock) -> None:
+def test_most_launches_of_a_workload(clock: Clock) -> None:
+    """A workload can get at most what the others leave when they take their least."""
     made = budget(1000.0, clock, expected("a", cv=0.03), expected("b", cv=0.03))
     most = made.most(CaseKey("a", "chat"))
     assert made.planned("a")["chat"] + 1 < most
@@ -121,7 +124,8 @@ def test_experiments_and_gate_share_by_their_least(clock: Clock) -> None:
     assert ASSUMED_BLOCK_S > 60
 
 
-def test_an_experiment_goes_on_while_a_block_fits_its_share(clock: Clock) -> None:
+def test_an_experiment_keeps_to_its_share(clock: Clock) -> None:
+    """An experiment goes on while another block fits into its share of the time."""
     made = budget(1000.0, clock, blocks_s={"one": 100.0, "two": 100.0})
     goes_on, launches = made.experiment("one", block=4), 0
     while goes_on(launches):

@@ -55,7 +55,8 @@ def estimated(plan: RunPlan, past: Past, references: References, *workloads: str
     return estimate_chosen(plan, chosen(plan, *workloads), past=past, references=references)  # type: ignore[arg-type]
 
 
-def test_without_history_times_are_assumed_and_scatter_is_unknown(plan: RunPlan) -> None:
+def test_estimates_without_history(plan: RunPlan) -> None:
+    """Without history, times are assumed and the scatter is unknown."""
     made = estimated(plan, Past({}), References(), "chat-c1")
     assert made.timed == frozenset()
     assert {(one.startup_s, one.pass_s, one.cv, one.reference) for one in made.cells} == {
@@ -90,7 +91,8 @@ def test_what_gets_no_verdict_is_planned_all_the_same(plan: RunPlan) -> None:
     ]
 
 
-def test_the_preview_of_a_run_without_a_budget_has_the_launches_of_the_profile(plan: RunPlan) -> None:
+def test_preview_without_a_budget(plan: RunPlan) -> None:
+    """The preview of a run without a budget has the launches of the profile."""
     made = estimated(plan, Past({}), References(), "chat-c1")
     shown = preview(plan, chosen(plan, "chat-c1"), made, None, blocks=2)
     assert shown.plan is not None

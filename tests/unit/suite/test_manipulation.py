@@ -47,7 +47,7 @@ def arm(**settings: str) -> Arm:
         ({"kv_cache_tokens": "940800"}, {}, True),
     ],
 )
-def test_a_number_of_the_engine_may_wobble(a: dict[str, str], b: dict[str, str], differ: bool) -> None:
+def test_numbers_of_the_engine_may_vary_slightly(a: dict[str, str], b: dict[str, str], differ: bool) -> None:
     assert ("settings" in differences(arm(**a), arm(**b))) is differ
 
 
@@ -62,7 +62,7 @@ def test_a_number_of_the_engine_may_wobble(a: dict[str, str], b: dict[str, str],
         ({}, set()),
     ],
 )
-def test_what_the_specs_do_not_declare_is_told(override: dict[str, Any], explained: set[str]) -> None:
+def test_undeclared_differences_are_reported(override: dict[str, Any], explained: set[str]) -> None:
     catalogue = Catalogue(Path(__file__).parents[3] / "fixtures")
     a = catalogue.server("llamacpp-cpu")
     b = catalogue.server("llamacpp-cpu", {"launch": override})

@@ -98,7 +98,8 @@ def test_only_the_last_twenty_count(nights: Nights) -> None:
     assert reference.values == pytest.approx(range(6, 26))
 
 
-def test_regressed_and_invalid_nights_do_not_count_nor_other_machines_and_conditions(nights: Nights) -> None:
+def test_nights_that_do_not_count(nights: Nights) -> None:
+    """Regressed and invalid nights do not count, nor do those of other machines and conditions."""
     for day in range(1, 12):
         nights.add(day, 10.0)
     nights.add(12, 5.0, outcome=Outcome.REGRESSED)
@@ -115,7 +116,8 @@ def test_regressed_and_invalid_nights_do_not_count_nor_other_machines_and_condit
         assert "0 of the 10 nights it takes" in gap
 
 
-def test_nine_nights_are_too_few_and_tonight_is_none_of_them(nights: Nights) -> None:
+def test_nine_nights_are_too_few(nights: Nights) -> None:
+    """Nine nights are too few, and tonight does not count."""
     for day in (*range(1, 10), 31):
         nights.add(day, 10.0)
     reference, gap = nights.references().of(KEY)
@@ -124,7 +126,8 @@ def test_nine_nights_are_too_few_and_tonight_is_none_of_them(nights: Nights) -> 
     assert "9 of the 10 nights" in gap
 
 
-def test_a_baseline_may_ask_for_the_nights_since_its_date(nights: Nights) -> None:
+def test_a_baseline_of_nights_since_its_date(nights: Nights) -> None:
+    """A baseline may ask to be compared with the nights since its date."""
     for day in range(1, 25):
         nights.add(day, float(day))
     asked = Baseline(
