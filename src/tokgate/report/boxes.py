@@ -10,7 +10,7 @@ from rich.text import Text
 
 from tokgate.config.words import ABSENT, format_count, format_interval, format_ratio
 from tokgate.judge.cell import CellKey
-from tokgate.judge.compare import PairResult, Pair, compare
+from tokgate.judge.compare import Pair, PairResult, compare
 from tokgate.report.badge import Badge
 from tokgate.report.compare import (
     LEVEL,

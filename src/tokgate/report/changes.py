@@ -49,7 +49,8 @@ def changes_of(series: Series) -> tuple[DatedChange, ...]:
     """Every change of `series`, the oldest first. Raises UsageError: Apache Otava is not installed."""
     points = usable(series)
     return tuple(
-        date_change(series.metric, points, change) for change in find_changes([point.value for point in points])
+        date_change(series.metric, points, change)
+        for change in find_changes([point.value for point in points])
     )
 
 
