@@ -213,7 +213,7 @@ def test_full_disk_beside_the_record_is_broken(project: Any) -> None:
     args = ("--tokgate-profile", "brief", "--tokgate-launches", "1", "-k", "measure")
     finished = project.perf(*args, "--junitxml=/dev/full")
     assert finished.code == BROKEN, finished.output
-    assert "a file beside the record cannot be written: [Errno 28]" in finished.output
+    assert "a file next to the record cannot be written: [Errno 28]" in finished.output
     assert "Traceback" not in finished.output
     assert "INTERNALERROR" not in finished.output
     assert project.record()["ended"] is not None

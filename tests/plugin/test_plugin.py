@@ -118,7 +118,7 @@ def test_a_plan_is_printed_and_nothing_started(suite: pytest.Pytester) -> None:
     result.assert_outcomes()
     result.stdout.fnmatch_lines(
         [
-            "tokgate: profile here (as asked), a budget of 45m",
+            "tokgate: profile here (requested), a budget of 45m",
             "*server, workload * launches * requests * takes * smallest detectable drop*",
             " embedded-smollm2 *",
             "   code-c1 * no baseline*",

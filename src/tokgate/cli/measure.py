@@ -1,4 +1,4 @@
-"""`tokgate measure`: the numbers of one server, now, without the suite."""
+"""`tokgate measure`: measure one running server without the suite."""
 
 from __future__ import annotations
 
@@ -9,21 +9,24 @@ import typer
 
 
 def measure(
-    url: Annotated[str, typer.Argument(help="The server, up to but without /v1: http://127.0.0.1:8000")],
-    model: Annotated[str, typer.Option(help="Model id to ask for, as /v1/models lists it.")],
-    prompts: Annotated[Path, typer.Option(help="A prompt set: JSONL with id and messages.")],
+    url: Annotated[str, typer.Argument(help="Base URL of the server, without /v1: http://127.0.0.1:8000")],
+    model: Annotated[str, typer.Option(help="ID of the model to request, as listed by /v1/models.")],
+    prompts: Annotated[Path, typer.Option(help="Prompt set: a JSONL file with id and messages.")],
     concurrency: Annotated[
-        int, typer.Option(min=1, help="Users, each sending when the last answer ended.")
+        int,
+        typer.Option(min=1, help="Number of users; each sends a request when the previous one has ended."),
     ] = 1,
-    requests: Annotated[int, typer.Option(min=1, help="Requests to time.")] = 8,
-    max_tokens: Annotated[int, typer.Option(min=2, help="Tokens asked of each request, exactly.")] = 128,
+    requests: Annotated[int, typer.Option(min=1, help="Number of timed requests.")] = 8,
+    max_tokens: Annotated[
+        int, typer.Option(min=2, help="Exact number of tokens that each request generates.")
+    ] = 128,
     json: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write the measurement as JSON; - for stdout.")
     ] = None,
 ) -> None:
-    """Measure any OpenAI-compatible server as the suite does: warm up, drive, validate.
+    """Measure any OpenAI-compatible server like the suite does: warm up, send requests, validate.
 
-    Exit 0 when the measurement is valid, 1 when it is not (it says why), 3 when there is no such server.
+    Exit code 0 if the measurement is valid; 1 if it is not, with the reason; 3 if the server does not answer.
     """
     import sys
 
@@ -40,17 +43,17 @@ def measure(
 
     workload = Workload(
         name="measure",
-        description="as asked on the command line",
+        description="set on the command line",
         prompts=prompts.stem,
         requests=requests,
         max_tokens=max_tokens,
         load=Closed(concurrency=concurrency),
     )
     prompt_set = read_prompts(prompts, stated=False)
-    told = Console(stderr=True)
+    terminal = Console(stderr=True)
     with (
-        own_box(["tokgate measure"], wait=True, say=lambda text: told.print(f"tokgate: {text}")),
-        live(url, told) as watch,
+        own_box(["tokgate measure"], wait=True, say=lambda text: terminal.print(f"tokgate: {text}")),
+        live(url, terminal) as watch,
     ):
         result = measure_url(url, model, workload, prompt_set, watch=watch)
     if json == "-":

@@ -1,4 +1,4 @@
-"""`tokgate roofline`: what a chip can do with a model at best, before anyone starts a server."""
+"""`tokgate roofline`: the speed limits of a chip for a model."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ if TYPE_CHECKING:
 
 
 def roofline(
-    model: Annotated[str, typer.Argument(help="A GGUF file, a config.json, or a name in fixtures/models.")],
-    hardware: Annotated[str, typer.Option(help="A chip of fixtures/hardware.")] = "gfx1151",
+    model: Annotated[
+        str, typer.Argument(help="A GGUF file, a config.json, or the name of a model in fixtures/models.")
+    ],
+    hardware: Annotated[str, typer.Option(help="The name of a chip in fixtures/hardware.")] = "gfx1151",
     quant: Annotated[
-        str | None, typer.Option(help="FP16, AWQ or Q4_K_M; a GGUF file states its own.")
+        str | None, typer.Option(help="FP16, AWQ or Q4_K_M; not for a GGUF file, which states its own.")
     ] = None,
-    context: Annotated[int, typer.Option(min=0, help="Tokens whose KV cache is read with each token.")] = 0,
+    context: Annotated[
+        int,
+        typer.Option(min=0, help="Length of the context whose KV cache is read for each token, in tokens."),
+    ] = 0,
     fixtures: Fixtures = FIXTURES,
 ) -> None:
-    """Bound decode by memory bandwidth and prefill by arithmetic, on paper and as measured on such chips."""
+    """Show the limits of decode (memory bandwidth) and prefill (arithmetic), on paper and as measured on such chips."""
     from rich.console import Console
     from rich.table import Table
 
@@ -34,7 +39,7 @@ def roofline(
     read = facts.bytes_per_token
     if context:
         if facts.kv_bytes_per_token is None:
-            raise UsageError(f"--context: {model} does not say how large its KV cache is")
+            raise UsageError(f"--context: {model} does not state the size of its KV cache")
         read += context * facts.kv_bytes_per_token
     typer.echo(
         f"{facts.name}, {facts.quantisation}: {facts.parameters / 1e9:.2f} B parameters, "
@@ -63,14 +68,15 @@ def _facts(model: str, quant: str | None, fixtures: Path) -> ModelFacts:
 
     if model.endswith(".gguf"):
         if quant is not None:
-            raise UsageError("--quant: a GGUF file is what it is; leave it out")
+            raise UsageError("--quant does not apply to a GGUF file, which states its quantization")
         return read_gguf_facts(Path(model))
     if quant not in QUANTISATIONS:
-        raise UsageError(f"--quant {quant or 'is missing'}; {nearest(quant, QUANTISATIONS)}")
+        problem = f"--quant {quant}: unknown" if quant else "--quant is required"
+        raise UsageError(f"{problem}; {nearest(quant, QUANTISATIONS)}")
     known = {path.stem: path for path in (fixtures / "models").glob("*.json")}
     path = known.get(model.lower(), Path(model))
     if not path.is_file():
         raise UsageError(
-            f"no model {model}: neither a file nor in {fixtures / 'models'}; {nearest(model, known)}"
+            f"no such model: {model} is neither a file nor in {fixtures / 'models'}; {nearest(model, known)}"
         )
     return compute_config_facts(path, cast("Quantisation", quant))

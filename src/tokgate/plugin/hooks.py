@@ -1,7 +1,7 @@
-"""The pytest plugin: options, hooks and the session fixture. How anything is done is below.
+"""The hooks of the pytest plugin, and its session fixture; the modules beside it and the layers below do the work.
 
-Everything heavy is imported when the suite runs, so that projects that only have tokgate installed
-pay nothing for it.
+Heavy modules are imported only when the suite runs: pytest must not become slower in every project whose
+environment contains tokgate.
 """
 
 from __future__ import annotations
@@ -12,11 +12,23 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tokgate._exceptions import NotChecked, RecordError, TokgateError
-from tokgate.plugin import run
 from tokgate.plugin.hosts import become_controller, become_worker
-from tokgate.plugin.items import params_of
+from tokgate.plugin.items import get_params
 from tokgate.plugin.options import OPTIONS, add_options, check_root, parse_options
-from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, PLAN, WRITER
+from tokgate.plugin.run import (
+    COMMAND,
+    EXIT_BROKEN,
+    FOLDER,
+    PLAN,
+    WRITER,
+    end_run,
+    is_dry_run,
+    mark_broken,
+    plan_suite,
+    prepare_run,
+    publish_report,
+    usage_errors,
+)
 from tokgate.plugin.screen import say, show_progress
 
 if TYPE_CHECKING:
@@ -30,15 +42,15 @@ _PREVIEW: pytest.StashKey[str] = pytest.StashKey()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """All of tokgate's options, in one group of `pytest --help`."""
+    """Declare all options of tokgate in one group of `pytest --help`."""
     add_options(parser)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config: pytest.Config) -> None:
-    """Register the marker; when the suite is asked for, plan it and give the run its folder.
+    """Register the marker and read the options; for `-m perf`, plan the suite and create the folder of the run.
 
-    First of all plugins, because junitxml and pytest-benchmark ask in this hook where to write.
+    tryfirst: junitxml and pytest-benchmark read the paths of their files in this hook.
     """
     config.addinivalue_line("markers", "perf: the performance suite itself, run with -m perf")
     config.stash[OPTIONS] = parse_options(config)
@@ -50,26 +62,26 @@ def pytest_configure(config: pytest.Config) -> None:
             "machine, and neither measurement would be right. Next: leave out -n"
         )
     check_root(config)
-    with run.usage_errors():
-        plan = run.plan_suite(config)
+    with usage_errors():
+        plan = plan_suite(config)
         if become_controller(config):
             return
         config.stash[PLAN] = plan
-        if not run.only_looks(config):
-            run.prepare(config, name=become_worker(config))
+        if not is_dry_run(config):
+            prepare_run(config, name=become_worker(config))
             option = config.option
             option.benchmark_json = option.benchmark_json or str(config.stash[FOLDER] / "benchmark.json")
-            # Its table times whole cells; the verdict table is what people want.
+            # Its table shows the durations of whole tests, which are not what tokgate measures.
             option.benchmark_quiet = True
 
 
 def runs_suite(config: pytest.Config) -> bool:
-    """Whether this pytest was asked for the suite (`-m perf`) rather than for other tests."""
+    """Whether this session runs the suite (`-m perf`) and not other tests."""
     return "perf" in config.option.markexpr.replace("not perf", "")
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """What is run and why, and what is therefore not checked."""
+    """Show the profile, why it was chosen, and what is not checked."""
     plan = config.stash.get(PLAN, None)
     if plan is None:
         return []
@@ -81,8 +93,8 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
         if budget_s is None
         else f"a budget of {format_duration(budget_s)}"
     )
-    chosen = f"tokgate: profile {plan.profile.name} ({plan.why}), {launches}"
-    return [chosen, *(f"tokgate: NOT CHECKED: {what}" for what in plan.not_checked)]
+    profile = f"tokgate: profile {plan.profile.name} ({plan.why}), {launches}"
+    return [profile, *(f"tokgate: NOT CHECKED: {what}" for what in plan.not_checked)]
 
 
 @pytest.hookimpl(trylast=True)
@@ -93,16 +105,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     options, budget = config.stash[OPTIONS], None
     if plan.unable is None and (options.budget_s is not None or options.plan):
-        with run.usage_errors():
-            budget = _planned(config, items, plan)
-    items.sort(key=lambda item: _order(item, plan, budget))
+        with usage_errors():
+            budget = _make_budget(config, items, plan)
+    items.sort(key=lambda item: _sort_key(item, plan, budget))
     if plan.unable is not None and not options.require:
         for item in items:
             item.add_marker(pytest.mark.skip(f"not checked: {plan.unable}"))
 
 
-def _planned(config: pytest.Config, items: list[pytest.Item], plan: RunPlan) -> Budget | None:
-    """Show what the selected tests will measure; a budget leaves out the launches it cannot come to."""
+def _make_budget(config: pytest.Config, items: list[pytest.Item], plan: RunPlan) -> Budget | None:
+    """Plan the selected tests and keep the text of the plan; deselect launches that the budget has no time for."""
     from tokgate.plugin.planning import plan_items
 
     terminal: Any = config.pluginmanager.getplugin("terminalreporter")
@@ -115,24 +127,24 @@ def _planned(config: pytest.Config, items: list[pytest.Item], plan: RunPlan) -> 
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    """What the run will do, when it is planned or asked for."""
+    """Show the plan of a run with --tokgate-plan or --tokgate-budget."""
     text = config.stash.get(_PREVIEW, None)
     return [] if text is None else ["", *text.splitlines()]
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """--tokgate-plan ends here: the plan stands above."""
+    """Run nothing with --tokgate-plan: the plan has been printed."""
     return True if PLAN in session.config.stash and session.config.stash[OPTIONS].plan else None
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Before a server is tried: fail what is required and cannot be, skip what the budget does without."""
+    """Before a server starts: fail what --tokgate-require demands and cannot run, skip what the budget leaves out."""
     plan = item.config.stash.get(PLAN, None)
     if plan is not None and plan.unable is not None and item.config.stash[OPTIONS].require:
         pytest.fail(f"not checked: {plan.unable}", pytrace=False)
-    session, params = item.config.stash.get(_SESSION, None), params_of(item)
+    session, params = item.config.stash.get(_SESSION, None), get_params(item)
     if session is not None and "server" in params:
         from tokgate.judge.cell import CaseKey
 
@@ -141,9 +153,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip(why)
 
 
-def _order(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[int, ...]:
-    """Measuring tests first, by server, launch and workload; all else keeps its place after them."""
-    params = params_of(item)
+def _sort_key(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[int, ...]:
+    """Measuring tests come first, by server, launch and workload; the order of all others is kept."""
+    params = get_params(item)
     if "server" in params:
         name, launch = params["server"]
         rank = budget.rank(name, launch) if budget else (0, plan.servers.index(name), launch)
@@ -154,8 +166,8 @@ def _order(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[int
 
 @pytest.fixture(scope="session")
 def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
-    """The run: its record, its one live server, its verdicts. Holds this machine's lease."""
-    from tokgate.plugin.planning import chosen, compared_with
+    """The run: its record, its one live server and its verdicts. It holds the lease of this machine."""
+    from tokgate.plugin.planning import find_references, read_selection
     from tokgate.suite.box import own_run
     from tokgate.suite.session import Session
     from tokgate.suite.verdicts import Verdicts
@@ -171,11 +183,11 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
             say=lambda text: say(config, text),
         ) as writer:
             config.stash[WRITER] = writer
-            _, references = compared_with(config, writer.record)
+            _, references = find_references(config, writer.record)
             with Session(
                 plan,
                 writer,
-                Verdicts(plan, chosen(request.session.items).family, references),
+                Verdicts(plan, read_selection(request.session.items).family, references),
                 config.stash.get(_BUDGET, None),
                 around=lambda title: show_progress(config, title),
             ) as session:
@@ -209,31 +221,33 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
 
     On a full disk the other plugins that write here (JUnit XML, pytest-benchmark) fail too: the run is broken.
     """
-    suite = PLAN in session.config.stash and not run.only_looks(session.config)
-    if suite:
-        run.end(session, exitstatus)
+    is_suite = PLAN in session.config.stash and not is_dry_run(session.config)
+    if is_suite:
+        end_run(session, exitstatus)
     try:
         yield
     except OSError as error:
-        if not suite:
+        if not is_suite:
             raise
-        run.broken(session, f"a file beside the record cannot be written: {error}; free some space")
+        mark_broken(
+            session, f"a file next to the record cannot be written: {error}. Next: free some disk space"
+        )
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)
 def pytest_benchmark_generate_json(benchmarks: list[Any]) -> None:
-    """Leave out what was interrupted before it gave a time: pytest-benchmark takes the minimum of nothing."""
+    """Leave out interrupted benchmarks without a time: pytest-benchmark fails on the minimum of an empty list."""
     benchmarks[:] = [benchmark for benchmark in benchmarks if benchmark.stats.data]
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    """--tokgate-report, last of all."""
+    """Write the report after all other plugins have written their files."""
     if FOLDER in config.stash and config.stash[OPTIONS].report is not None:
-        run.publish_report(config)
+        publish_report(config)
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """The verdict table, and where the record is."""
+    """Show the verdict table and the path of the record."""
     writer = config.stash.get(WRITER, None)
     if writer is None:
         return
@@ -247,5 +261,5 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         summary_of_all(writer.record, width=max(terminal._tw.fullwidth, 100), color=terminal.hasmarkup)
     )
     terminal.write_line("")
-    verdicts = tuple(verdict for one in list_runs(writer.record) for verdict in one.verdicts)
+    verdicts = tuple(verdict for record in list_runs(writer.record) for verdict in record.verdicts)
     terminal.write_line(f"{describe_counts(verdicts)}. Record: {writer.folder / 'run.json'}")

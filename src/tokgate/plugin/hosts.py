@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tokgate._exceptions import RecordError
-from tokgate.plugin import run
 from tokgate.plugin.options import OPTIONS
-from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, WRITER
+from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, WRITER, prepare_run, write_empty_record
 from tokgate.plugin.screen import say
 
 if TYPE_CHECKING:
@@ -47,7 +46,7 @@ def become_controller(config: pytest.Config) -> bool:
     from tokgate.plugin.remote import check_boxes, list_ssh_arguments
 
     check_boxes(boxes, config.rootpath)
-    run.prepare(config)
+    prepare_run(config)
     option = config.option
     option.dist, option.maxworkerrestart = "each", "0"
     option.tx = [
@@ -104,7 +103,7 @@ class _Worker:
 
         stash, code = session.config.stash, int(session.exitstatus)
         if WRITER not in stash:
-            run.record_nothing(session.config)
+            write_empty_record(session.config)
         record = msgspec.json.encode(stash[WRITER].record)
         self._output[_KEY] = {"code": code, "why": self._why, "record": record}
         if code == pytest.ExitCode.INTERRUPTED:  # else xdist would end the other boxes, too

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 
-def params_of(item: pytest.Item) -> dict[str, Any]:
+def get_params(item: pytest.Item) -> dict[str, Any]:
     """The parameters of a test by name; empty for a test without any."""
     params: dict[str, Any] = item.callspec.params if hasattr(item, "callspec") else {}
     return params

@@ -1,4 +1,4 @@
-"""What the selected tests will measure: their plan, and what of them a budget cannot come to."""
+"""The plan of the selected tests, and the launches that a budget has no time for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pytest
 
 from tokgate.judge.cell import CaseKey
-from tokgate.plugin.items import params_of
+from tokgate.plugin.items import get_params
 from tokgate.plugin.options import OPTIONS
 from tokgate.report.plan import describe_plan
 from tokgate.store.runs import RunRecord
@@ -22,12 +22,12 @@ from tokgate.suite.reference import References
 def plan_items(
     config: pytest.Config, items: list[pytest.Item], plan: RunPlan, *, width: int, color: bool
 ) -> tuple[Budget | None, str]:
-    """The budget, if one is set, and the plan as text; deselects the launches that no plan can come to.
+    """Make the budget, if there is one, and the text of the plan; deselect launches that the budget has no time for.
 
-    Raises SpecError, RecordError.
+    width: of the text, in columns. color: whether the text contains ANSI colors. Raises SpecError, RecordError.
     """
-    options, selected = config.stash[OPTIONS], chosen(items)
-    past, references = compared_with(config, first_record(plan, run_id="RUN", command=()))
+    options, selected = config.stash[OPTIONS], read_selection(items)
+    past, references = find_references(config, first_record(plan, run_id="RUN", command=()))
     estimates = estimate_chosen(plan, selected, past=past, references=references)
     budget = None
     if options.budget_s is not None:
@@ -39,24 +39,24 @@ def plan_items(
             family=len(selected.family),
         )
         _deselect(config, items, budget)
-    shown = preview(plan, selected, estimates, budget, blocks=options.blocks)
-    text = describe_plan(shown.plan, requests=shown.requests, notes=shown.notes, width=width, color=color)
+    parts = preview(plan, selected, estimates, budget, blocks=options.blocks)
+    text = describe_plan(parts.plan, requests=parts.requests, notes=parts.notes, width=width, color=color)
     return budget, text
 
 
-def chosen(items: Sequence[pytest.Item]) -> Chosen:
-    """What the selected tests measure and judge. The error rate is that of all their verdicts together."""
-    params = [params_of(item) for item in items]
-    cases = dict.fromkeys(CaseKey(one["server"].server, one["workload"]) for one in params if "server" in one)
+def read_selection(items: Sequence[pytest.Item]) -> Chosen:
+    """What the selected tests measure and judge. The promised error rate is that of all their verdicts together."""
+    rows = [get_params(item) for item in items]
+    cases = dict.fromkeys(CaseKey(row["server"].server, row["workload"]) for row in rows if "server" in row)
     return Chosen(
-        family=tuple(one["judged"] for one in params if "judged" in one),
+        family=tuple(row["judged"] for row in rows if "judged" in row),
         cases=tuple(cases),
-        experiments=tuple(one["experiment"] for one in params if "experiment" in one),
+        experiments=tuple(row["experiment"] for row in rows if "experiment" in row),
     )
 
 
-def compared_with(config: pytest.Config, record: RunRecord) -> tuple[Past, References]:
-    """The runs before this one, and what each of its cells is compared with. Raises RecordError."""
+def find_references(config: pytest.Config, record: RunRecord) -> tuple[Past, References]:
+    """The earlier runs, and the reference of each cell. Raises RecordError."""
     past = Past(config.stash[OPTIONS].out, record)
     return past, References(config.rootpath / "baselines" / record.baselines, record, past)
 
@@ -64,7 +64,7 @@ def compared_with(config: pytest.Config, record: RunRecord) -> tuple[Past, Refer
 def _deselect(config: pytest.Config, items: list[pytest.Item], budget: Budget) -> None:
     never = [
         item
-        for item, params in ((item, params_of(item)) for item in items)
+        for item, params in ((item, get_params(item)) for item in items)
         if "server" in params
         and params["server"].launch > budget.most(CaseKey(params["server"].server, params["workload"]))
     ]

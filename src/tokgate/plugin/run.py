@@ -1,4 +1,4 @@
-"""What one run of the suite keeps with pytest's config, and how it ends: record closed, exit code, report."""
+"""One run of the suite: what it keeps in pytest's stash, how it begins, and how it ends (record, exit code, report)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tokgate.suite.plan import RunPlan
 
 EXIT_BROKEN = 6
-"""Tests failed, but none for speed: invalid measurements, servers that do not start."""
+"""Tests failed, but not for speed: invalid measurements, servers that do not start. pytest itself uses 0 to 5."""
 
 PLAN: pytest.StashKey[RunPlan] = pytest.StashKey()
 FOLDER: pytest.StashKey[Path] = pytest.StashKey()
@@ -52,13 +52,16 @@ def plan_suite(config: pytest.Config) -> RunPlan:
     )
 
 
-def only_looks(config: pytest.Config) -> bool:
-    """Whether this run will say what it would do, and measure nothing."""
+def is_dry_run(config: pytest.Config) -> bool:
+    """Whether this session only shows what it would do (--collect-only, --tokgate-plan)."""
     return bool(config.option.collectonly or config.stash[OPTIONS].plan)
 
 
-def prepare(config: pytest.Config, *, name: str | None = None) -> None:
-    """Create the folder of the run, with this name if there is one, and install its signal handler. Raises RecordError."""
+def prepare_run(config: pytest.Config, *, name: str | None = None) -> None:
+    """Create the folder of the run and install a signal handler; name: of the folder, None for a new one.
+
+    Raises RecordError.
+    """
     from tokgate.store.runs import new_run_folder
 
     option = config.option
@@ -66,8 +69,8 @@ def prepare(config: pytest.Config, *, name: str | None = None) -> None:
     config.stash.setdefault(COMMAND, ("pytest", *map(str, config.invocation_params.args)))
     option.xmlpath = option.xmlpath or str(folder / "junit.xml")
     if getattr(option, "timeout", 0) is None:
-        option.timeout = 0  # a limit for tests (pytest-timeout's) would end a large model while it loads
-    # Runners cancel with SIGTERM: it must end servers as Ctrl-C does.
+        option.timeout = 0  # pytest-timeout's limit would end a large model while it loads
+    # CI runners cancel a job with SIGTERM, which must end servers like Ctrl-C does.
     signal.signal(signal.SIGTERM, _interrupt)
 
 
@@ -76,7 +79,7 @@ def _interrupt(signum: int, frame: object) -> None:
     signal.raise_signal(signal.SIGINT)
 
 
-def end(session: pytest.Session, exitstatus: int) -> None:
+def end_run(session: pytest.Session, exitstatus: int) -> None:
     """Close the record and set the exit code, which distinguishes regressed, broken and empty runs."""
     from tokgate.judge.policy import is_finding
 
@@ -92,22 +95,22 @@ def end(session: pytest.Session, exitstatus: int) -> None:
         if exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
         return
-    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # else it was cut off
+    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # else it was interrupted
         try:
             writer.end()
         except RecordError as error:
-            broken(session, str(error))
+            mark_broken(session, str(error))
 
 
-def broken(session: pytest.Session, why: str) -> None:
-    """Not all of a run is on disk; a regression that was found stays one."""
+def mark_broken(session: pytest.Session, why: str) -> None:
+    """Report that files of the run could not be written; the exit code of a regression is kept."""
     say(session.config, why)
     if session.exitstatus != pytest.ExitCode.TESTS_FAILED:
         session.exitstatus = EXIT_BROKEN
 
 
-def record_nothing(config: pytest.Config) -> None:
-    """The record of a run that came to no measurement: it says what was not checked. Raises RecordError."""
+def write_empty_record(config: pytest.Config) -> None:
+    """Write the record of a run without measurements, which lists what was not checked. Raises RecordError."""
     from tokgate.suite.record import open_run
 
     stash = config.stash
@@ -124,7 +127,7 @@ def publish_report(config: pytest.Config) -> None:
     assert link is not None
     try:
         if WRITER not in config.stash:
-            record_nothing(config)
+            write_empty_record(config)
         headline = publish(folder, link)
     except RecordError as error:
         print(f"tokgate: no report: {error}", file=sys.stderr)
@@ -134,7 +137,7 @@ def publish_report(config: pytest.Config) -> None:
 
 @contextmanager
 def usage_errors() -> Iterator[None]:
-    """What a person asked for and cannot have, as pytest says it: one message, exit code 4."""
+    """Turn errors of tokgate into pytest's UsageError: one message, exit code 4."""
     try:
         yield
     except TokgateError as error:

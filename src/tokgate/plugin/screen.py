@@ -1,4 +1,4 @@
-"""The real terminal, past pytest's capture: one line at a time, or what runs now."""
+"""Output to the terminal that pytest does not capture: single lines and the progress line."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def say(config: pytest.Config, text: str) -> None:
-    """One line on the real terminal, past pytest's capture."""
+    """Print one line to the terminal, uncaptured, with the name of the box if there are several."""
     box = f"[{config.workerinput['workerid']}] " if hasattr(config, "workerinput") else ""
     with _uncaptured(config):
         print(f"\ntokgate: {box}{text}", file=sys.stderr, flush=True)

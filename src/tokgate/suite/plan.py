@@ -130,7 +130,7 @@ def _choose(catalogue: Catalogue, name: str) -> tuple[Profile, str, str | None]:
     """(profile, why this one, why it cannot run here)."""
     if name != AUTO:
         declared = catalogue.profile(name)
-        return declared, "as asked", _unable(catalogue, declared)
+        return declared, "requested", _unable(catalogue, declared)
     if "gfx1151" in catalogue.names("profiles"):
         declared = catalogue.profile("gfx1151")
         unable = _unable(catalogue, declared)
