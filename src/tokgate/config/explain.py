@@ -35,8 +35,10 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     return f"valid: {', '.join(known)}" if known else "none are declared yet"
 
 
-def explain_syntax(error: yaml.MarkedYAMLError, text: str) -> str:
+def explain_syntax(error: yaml.YAMLError, text: str) -> str:
     """Why `text` is not YAML."""
+    if not isinstance(error, yaml.MarkedYAMLError):
+        return f"invalid YAML: {error}"
     mark, lines = error.problem_mark, text.splitlines()
     rest = lines[mark.line][mark.column :] if mark is not None and mark.line < len(lines) else ""
     match error.problem:

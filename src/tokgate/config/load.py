@@ -40,8 +40,9 @@ class Document:
             node = yaml.compose(text, Loader=_Loader)
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(f"cannot be read: {error}", file=path) from error
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else None
+        except yaml.YAMLError as error:
+            mark = getattr(error, "problem_mark", None)  # a ReaderError (control characters) has none
+            line = mark.line + 1 if mark else None
             raise SpecError(explain_syntax(error, text), file=path, line=line) from error
         if not isinstance(node, yaml.MappingNode):
             content = "found a list" if isinstance(node, yaml.SequenceNode) else "found none"
@@ -80,7 +81,7 @@ class Document:
         return self.error(*explain_type(message, inspect.type_info(kind), self.data, at, is_key=is_key))
 
     def _wrong_key(self, at: KeyPath, kind: type) -> str:
-        """The key of the mapping at `at` that is wrong by itself or in its value; msgspec does not name it."""
+        """The key of the mapping at `at` whose name or value is wrong; msgspec does not name it."""
         for key in _value_at(self.data, at):
             try:
                 msgspec.convert(_with_only(key, self.data, at), kind, dec_hook=_decode_unit)

@@ -88,7 +88,7 @@ class Workload(Spec, frozen=True, kw_only=True):
 
     @property
     def concurrency(self) -> int:
-        """Streams that may be open at once: users of a closed loop, every request of an open one."""
+        """The number of streams that may be open at once: users of a closed loop, all requests of an open loop."""
         return self.load.concurrency if isinstance(self.load, Closed) else self.requests
 
     @property
@@ -117,7 +117,7 @@ class Prompt(Spec, frozen=True, kw_only=True):
 
 
 class PromptSet(Spec, frozen=True, kw_only=True):
-    """`fixtures/prompts/NAME.jsonl`, whose hash is stated in `SHA256SUMS` beside it."""
+    """`fixtures/prompts/NAME.jsonl`, whose hash is listed in the file `SHA256SUMS` next to it."""
 
     name: str
     sha256: str

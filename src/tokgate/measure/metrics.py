@@ -20,7 +20,7 @@ OfRequest = TypeVar("OfRequest", bound=Callable[[Sample], float | np.ndarray | N
 
 
 class Pass(msgspec.Struct, frozen=True):
-    """The timed requests of one launch, and what some metrics need beside them.
+    """The timed requests of one launch, and what some metrics require besides.
 
     streams: the number of requests that may run at once.
     limits: what a request must meet to count as goodput; None without limits.

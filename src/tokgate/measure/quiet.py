@@ -15,7 +15,7 @@ from tokgate.measure.measurement import Problem
 
 
 class QuietLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much the host may do beside the measurement.
+    """How much else the host may do during a measurement.
 
     others_share, others_cores: CPU of other processes, as a share of the machine and in CPUs; the smaller limit
         applies. An engine's threads wait for each other, so one that is preempted stops all: one busy core of two

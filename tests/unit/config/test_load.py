@@ -87,6 +87,7 @@ def test_a_server_is_read_with_its_units(root: Path) -> None:
         (SERVER.replace("  image", "\timage"), 5, "", "tabs cannot be used for indentation"),
         (SERVER.replace("some/", "@some/"), 5, "", "a value cannot start with `@`; put it in quotes"),
         (SERVER.replace("a container", "one: two"), 1, "", "unexpected `:`"),
+        (SERVER + "x: \x07\n", None, "", "invalid YAML: "),
         ("- a\n", 1, "", "expected a mapping of keys to values, but found a list"),
         ("", 1, "", "expected a mapping of keys to values, but found none"),
         (
@@ -117,14 +118,14 @@ def test_a_server_is_read_with_its_units(root: Path) -> None:
         (SERVER.replace("  port", "  env: {A: yes}\n  port"), 6, "launch.env.A", "got true; YAML reads yes"),
     ],
 )
-def test_wrong_server(root: Path, wrong: str, line: int, key: str, message: str) -> None:
+def test_wrong_server(root: Path, wrong: str, line: int | None, key: str, message: str) -> None:
     """The error has the file, the line, the key and what was expected."""
     file = root / "servers" / "box.yaml"
     file.write_text(wrong)
     with pytest.raises(SpecError, match=re.escape(message)) as caught:
         Catalogue(root).server("box")
     assert (caught.value.file, caught.value.line, caught.value.key) == (file, line, key)
-    assert str(caught.value).startswith(f"{file}:{line}: ")
+    assert str(caught.value).startswith(f"{file}: " if line is None else f"{file}:{line}: ")
 
 
 def test_unknown_name_suggests_the_nearest(root: Path) -> None:
