@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from tokgate.machine.devices import GFX1151, find_gpu, find_gpus, read_gpu_memory
+
+if TYPE_CHECKING:
+    from tests.unit.machine.conftest import Box
 
 
 @pytest.mark.parametrize(
     ("version", "name"),
     [(110501, "gfx1151"), (90402, "gfx942"), (90010, "gfx90a"), (100300, "gfx1030"), (120001, "gfx1201")],
 )
-def test_version_is_named_as_compilers_name_it(box, version, name):
+def test_version_is_named_as_compilers_name_it(box: Box, version: int, name: str) -> None:
     box.add_gpu(1, gfx_target_version=version, pci_address="0000:03:00.0", card="card0", minor=128)
     assert find_gpus(box.root)[0].gfx == name
 
 
-def test_strix_halo_is_found_as_card1(strix_halo):
+def test_strix_halo_is_found_as_card1(strix_halo: Box) -> None:
     gpu = find_gpu(GFX1151, strix_halo.root)
     assert gpu is not None
     assert (gpu.gfx, gpu.node, gpu.card, gpu.pci_address) == ("gfx1151", 1, "card1", "0000:c5:00.0")
@@ -29,7 +34,7 @@ def test_strix_halo_is_found_as_card1(strix_halo):
 
 
 @pytest.mark.parametrize("states", [("domain", "location_id"), ("location_id",), ("drm_render_minor",)])
-def test_any_one_link_is_enough(box, states):
+def test_any_one_link_is_enough(box: Box, states: tuple[str, ...]) -> None:
     box.add_gpu(
         1, gfx_target_version=110501, pci_address="0000:c5:00.0", card="card3", minor=130, states=states
     )
@@ -39,7 +44,7 @@ def test_any_one_link_is_enough(box, states):
     assert gpu.render_node == box.root / "dev/dri/renderD130"
 
 
-def test_no_link_leaves_the_device_unknown(box):
+def test_no_link_leaves_the_device_unknown(box: Box) -> None:
     box.add_gpu(1, gfx_target_version=110501, pci_address="0000:c5:00.0", card="card0", minor=128, states=())
     gpu = find_gpu(GFX1151, box.root)
     assert gpu is not None
@@ -47,7 +52,7 @@ def test_no_link_leaves_the_device_unknown(box):
     assert read_gpu_memory(gpu).gtt_total is None
 
 
-def test_missing_files_are_unknown(strix_halo):
+def test_missing_files_are_unknown(strix_halo: Box) -> None:
     gpu = find_gpu(GFX1151, strix_halo.root)
     assert gpu is not None
     assert gpu.device is not None
@@ -57,7 +62,7 @@ def test_missing_files_are_unknown(strix_halo):
     assert read_gpu_memory(gpu).vram_used is None
 
 
-def test_second_gpu_is_told_apart_by_architecture(strix_halo):
+def test_second_gpu_is_told_apart_by_architecture(strix_halo: Box) -> None:
     strix_halo.add_gpu(2, gfx_target_version=120001, pci_address="0001:03:1f.7", card="card0", minor=129)
     assert [gpu.gfx for gpu in find_gpus(strix_halo.root)] == ["gfx1151", "gfx1201"]
     other = find_gpu(120001, strix_halo.root)
@@ -68,7 +73,7 @@ def test_second_gpu_is_told_apart_by_architecture(strix_halo):
     assert strix.card == "card1"
 
 
-def test_no_gpu_and_no_kfd(box):
+def test_no_gpu_and_no_kfd(box: Box) -> None:
     assert find_gpus(box.root) == ()
     box.add_cpu_node(0)
     assert find_gpus(box.root) == ()

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -27,6 +28,9 @@ from tokgate.machine.doctor import (
     examine,
 )
 
+if TYPE_CHECKING:
+    from tests.unit.machine.conftest import Box
+
 # Qwen2.5-14B in FP16.
 _FP16_14B = 29_540_000_000
 
@@ -35,7 +39,7 @@ def _by_name(checks: tuple[Check, ...]) -> dict[str, Check]:
     return {check.name: check for check in checks}
 
 
-def test_strix_halo_has_what_a_14b_model_needs(strix_halo, tmp_path):
+def test_strix_halo_has_what_a_14b_model_needs(strix_halo: Box, tmp_path: Path) -> None:
     needs = Needs(gfx_target_version=GFX1151, gpu_bytes=_FP16_14B, disk=tmp_path)
     checks = examine(needs, root=strix_halo.root, environ={})
     assert [(check.name, check.ok) for check in checks] == [
@@ -57,7 +61,7 @@ def test_strix_halo_has_what_a_14b_model_needs(strix_halo, tmp_path):
     assert found["IOMMU"].seen == "off"
 
 
-def test_small_gtt_says_which_limit_to_set(strix_halo):
+def test_small_gtt_says_which_limit_to_set(strix_halo: Box) -> None:
     gpu = find_gpu(GFX1151, strix_halo.root)
     assert gpu is not None
     assert gpu.device is not None
@@ -70,7 +74,7 @@ def test_small_gtt_says_which_limit_to_set(strix_halo):
     assert "ttm.pages_limit=7211915" in check.remedy
 
 
-def test_memory_of_the_bios_counts_too(strix_halo):
+def test_memory_of_the_bios_counts_too(strix_halo: Box) -> None:
     gpu = find_gpu(GFX1151, strix_halo.root)
     assert gpu is not None
     assert gpu.device is not None
@@ -82,7 +86,7 @@ def test_memory_of_the_bios_counts_too(strix_halo):
     assert check_memory(gpu, _FP16_14B) == Check(name="GPU memory", ok=None, seen="unknown; 29.5 GB needed")
 
 
-def test_settings_for_information(strix_halo):
+def test_settings_for_information(strix_halo: Box) -> None:
     strix_halo.write(
         {
             "sys/firmware/acpi/platform_profile": "balanced",
@@ -98,7 +102,7 @@ def test_settings_for_information(strix_halo):
     assert can_run(tuple(found.values()))
 
 
-def test_box_without_the_gpu_cannot_run(box):
+def test_box_without_the_gpu_cannot_run(box: Box) -> None:
     box.add_gpu(1, gfx_target_version=100300, pci_address="0000:03:00.0", card="card0", minor=128)
     (box.root / "dev/kfd").unlink()
     checks = examine(Needs(gfx_target_version=GFX1151, gpu_bytes=1), root=box.root, environ={})
@@ -111,7 +115,7 @@ def test_box_without_the_gpu_cannot_run(box):
     assert not can_run(checks)
 
 
-def test_closed_node_shows_the_numeric_group(open_path):
+def test_closed_node_shows_the_numeric_group(open_path: Path) -> None:
     node = open_path / "kfd"
     node.touch(0o600)
     node.chmod(0)
@@ -134,11 +138,11 @@ def test_closed_node_shows_the_numeric_group(open_path):
     assert f"usermod -aG $(getent group {gid} | cut -d: -f1) $USER" in output
 
 
-def test_no_needs_few_checks(box, tmp_path):
+def test_no_needs_few_checks(box: Box, tmp_path: Path) -> None:
     assert [check.name for check in examine(Needs(disk=tmp_path), root=box.root)] == ["Python", "disk"]
 
 
-def test_port_in_use_names_the_process():
+def test_port_in_use_names_the_process() -> None:
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
@@ -149,7 +153,7 @@ def test_port_in_use_names_the_process():
         assert f"(pid {os.getpid()})" in check.seen
 
 
-def test_modules_are_located_not_imported():
+def test_modules_are_located_not_imported() -> None:
     assert check_module("antigravity").ok is True  # importing it would open a browser
     assert "antigravity" not in sys.modules
     assert check_module("no_such_engine") == Check(
@@ -160,7 +164,7 @@ def test_modules_are_located_not_imported():
     )
 
 
-def test_model_files(tmp_path):
+def test_model_files(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"0" * 10_000_000)
     assert check_file(tmp_path / "model.gguf").seen.endswith("model.gguf, 0.01 GB")
     assert check_file(tmp_path).ok is True
@@ -168,7 +172,7 @@ def test_model_files(tmp_path):
     assert (check.ok, check.seen) == (False, f"{tmp_path}/other.gguf does not exist")
 
 
-def test_disk_of_a_folder_that_does_not_exist(tmp_path):
+def test_disk_of_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     assert check_disk(tmp_path / "runs" / "next", 1).ok is True
     check = check_disk(tmp_path / "runs", 2**62)
     assert check.ok is False
@@ -176,7 +180,7 @@ def test_disk_of_a_folder_that_does_not_exist(tmp_path):
     assert "free 4611686018.4 GB" in (check.remedy or "")
 
 
-def test_docker_and_its_images():
+def test_docker_and_its_images() -> None:
     daemon = Daemon(version="28.1", images={"vllm": "sha256:12"})
     assert check_daemon(daemon).ok is True
     assert check_image("vllm", daemon).seen == "sha256:12"
@@ -184,7 +188,7 @@ def test_docker_and_its_images():
     assert check_image("tokgate/vllm-cpu:0.32.0", daemon).remedy == "`./ci/images.sh vllm-cpu`"
 
 
-def test_docker_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_docker_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     checks = _by_name(examine(Needs(docker=True, images=("vllm",), disk=tmp_path)))
     assert list(checks) == ["Python", "Docker", "disk"]
@@ -194,7 +198,7 @@ def test_docker_that_does_not_answer(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "Connection refused" in examine(Needs(docker=True, disk=tmp_path))[1].seen
 
 
-def test_checks_are_json(box, tmp_path):
+def test_checks_are_json(box: Box, tmp_path: Path) -> None:
     checks = examine(Needs(disk=tmp_path), root=box.root)
     again = msgspec.json.decode(msgspec.json.encode(checks), type=tuple[Check, ...])
     assert again == checks

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgspec
 import pytest
 from hypothesis import given
@@ -16,6 +18,9 @@ from tokgate.machine.fingerprint import (
     read_fingerprint,
 )
 
+if TYPE_CHECKING:
+    from tests.unit.machine.conftest import Box
+
 _values = st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text('ab→"', max_size=4)
 _fingerprints = st.builds(
     Fingerprint,
@@ -23,7 +28,7 @@ _fingerprints = st.builds(
 )
 
 
-def test_strix_halo(strix_halo):
+def test_strix_halo(strix_halo: Box) -> None:
     facts = read_fingerprint(strix_halo.root, {"HSA_OVERRIDE_GFX_VERSION": "11.5.1"}).facts
     assert {key: fact.value for key, fact in facts.items() if fact.weight is Weight.MUST_MATCH} == {
         "gpu": "gfx1151",
@@ -56,7 +61,7 @@ def test_strix_halo(strix_halo):
     assert facts["os"].value == "Fedora Linux 43 (Server Edition)"
 
 
-def test_installed_memory(strix_halo):
+def test_installed_memory(strix_halo: Box) -> None:
     """It is the same wherever the BIOS draws the border between memory and VRAM."""
     before = compute_fingerprint_id(read_fingerprint(strix_halo.root, {}))
     device = "sys/devices/pci0000:00/0000:c5:00.0"
@@ -68,13 +73,13 @@ def test_installed_memory(strix_halo):
     assert compute_fingerprint_id(after) == before
 
 
-def test_unknown_box_has_no_stand_in_values(box):
+def test_unknown_box_has_no_stand_in_values(box: Box) -> None:
     facts = read_fingerprint(box.root, {}).facts
     known = {key for key, fact in facts.items() if fact.value is not None}
     assert known == {"container", "HSA_OVERRIDE_GFX_VERSION", "ROCBLAS_USE_HIPBLASLT", "python"}
 
 
-def test_two_gpus_are_both_told(strix_halo):
+def test_two_gpus_are_both_told(strix_halo: Box) -> None:
     strix_halo.add_gpu(2, gfx_target_version=120001, pci_address="0000:03:00.0", card="card0", minor=129)
     facts = read_fingerprint(strix_halo.root, {}).facts
     assert facts["gpu"].value == "gfx1151+gfx1201"
@@ -89,7 +94,9 @@ def test_two_gpus_are_both_told(strix_halo):
         ("0", {"cpu.max": "800000 100000"}, 1.0),
     ],
 )
-def test_cpus_usable_by_affinity_and_quota(box, allowed, quotas, cpus):
+def test_cpus_usable_by_affinity_and_quota(
+    box: Box, allowed: str, quotas: dict[str, str], cpus: float
+) -> None:
     box.write(
         {
             "proc/self/status": f"Cpus_allowed:\tff\nCpus_allowed_list:\t{allowed}",
@@ -100,7 +107,7 @@ def test_cpus_usable_by_affinity_and_quota(box, allowed, quotas, cpus):
     assert read_fingerprint(box.root, {}).facts["cpus_usable"].value == cpus
 
 
-def test_other_boxes(box):
+def test_other_boxes(box: Box) -> None:
     box.write(
         {
             "proc/cpuinfo": "processor: 0\nCPU implementer\t: 0x41\nCPU part\t: 0xd8b",
@@ -115,14 +122,14 @@ def test_other_boxes(box):
     assert facts["container"].value == "podman"
 
 
-def test_this_machine_is_read_the_same_twice():
+def test_this_machine_is_read_the_same_twice() -> None:
     fingerprint = read_fingerprint()
     assert find_differences(fingerprint, read_fingerprint()) == ()
     assert fingerprint.facts["cpu_model"].value
     assert isinstance(fingerprint.facts["cpus_usable"].value, float)
 
 
-def test_differences_say_key_values_and_weight(strix_halo):
+def test_differences_say_key_values_and_weight(strix_halo: Box) -> None:
     before = read_fingerprint(strix_halo.root, {})
     strix_halo.write({"proc/sys/kernel/osrelease": "6.19.0", "proc/meminfo": "MemTotal:       65536000 kB"})
     (strix_halo.root / "sys/firmware/acpi/platform_profile").unlink()
@@ -134,7 +141,7 @@ def test_differences_say_key_values_and_weight(strix_halo):
     ]
 
 
-def test_facts_of_a_server_are_merged(box):
+def test_facts_of_a_server_are_merged(box: Box) -> None:
     machine = read_fingerprint(box.root, {})
     server = machine.merged({"image_digest": Fact("sha256:1", Weight.MAY_DIFFER)})
     assert list(server.facts)[-1] == "image_digest"
@@ -146,8 +153,8 @@ def test_facts_of_a_server_are_merged(box):
 
 
 @given(_fingerprints, _fingerprints)
-def test_id_differs_exactly_when_a_decisive_fact_does(a, b):
-    def decisive(fingerprint):
+def test_id_differs_exactly_when_a_decisive_fact_does(a: Fingerprint, b: Fingerprint) -> None:
+    def decisive(fingerprint: Fingerprint) -> dict[str, tuple[type, object]]:
         return {
             key: (type(fact.value), fact.value)
             for key, fact in fingerprint.facts.items()
@@ -158,7 +165,7 @@ def test_id_differs_exactly_when_a_decisive_fact_does(a, b):
 
 
 @given(_fingerprints)
-def test_id_after_json_and_in_any_order(fingerprint):
+def test_id_after_json_and_in_any_order(fingerprint: Fingerprint) -> None:
     again = msgspec.json.decode(msgspec.json.encode(fingerprint), type=Fingerprint)
     turned = Fingerprint(dict(reversed(again.facts.items())))
     assert find_differences(fingerprint, turned) == ()

@@ -47,7 +47,7 @@ def _never(text: str) -> None:
     pytest.fail(f"nothing to wait for, yet: {text}")
 
 
-def test_free_lease_is_taken_again_and_again(tmp_path):
+def test_free_lease_is_taken_again_and_again(tmp_path: Path) -> None:
     directory = tmp_path / "lease"
     for _ in range(2):
         with hold_lease(wait=True, describe="a run", on_wait=_never, directory=directory):
@@ -55,7 +55,7 @@ def test_free_lease_is_taken_again_and_again(tmp_path):
         assert not (directory / "holder.json").exists()
 
 
-def test_no_wait_names_the_holder_and_the_remedy(tmp_path):
+def test_no_wait_names_the_holder_and_the_remedy(tmp_path: Path) -> None:
     with another(tmp_path) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "holds\n"
@@ -69,7 +69,7 @@ def test_no_wait_names_the_holder_and_the_remedy(tmp_path):
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_holder_frees_it(tmp_path, end):
+def test_killed_holder_frees_it(tmp_path: Path, end: signal.Signals) -> None:
     with another(tmp_path) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "holds\n"
@@ -86,7 +86,7 @@ def test_killed_holder_frees_it(tmp_path, end):
         assert f"pid {holder.pid} of" in waited[0]
 
 
-def test_interrupt_ends_the_waiting(tmp_path):
+def test_interrupt_ends_the_waiting(tmp_path: Path) -> None:
     with hold_lease(wait=False, describe="me", on_wait=_never, directory=tmp_path):
         with another(tmp_path) as waiter:
             assert waiter.stdout is not None
@@ -96,7 +96,7 @@ def test_interrupt_ends_the_waiting(tmp_path):
         assert "me" in (tmp_path / "holder.json").read_text()
 
 
-def test_holder_without_a_note_is_still_respected(tmp_path):
+def test_holder_without_a_note_is_still_respected(tmp_path: Path) -> None:
     with (
         hold_lease(wait=False, describe="me", on_wait=_never, directory=tmp_path),
         another(tmp_path) as waiter,
@@ -113,7 +113,7 @@ def test_holder_without_a_note_is_still_respected(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as two users")
-def test_users_share_it(open_path):
+def test_users_share_it(open_path: Path) -> None:
     directory = open_path / "lease"
     with another(directory) as root:
         assert root.stdout is not None
@@ -130,7 +130,7 @@ def test_users_share_it(open_path):
                 pytest.fail("two hold the lease")
 
 
-def test_unusable_directory_is_explained(tmp_path):
+def test_unusable_directory_is_explained(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     directory = tmp_path / "file" / "lease"
     with (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
@@ -13,10 +14,13 @@ from tokgate.machine.devices import GFX1151, find_gpu
 from tokgate.machine.host import HostReport
 from tokgate.machine.monitor import Monitor
 
+if TYPE_CHECKING:
+    from tests.unit.machine.conftest import Box
+
 _DEVICE = "sys/devices/pci0000:00/0000:c5:00.0"
 
 
-def _wait_for_a_look(monitor: Monitor, box) -> None:
+def _wait_for_a_look(monitor: Monitor, box: Box) -> None:
     """Until the thread has looked at the files as they are now."""
     deadline = time.perf_counter() + 60
     looks = len(monitor._at_s)
@@ -25,7 +29,7 @@ def _wait_for_a_look(monitor: Monitor, box) -> None:
         time.sleep(0.005)
 
 
-def test_cpu_of_others(box):
+def test_cpu_of_others(box: Box) -> None:
     """It is what neither this process nor the server used."""
     box.add_cpu_times(user=1000, idle=1000)
     box.add_process(os.getpid(), name="pytest", cpu=100)
@@ -50,7 +54,7 @@ def test_cpu_of_others(box):
     assert report.timeline["run_queue"] == (3,)
 
 
-def test_processes_of_one_program_are_one_culprit(box):
+def test_processes_of_one_program_are_one_culprit(box: Box) -> None:
     box.add_cpu_times()
     box.add_process(os.getpid())
     box.add_process(80, name="backup", cpu=50)
@@ -63,7 +67,7 @@ def test_processes_of_one_program_are_one_culprit(box):
     assert str(monitor.report.culprit).startswith("cc1plus --serve (pid 82 and 2 more), ")
 
 
-def test_culprit_that_ended_is_named(box):
+def test_culprit_that_ended_is_named(box: Box) -> None:
     box.add_cpu_times()
     box.add_process(os.getpid())
     with Monitor(interval_s=0.01, root=box.root) as monitor:
@@ -77,7 +81,7 @@ def test_culprit_that_ended_is_named(box):
 
 
 @pytest.mark.parametrize("server_pids", [None, [70], [os.getpid(), 71]])
-def test_unknown_server_processes(box, server_pids):
+def test_unknown_server_processes(box: Box, server_pids: list[int] | None) -> None:
     """The CPU of others is unknown when the server cannot be told apart from them."""
     box.add_cpu_times()
     box.add_process(os.getpid())
@@ -90,7 +94,7 @@ def test_unknown_server_processes(box, server_pids):
     assert "others_cores" in monitor.report.unknown
 
 
-def test_nothing_known_is_all_unknown(box):
+def test_nothing_known_is_all_unknown(box: Box) -> None:
     gpu = box.add_gpu(
         1, gfx_target_version=110501, pci_address="0000:c5:00.0", card="card0", minor=128, states=()
     )
@@ -119,7 +123,7 @@ def test_nothing_known_is_all_unknown(box):
     assert report.energy_joules is None
 
 
-def test_steal_pressure_and_swap(box):
+def test_steal_pressure_and_swap(box: Box) -> None:
     """Their growth over the region counts."""
     pressure = (
         "some avg10=0.00 avg60=0.00 avg300=0.00 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0"
@@ -136,7 +140,7 @@ def test_steal_pressure_and_swap(box):
     assert report.swapped_bytes == 5 * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_sensors_of_a_strix_halo(strix_halo):
+def test_sensors_of_a_strix_halo(strix_halo: Box) -> None:
     strix_halo.write(
         {
             "sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq": 5000000,
@@ -189,7 +193,7 @@ def _metrics_table(*residencies: int, version: tuple[int, int] = (3, 0)) -> byte
     return bytes(table)
 
 
-def test_throttling_is_told_by_its_limit(strix_halo):
+def test_throttling_is_told_by_its_limit(strix_halo: Box) -> None:
     metrics = strix_halo.root / _DEVICE / "gpu_metrics"
     metrics.write_bytes(_metrics_table(1, 900, 2, 3, 4, 5, 6))
     count = "sys/devices/system/cpu/cpu0/thermal_throttle/package_throttle_count"
@@ -206,14 +210,14 @@ def test_throttling_is_told_by_its_limit(strix_halo):
 
 
 @pytest.mark.parametrize("table", [b"", b"\x08\x01\x03\x00", _metrics_table(*range(7), version=(2, 4))])
-def test_other_metrics_tables_are_unknown(strix_halo, table):
+def test_other_metrics_tables_are_unknown(strix_halo: Box, table: bytes) -> None:
     (strix_halo.root / _DEVICE / "gpu_metrics").write_bytes(table)
     with Monitor(gpu=find_gpu(GFX1151, strix_halo.root), root=strix_halo.root) as monitor:
         pass
     assert "throttled" in monitor.report.unknown
 
 
-def test_this_host_can_be_watched():
+def test_this_host_can_be_watched() -> None:
     with Monitor(interval_s=0.02) as monitor:
         sum(range(10**6))
     report = monitor.report
@@ -223,7 +227,7 @@ def test_this_host_can_be_watched():
     assert report.cpus == os.cpu_count()
 
 
-def test_error_in_the_region(box):
+def test_error_in_the_region(box: Box) -> None:
     """It passes through, and the report is made."""
     monitor = Monitor(root=box.root)
     with pytest.raises(ZeroDivisionError, match="by zero"), monitor:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from tokgate.machine.packages import read_package_versions
+
+if TYPE_CHECKING:
+    from tests.unit.machine.conftest import Box
 
 _STATUS = """\
 Package: mesa-vulkan-drivers
@@ -21,7 +26,7 @@ Description: Firmware
  for GPUs: all"""
 
 
-def test_dpkg(box):
+def test_dpkg(box: Box) -> None:
     box.write({"var/lib/dpkg/status": _STATUS})
     names = ("mesa-vulkan-drivers", "linux-firmware", "linux-firmware-amdgpu", "mesa")
     assert read_package_versions(names, box.root) == {
@@ -30,14 +35,14 @@ def test_dpkg(box):
     }
 
 
-def test_dpkg_first_entry(box):
+def test_dpkg_first_entry(box: Box) -> None:
     box.write({"var/lib/dpkg/status": _STATUS})
     assert read_package_versions(("mesa-vulkan-drivers",), box.root) == {
         "mesa-vulkan-drivers": "25.2.8-0ubuntu1"
     }
 
 
-def test_pacman(box):
+def test_pacman(box: Box) -> None:
     for name in ("mesa-1:25.3.1-1", "linux-firmware-20260110-2", "linux-firmware-whence-20260110-2"):
         box.write({f"var/lib/pacman/local/{name}/desc": ""})
     assert read_package_versions(("mesa", "linux-firmware"), box.root) == {
@@ -46,5 +51,5 @@ def test_pacman(box):
     }
 
 
-def test_nothing_known(box):
+def test_nothing_known(box: Box) -> None:
     assert read_package_versions(("mesa",), box.root) == {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 import pytest
 
@@ -17,7 +19,7 @@ NONE = Bias(streams=4, requests=9, ttft_s=0.0, itl_s=0.0, decode_tps=0.0, output
 
 
 def sample(*token_times_s: float, **changes: object) -> Sample:
-    values = {
+    values: dict[str, Any] = {
         "index": 0,
         "prompt_id": "0",
         "asked_tokens": 4,

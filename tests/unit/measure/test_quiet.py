@@ -27,12 +27,12 @@ _QUIET = HostReport(
 _IDLE_GPU = {"gpu_busy_pct": Level(low=0, mean=0.3, high=1)}
 
 
-def _details(**changes) -> dict[str, str]:
+def _details(**changes: object) -> dict[str, str]:
     problems = check_host(msgspec.structs.replace(_QUIET, **changes))
     return {problem.rule: problem.detail for problem in problems}
 
 
-def test_quiet_host():
+def test_quiet_host() -> None:
     """A quiet host has no problems."""
     assert _details() == {}
 
@@ -41,11 +41,11 @@ def test_quiet_host():
     ("cpus", "others", "busy"),
     [(2, 0.1, False), (2, 0.11, True), (1, 0.06, True), (8, 0.39, False), (32, 0.5, False), (32, 1.0, True)],
 )
-def test_busy_host(cpus, others, busy):
+def test_busy_host(cpus: float, others: float, busy: bool) -> None:
     assert ("host_busy" in _details(cpus=cpus, others_cores=others)) == busy
 
 
-def test_busy_host_names_the_program():
+def test_busy_host_names_the_program() -> None:
     assert _details(others_cores=0.97) == {
         "host_busy": "other processes used 0.97 of 2 cores (limit 0.10), "
         "most of it by stress-ng --cpu (pid 4711), 0.96 cores"
@@ -53,32 +53,32 @@ def test_busy_host_names_the_program():
     assert "a process that is not visible" in _details(others_cores=0.97, culprit=None)["host_busy"]
 
 
-def test_stolen_time():
+def test_stolen_time() -> None:
     assert _details(steal=0.015) == {}
     assert _details(steal=0.2)["host_stolen"].startswith("the hypervisor gave 20 %")
 
 
-def test_swapping():
+def test_swapping() -> None:
     assert _details(swapped_bytes=16 * 2**20) == {}
     assert "300 MiB moved" in _details(swapped_bytes=300 * 2**20)["host_swapping"]
 
 
 @pytest.mark.parametrize("counter", ["gpu_prochot", "gpu_thm_gfx", "cpu_package_throttle"])
-def test_heat(counter):
+def test_heat(counter: str) -> None:
     detail = _details(throttled={counter: 7, "gpu_spl": 1})["host_throttled"]
     assert detail == f"the chip was throttled by heat: {counter} +7 (gpu_temp_C up to 100)"
 
 
-def test_idle_gpu():
+def test_idle_gpu() -> None:
     detail = _details(levels=_IDLE_GPU, timeline={"gpu_busy_pct": (0, None, 0, 1)})["gpu_idle"]
     assert detail.startswith("the GPU was never more than 1 % busy in 3 readings")
 
 
-def test_idle_gpu_requires_enough_readings():
+def test_idle_gpu_requires_enough_readings() -> None:
     assert _details(levels=_IDLE_GPU, timeline={"gpu_busy_pct": (0, None, 1)}) == {}
 
 
-def test_unknown_is_not_a_problem():
+def test_unknown_is_not_a_problem() -> None:
     """What could not be read is not a problem."""
     changes = {"others_cores": None, "steal": None, "swapped_bytes": None}
     assert _details(**changes, throttled={}, levels={}, timeline={}) == {}
