@@ -1,20 +1,20 @@
 #!/usr/bin/env bash
-# On a Debian machine of root's with nothing but Python and apt: a Docker daemon that answers, and the base image.
-# Needs no image registry. Quick when all is there. A machine with its own Docker never needs this.
+# As root on a Debian machine that has only Python and apt: start a Docker daemon, and make the
+# base image. Needs no image registry. Quick if everything is there. Not for machines that already have Docker.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 missing=()
 command -v dockerd >/dev/null || missing+=(docker.io)
-command -v ps >/dev/null || missing+=(procps) # what `docker top` asks
+command -v ps >/dev/null || missing+=(procps) # `docker top` calls ps
 if ((${#missing[@]})); then
     apt-get -qq update
     DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends "${missing[@]}" >/dev/null
 fi
 
 if ! docker info >/dev/null 2>&1; then
-    # Without a bridge the engine needs no rights over the network; containers use the host's.
-    # Its own session and no open streams: it outlives this script and holds none of its pipes.
+    # Without a bridge the daemon needs no privileges over the network; containers use that of the host.
+    # A session of its own and closed streams: the daemon outlives this script and keeps none of its pipes open.
     setsid dockerd --bridge=none --iptables=false --ip6tables=false </dev/null >/tmp/tokgate-dockerd.log 2>&1 &
     disown
     for ((i = 0; i < 120; i++)); do

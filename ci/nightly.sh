@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# The night's run: the suite, with a report however it ends. Arguments go to pytest.
+# The nightly run: the suite, with a report however it ends. Arguments are passed to pytest.
 #   report/        a link to the run's folder: run.json, report.html, report.md, logs; absent after a kill
-#   TOKGATE_RUNS   where runs are kept, and with them the history (default: runs)
+#   TOKGATE_RUNS   the folder of runs, which is also the history (default: runs)
 # Exit codes: 0 nothing got slower, 1 regressed or a claim contradicted, 2 interrupted, 4 wrong options,
-# 5 nothing measured, 6 broken (no set-up, a server that does not start, an invalid measurement).
+# 5 nothing measured, 6 broken (setup failed, a server that does not start, an invalid measurement).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 trap 'exit 6' EXIT # a failure between here and the start of pytest is not a regression
@@ -11,5 +11,5 @@ source ci/setup.sh
 venv_for embedded
 [[ ! -L report ]] || rm report
 trap - EXIT
-# exec: a runner's or systemd's SIGINT and SIGTERM must reach pytest, which ends the servers.
+# exec: SIGINT and SIGTERM of a runner or of systemd must reach pytest, which ends the servers.
 exec .venv/bin/pytest -m perf --tokgate-out="${TOKGATE_RUNS:-runs}" --tokgate-report=report "$@"

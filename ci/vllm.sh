@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The experiments on the real vLLM, on its CPU engine, in containers: builds the image (about 10 minutes, once), then
-# tests for half an hour. Apart from the night's run, so that a slow build never delays its figures.
-# pip must find torch's CPU build: PIP_EXTRA_INDEX_URL names PyTorch's index of them.
+# Run the experiments on the real vLLM, on its CPU backend, in containers. Building the image takes about 10 minutes, once;
+# the tests take half an hour. Separate from the nightly run, so that a slow build never delays it.
+# pip must find the CPU build of torch: set PIP_EXTRA_INDEX_URL to PyTorch's index of CPU builds.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source ci/setup.sh

@@ -123,12 +123,12 @@ def test_regression_opens_updates_and_closes_one_issue(github: GitHub) -> None:
     (issue,) = github.issues
     assert "3 of 12" in issue["body"]
     assert issue["comments"] == [
-        "Still so: 3 of 12 figures got worse. Report and logs: https://example.org/us/it/actions/runs/77"
+        "Still: 3 of 12 figures got worse. Report and logs: https://example.org/us/it/actions/runs/77"
     ]
     assert github.night("passed", "Nothing got slower.") == 0
     (issue,) = github.issues
     assert not issue["open"]
-    assert issue["comments"][-1].startswith("No longer so: Nothing got slower.")
+    assert issue["comments"][-1].startswith("Resolved: Nothing got slower.")
     assert github.night("slipped") == 0
     assert [one["open"] for one in github.issues] == [False, True], "a new one: the old is history"
     assert github.night("contradicted") == 0
