@@ -15,7 +15,7 @@ from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.config.server import ServerSpec
 from tokgate.engines.engine import Engine
 
-# A proxy from the environment would stand between us and loopback.
+# A proxy from the environment must not get requests to loopback.
 _OPENER = build_opener(ProxyHandler({}))
 _SHOWN_BYTES = 200  # of an answer in a message: enough for an error's text, too little for a page of HTML
 _PAGE_TIMEOUT_S = 10  # a busy server may take longer to list its models than to say that it is well

@@ -39,11 +39,11 @@ _PACKAGES = {
 
 
 class Weight(StrEnum):
-    """What a difference in a fact means: not comparable, a suspect, or nothing (TOLD: for information)."""
+    """What a difference in a fact means: not comparable, a suspect, or nothing."""
 
     MUST_MATCH = "must_match"
     MAY_DIFFER = "may_differ"
-    TOLD = "told"
+    INFORMATION = "told"  # as records of the first edition call it
 
 
 class Fact(msgspec.Struct, frozen=True):
@@ -94,7 +94,7 @@ def find_differences(a: Fingerprint, b: Fingerprint) -> tuple[Difference, ...]:
 
     The weight is b's where b has the key: an older a may have another one.
     """
-    unknown = Fact(None, Weight.TOLD)
+    unknown = Fact(None, Weight.INFORMATION)
     different = []
     for key in {**a.facts, **b.facts}:
         fact_a, fact_b = a.facts.get(key, unknown), b.facts.get(key, unknown)

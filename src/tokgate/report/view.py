@@ -179,7 +179,7 @@ def view(
 _MEANS = {
     Weight.MUST_MATCH: "a different value means a different machine",
     Weight.MAY_DIFFER: "may explain a change",
-    Weight.TOLD: "for information",
+    Weight.INFORMATION: "for information",
 }
 
 
