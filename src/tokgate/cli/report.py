@@ -43,7 +43,7 @@ def report(
         console = Console()
         text = summary_of_all(record, width=max(console.width, 100), color=console.is_terminal)
         typer.echo(f"{text}\n")
-    said = write_report(folder, runs, html=html, markdown=markdown, running=is_running(record))
-    typer.echo(f"{badge(said.state).symbol} {said.state}: {said.title}")
+    headline = write_report(folder, runs, html=html, markdown=markdown, running=is_running(record))
+    typer.echo(f"{badge(headline.state).symbol} {headline.state}: {headline.title}")
     for path in filter(None, (html, markdown)):
         typer.echo(f"written: {path}")

@@ -33,7 +33,7 @@ class Unmeasured(Exception):
 
 
 class OutOfTime(Exception):
-    """The budget has no room for another launch."""
+    """The budget is too small for another launch."""
 
 
 def draw_orders(arms: Sequence[str], blocks: int, *, seed: str) -> tuple[tuple[str, ...], ...]:

@@ -121,7 +121,7 @@ def watch_nights(values: Sequence[float]) -> tuple[Change, ...]:
     An outlying night is not part of what is normal, until `FEWEST` in a row were outliers on the same side. What
     is normal starts anew there, and with the window of a reported slide.
     """
-    found: list[Change] = []
+    changes: list[Change] = []
     normal: list[int] = []
     out: list[int] = []
     jump = 0
@@ -131,7 +131,7 @@ def watch_nights(values: Sequence[float]) -> tuple[Change, ...]:
         )
         if night is not None:
             if not out or (night.ratio < 1) != (values[out[-1]] < night.before):
-                found, out = [*found, night], []
+                changes, out = [*changes, night], []
             out.append(at)
             if len(out) == FEWEST:
                 normal, out = out, []
@@ -141,9 +141,9 @@ def watch_nights(values: Sequence[float]) -> tuple[Change, ...]:
         normal, out = [*normal, at], []
         slide = _slide(values, normal[-WINDOW - REFERENCE : -WINDOW], normal[-WINDOW:])
         if slide is not None:
-            found.append(slide)
+            changes.append(slide)
             normal = normal[-WINDOW:]
-    return tuple(found)
+    return tuple(changes)
 
 
 def _night(values: Sequence[float], reference: Sequence[int], since: Sequence[int], at: int) -> Change | None:
@@ -158,7 +158,7 @@ def _night(values: Sequence[float], reference: Sequence[int], since: Sequence[in
 
 
 def _slide(values: Sequence[float], reference: Sequence[int], window: Sequence[int]) -> Change | None:
-    """The floor is half: over its window, a slide has on average come half as far as tonight."""
+    """`FLOOR` is halved: on average over its window, a slide has come half as far as tonight."""
     if len(reference) < WINDOW:
         return None
     before, after = ([values[index] for index in part] for part in (reference, window))
@@ -183,14 +183,12 @@ def _p(ratio: LogRatio) -> float:
 def _make_change(
     kind: Literal["night", "slide"],
     index: int,
-    found: int,
+    at: int,
     before: Sequence[float],
     after: Sequence[float],
     ratio: LogRatio,
 ) -> Change:
-    return Change(
-        kind=kind, index=index, found=found, before=_level(before), after=_level(after), p=_p(ratio)
-    )
+    return Change(kind=kind, index=index, found=at, before=_level(before), after=_level(after), p=_p(ratio))
 
 
 def _level(values: Sequence[float]) -> float:

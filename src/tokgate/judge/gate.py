@@ -60,7 +60,7 @@ def judge(cells: Sequence[Cell], *, level: float = 0.01, family: int = 0) -> tup
     read = [_read(cell) for cell in cells]
     ratios = [cell_ratio for cell_ratio in read if isinstance(cell_ratio, _CellRatio)]
     judged = iter(_judge_family(ratios, level=level, family=max(family, len(ratios))))
-    return tuple(next(judged) if isinstance(one, _CellRatio) else one for one in read)
+    return tuple(next(judged) if isinstance(result, _CellRatio) else result for result in read)
 
 
 def needs_confirmation(verdict: Verdict) -> bool:

@@ -55,5 +55,5 @@ def explain_failure(
 
 
 def _contradiction(verdict: Verdict, hypotheses: Iterable[Hypothesis], run: str = "RUN") -> str | None:
-    tested = (one for one in hypotheses if one.name == verdict.hypothesis)
-    return next((explain_contradiction(one, verdict, run=run) for one in tested), None)
+    tested = (hypothesis for hypothesis in hypotheses if hypothesis.name == verdict.hypothesis)
+    return next((explain_contradiction(hypothesis, verdict, run=run) for hypothesis in tested), None)

@@ -91,5 +91,5 @@ def look_tail(tail: float, *, launches: int, planned: int, baseline: float) -> f
     if launches < looks[0]:
         return 0.0
     information = [1 / (1 / n + 1 / baseline) for n in looks]
-    fractions = tuple(one / information[-1] for one in information)
+    fractions = tuple(part / information[-1] for part in information)
     return nominal_tails(tail, fractions)[min(launches, planned) - looks[0]]

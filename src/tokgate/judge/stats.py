@@ -177,7 +177,7 @@ def _contrast_means(groups: Mapping[str, Sequence[float]], weights: Mapping[str,
 def _effect(block: Block, weights: Mapping[str, float]) -> float:
     log_moments(block.values)
     pairs = zip(block.values, reversed(block.values), strict=True)
-    means = {arm: math.log(one * other) / 2 for arm, (one, other) in zip(block.arms, pairs, strict=False)}
+    means = {arm: math.log(a * b) / 2 for arm, (a, b) in zip(block.arms, pairs, strict=False)}
     return math.fsum(weight * means[arm] for arm, weight in weights.items())
 
 

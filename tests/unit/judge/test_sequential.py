@@ -45,7 +45,8 @@ def test_a_walk_crosses_as_often_as_planned() -> None:
 
 
 @pytest.mark.parametrize("fractions", [(), (0.5,), (0.5, 0.4, 1.0), (0.0, 1.0)])
-def test_fractions_that_do_not_rise_to_one_are_rejected(fractions: tuple[float, ...]) -> None:
+def test_fractions_that_do_not_rise_are_rejected(fractions: tuple[float, ...]) -> None:
+    """Fractions that do not rise to one are rejected."""
     with pytest.raises(ValueError, match="rise from above 0 to 1"):
         nominal_tails(0.01, fractions)
 
