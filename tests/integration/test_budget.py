@@ -80,7 +80,7 @@ def test_clear_cells_stop_early(after_first: Any) -> None:
     assert 3 <= launches["used"] < launches["planned"]
     assert [one["launch"] for one in record["measurements"]] == list(range(1, launches["used"] + 1))
     assert f"embedded-smollm2 × brief was decided after {launches['used']} launches" in finished.output
-    assert "smallest drop it will see" in finished.output
+    assert "smallest detectable drop" in finished.output
 
 
 def test_clock_ends_a_run_planned_too_long(after_first: Any) -> None:

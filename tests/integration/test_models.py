@@ -166,7 +166,7 @@ def test_missing_files_are_listed_then_fetched_once(hub: Hub, project: Any) -> N
     """Missing files are listed without the hub, then fetched once."""
     before = check(project, "whole")
     assert before.code == 1
-    assert "MISSING   maker/small: all files (0.05 GB)" in before.output
+    assert "MISSING   maker/small: all files (48 MB)" in before.output
     assert "tokgate models fetch --profile whole" in before.output
     assert hub.ranges == []
     fetched = fetch(project, "whole")
@@ -186,7 +186,7 @@ def test_a_shard_that_is_missing_is_named(hub: Hub, project: Any, tmp_path: Path
     shard.unlink()
     told = check(project, "whole")
     assert told.code == 1
-    assert f"MISSING   maker/small: {SHARDS[1]} (0.02 GB)" in told.output
+    assert f"MISSING   maker/small: {SHARDS[1]} (24 MB)" in told.output
     hub.ranges.clear()
     assert fetch(project, "whole").code == 0
     assert hub.ranges == [(SHARDS[1], "")]
@@ -259,5 +259,5 @@ def test_small_disk_is_reported_before_a_fetch(hub: Hub, project: Any) -> None:
     path.write_text(path.read_text().replace("48MB", "900TB"))
     refused = fetch(project, "whole")
     assert refused.code == 3
-    assert "needs 900000.0 GB more" in refused.output
+    assert "needs 900 TB more" in refused.output
     assert hub.ranges == []

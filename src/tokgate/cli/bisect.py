@@ -10,6 +10,7 @@ import typer
 
 from tokgate._exceptions import UsageError
 from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs, catalogue
+from tokgate.config.words import format_count
 
 NOT_REPRODUCED, CANNOT_TELL, INTERRUPTED = 1, 4, 130
 
@@ -82,7 +83,7 @@ def bisect(
             record = str(writer.folder / RECORD)
             typer.echo(
                 f"{server} × {workload} {search.metric}: {len(images)} images, {count_steps(len(images) - 2)} steps "
-                f"unless some are skipped, at most {6 * blocks} launches each"
+                f"unless some are skipped, at most {format_count(6 * blocks, 'launch')} each"
             )
             ends = time.monotonic() + seconds if seconds is not None else None
             bisection = run_bisect(

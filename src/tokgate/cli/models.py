@@ -23,6 +23,7 @@ def check(
     fixtures: Fixtures = FIXTURES,
 ) -> None:
     """List missing and damaged files with their sizes, without network access; exit 1 if there are any."""
+    from tokgate.config.words import format_size
     from tokgate.launch.models.weights import find_damaged, find_missing
 
     is_wrong, missing_bytes = False, 0
@@ -34,12 +35,12 @@ def check(
             typer.echo(f"present   {weights.name}: {weights.folder}")
         if missing is not None:
             missing_bytes += missing.size or 0
-            size = "size unknown" if missing.size is None else f"{missing.size / 1e9:.2f} GB"
+            size = "size unknown" if missing.size is None else format_size(missing.size)
             typer.echo(f"MISSING   {weights.name}: {', '.join(missing.files)} ({size}) in {weights.folder}")
         for path in broken:
             typer.echo(f"DAMAGED   {path}: its SHA-256 differs. Next: remove it and fetch it again")
     if is_wrong:
-        typer.echo(f"{missing_bytes / 1e9:.2f} GB to fetch: tokgate models fetch --profile {profile}")
+        typer.echo(f"{format_size(missing_bytes)} to fetch: tokgate models fetch --profile {profile}")
     raise typer.Exit(1 if is_wrong else 0)
 
 

@@ -32,6 +32,7 @@ def roofline(
     from rich.console import Console
     from rich.table import Table
 
+    from tokgate.config.words import format_number, format_size
     from tokgate.measure.roofline import compute_ceilings
 
     chip = catalogue(fixtures).hardware(hardware)
@@ -42,8 +43,8 @@ def roofline(
             raise UsageError(f"--context: {model} does not state the size of its KV cache")
         read += context * facts.kv_bytes_per_token
     typer.echo(
-        f"{facts.name}, {facts.quantisation}: {facts.parameters / 1e9:.2f} B parameters, "
-        f"{read / 1e9:.2f} GB read for each token at a context of {context}"
+        f"{facts.name}, {facts.quantisation}: {format_number(facts.parameters / 1e9)} B parameters, "
+        f"{format_size(read)} read for each token at a context of {context}"
     )
     table = Table(
         "limit",
@@ -57,7 +58,7 @@ def roofline(
     both = compute_ceilings(chip, bytes_per_token=read, parameters_per_token=facts.parameters_per_token)
     for name, ceiling in zip(("on paper", "as measured"), both, strict=True):
         rates = (ceiling.bandwidth_GBps, ceiling.fp16_tflops, ceiling.decode_tps, ceiling.prefill_tps)
-        texts = ("unknown" if value is None else f"{value:.4g}" for value in (*rates, ceiling.streams))
+        texts = ("unknown" if value is None else format_number(value) for value in (*rates, ceiling.streams))
         table.add_row(name, *texts)
     Console().print(table)
 

@@ -107,12 +107,10 @@ def format_duration(seconds: float) -> str:
 
 
 def format_size(size_bytes: float) -> str:
-    """Bytes to three digits in a decimal unit: `8.55 GB`, `271 MB`."""
-    for name, bytes_each in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6)):
-        if size_bytes >= 0.9995 * bytes_each:
-            value = size_bytes / bytes_each
-            return f"{value:.0f} {name}" if value >= 99.95 else f"{value:.3g} {name}"
-    return f"{size_bytes / 1e3:.3g} kB"
+    """Bytes in a decimal unit: `8.55 GB`, `270.6 MB`."""
+    units = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6))
+    name, bytes_each = next((unit for unit in units if size_bytes >= unit[1]), ("kB", 1e3))
+    return f"{format_number(size_bytes / bytes_each)} {name}"
 
 
 def format_time(moment: str) -> str:

@@ -11,6 +11,7 @@ import aiohttp
 import msgspec
 import openai
 
+from tokgate.config.words import format_quantity
 from tokgate.drive.decode import decode_stream
 from tokgate.drive.sample import Sample
 from tokgate.drive.wire import CURRENT, Exchange, WireTransport
@@ -160,7 +161,7 @@ class Client:
     def _timeout_message(self, call: Call) -> str:
         received = f"{len(call.exchange.pieces)} pieces of data"
         if call.stalled_s is not None:
-            return f"the stream stalled: nothing for {call.stalled_s:.2f} s after {received}"
+            return f"the stream stalled: nothing for {format_quantity(call.stalled_s, 's')} after {received}"
         return f"no complete answer within {self._request_timeout_s:g} s (request_timeout), after {received}"
 
 

@@ -61,7 +61,9 @@ def explain_confirmation(
 def explain_slower_machine(pace: float) -> str:
     """pace: the machine's speed over what it was for the reference."""
     lost = format_percent(1 - pace)
-    return f"but the machine itself was {lost} slower in its CPU benchmark, so the server is not at fault; run again"
+    return (
+        f"but the machine itself was {lost} slower (CPU yardstick), so the server is not at fault; run again"
+    )
 
 
 def _state_ratio(verdict: Verdict, tail: float) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tokgate._exceptions import ServerNotReady
+from tokgate.config.words import format_duration
 
 _POLL_S = 0.15  # short against any start, so that startup_s is not rounded up noticeably
 
@@ -35,7 +36,7 @@ def wait_until_ready(
         if waited_s >= timeout_s:
             log = f"read {log_path}, or " if log_path else ""
             raise ServerNotReady(
-                f"alive, but not ready after {waited_s:.1f} s (limit {timeout_s:g} s); last answer: {answer}. "
+                f"alive, but not ready after {format_duration(waited_s)} (limit {format_duration(timeout_s)}); last answer: {answer}. "
                 f"Next: {log}raise `start_timeout` in the server's YAML.",
                 server=server,
                 last_seen=answer,

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import msgspec
 
+from tokgate.config.words import format_size
 from tokgate.machine.daemon import Daemon, ask_daemon, image_command
 from tokgate.machine.devices import ROOT, Gpu, find_gpu, find_gpus, format_gfx, read_gpu_memory
 from tokgate.machine.fingerprint import read_iommu
@@ -179,11 +180,11 @@ def check_node(node: Path, root: Path = ROOT) -> Check:
 def check_memory(gpu: Gpu, needed_bytes: int) -> Check:
     """The larger of the GPU's two pools, from which its runtime allocates on an APU, has `needed_bytes`."""
     memory = read_gpu_memory(gpu)
-    name, need = "GPU memory", f"{needed_bytes / 1e9:.1f} GB needed"
+    name, need = "GPU memory", f"{format_size(needed_bytes)} needed"
     if memory.gtt_total is None and memory.vram_total is None:
         return Check(name=name, ok=None, seen=f"unknown; {need}")
     gtt, vram = memory.gtt_total or 0, memory.vram_total or 0
-    seen = f"GTT {gtt / 1e9:.1f} GB, VRAM {vram / 1e9:.1f} GB; {need}"
+    seen = f"GTT {format_size(gtt)}, VRAM {format_size(vram)}; {need}"
     if max(gtt, vram) >= needed_bytes:
         return Check(name=name, ok=True, seen=seen)
     pages = -(-needed_bytes // _PAGE_BYTES)
@@ -191,7 +192,7 @@ def check_memory(gpu: Gpu, needed_bytes: int) -> Check:
         name=name,
         ok=False,
         seen=seen,
-        remedy=f"add `ttm.pages_limit={pages}` (pages of 4 KiB, {pages * _PAGE_BYTES / 1e9:.1f} GB) or more to "
+        remedy=f"add `ttm.pages_limit={pages}` (pages of 4 KiB, {format_size(pages * _PAGE_BYTES)}) or more to "
         "the kernel's command line and restart, leaving some GB of memory to the system; or choose a smaller "
         "model or quantization",
     )
@@ -250,7 +251,7 @@ def check_file(path: Path) -> Check:
     """A model's file, or a folder that a container mounts, exists and is readable."""
     name = f"model {path.name}"
     if os.access(path, os.R_OK):
-        size = f", {path.stat().st_size / 1e9:.2f} GB" if path.is_file() else ""
+        size = f", {format_size(path.stat().st_size)}" if path.is_file() else ""
         return Check(name=name, ok=True, seen=f"{path}{size}")
     seen = f"{path} {'cannot be read' if path.exists() else 'does not exist'}"
     return Check(
@@ -283,8 +284,8 @@ def check_disk(folder: Path, needed_bytes: int) -> Check:
     return Check(
         name="disk",
         ok=enough,
-        seen=f"{free / 1e9:.1f} GB free at {existing}",
+        seen=f"{format_size(free)} free at {existing}",
         remedy=None
         if enough
-        else f"free {needed_bytes / 1e9:.1f} GB there, or choose another folder with --tokgate-out",
+        else f"free {format_size(needed_bytes)} there, or choose another folder with --tokgate-out",
     )

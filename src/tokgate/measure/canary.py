@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from tokgate.config.words import format_percent
+from tokgate.config.words import format_number, format_percent
 from tokgate.config.workload import PromptSet
 from tokgate.measure.measurement import Answers, Canary, Problem
 
@@ -131,7 +131,7 @@ def _monotonous(canary: Canary) -> list[str]:
     if canary.entropy_bits >= ENTROPY_BITS:
         return []
     return [
-        f"the answers have {canary.entropy_bits:.1f} bits of entropy per character (limit {ENTROPY_BITS}): {_first(canary)}"
+        f"the answers have {format_number(round(canary.entropy_bits, 1))} bits of entropy per character (limit {ENTROPY_BITS}): {_first(canary)}"
     ]
 
 

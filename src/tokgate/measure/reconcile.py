@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 from typing import NamedTuple
 
+from tokgate.config.words import format_count, format_percent, format_quantity
 from tokgate.drive.sample import Sample
 from tokgate.engines.engine import Counters
 from tokgate.measure.measurement import Problem
@@ -30,8 +31,8 @@ def check_timings(samples: Sequence[Sample]) -> tuple[Problem, ...]:
     if (rates := _mean_rates(samples)) is not None:
         limit = max(AGREEMENT, STAMP_S / rates.server_s)
         if not abs(rates.client_tps / rates.server_tps - 1) <= limit:
-            detail = f"decode {rates.client_tps:.2f} tok/s by the client, {rates.server_tps:.2f} tok/s by the server"
-            problems.append(_problem(f"{rates.requests} requests", detail, limit))
+            detail = f"decode {format_quantity(rates.client_tps, 'tok/s')} by the client, {format_quantity(rates.server_tps, 'tok/s')} by the server"
+            problems.append(_problem(format_count(rates.requests, "request"), detail, limit))
     return tuple(problems)
 
 
@@ -69,7 +70,7 @@ def _token_problems(
         counted = grown.get(name) if name else None
         if counted is not None and not abs(by_usage - counted) <= AGREEMENT * counted:
             detail = f"{by_usage} {kind} tokens by usage, {name} grew by {counted:.0f}"
-            yield _problem(f"{len(samples)} requests", detail, AGREEMENT)
+            yield _problem(format_count(len(samples), "request"), detail, AGREEMENT)
 
 
 def _time_problems(
@@ -87,8 +88,8 @@ def _time_problems(
     client_s, server_s = fmean(seconds), grown[f"{histogram}_sum"] / count
     allowed_s = max(AGREEMENT * server_s, late_s if client_s > server_s else STAMP_S)
     if not abs(client_s - server_s) <= allowed_s:
-        detail = f"mean {client_s * 1e3:.1f} ms by the client, {server_s * 1e3:.1f} ms by {histogram}"
-        yield _problem(f"{len(samples)} requests", detail, allowed_s / server_s)
+        detail = f"mean {format_quantity(client_s, 's')} by the client, {format_quantity(server_s, 's')} by {histogram}"
+        yield _problem(format_count(len(samples), "request"), detail, allowed_s / server_s)
 
 
 def _decode_s(sample: Sample) -> float | None:
@@ -103,7 +104,7 @@ def _request_problems(sample: Sample) -> list[Problem]:
     assert server is not None
     scope = f"request {sample.index} ({sample.prompt_id})"
     if first is not None and first < server.prompt_ms / 1e3 * (1 - AGREEMENT):
-        detail = f"TTFT {first * 1e3:.1f} ms by the client, prompt {server.prompt_ms:.1f} ms by the server"
+        detail = f"TTFT {format_quantity(first, 's')} by the client, prompt {format_quantity(server.prompt_ms / 1e3, 's')} by the server"
         problems.append(_problem(scope, detail, AGREEMENT))
     if server.predicted_n != sample.completion_tokens:
         detail = f"{sample.completion_tokens} tokens by usage, {server.predicted_n} by timings"
@@ -148,4 +149,4 @@ def _rates(sample: Sample) -> _Rates | None:
 
 
 def _problem(scope: str, detail: str, limit: float) -> Problem:
-    return Problem(rule="client_server_disagree", detail=f"{scope}: {detail} (limit {limit:.1%})")
+    return Problem(rule="client_server_disagree", detail=f"{scope}: {detail} (limit {format_percent(limit)})")

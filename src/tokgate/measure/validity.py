@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
-from tokgate.config.words import format_percent
+from tokgate.config.words import format_percent, format_quantity
 from tokgate.config.workload import Workload
 from tokgate.drive.sample import Sample
 from tokgate.measure.measurement import Problem
@@ -136,7 +136,7 @@ def check_client(*, max_lag_s: float, client_cpu_s: float, wall_s: float) -> tup
     """
     problems = []
     if not max_lag_s <= LAG_LIMIT_S:
-        detail = f"the event loop was {max_lag_s * 1e3:.0f} ms late (limit {LAG_LIMIT_S * 1e3:.0f} ms)"
+        detail = f"the event loop was {format_quantity(max_lag_s, 's')} late (limit {format_quantity(LAG_LIMIT_S, 's')})"
         problems.append(Problem(rule="client_late", detail=detail))
     if wall_s > 0 and not client_cpu_s / wall_s <= CLIENT_CPU_LIMIT:
         detail = f"the client used {format_percent(client_cpu_s / wall_s)} of a core (limit {format_percent(CLIENT_CPU_LIMIT)})"

@@ -85,11 +85,11 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     plan = config.stash.get(PLAN, None)
     if plan is None:
         return []
-    from tokgate.config.words import format_duration
+    from tokgate.config.words import format_count, format_duration
 
     budget_s = config.stash[OPTIONS].budget_s
     launches = (
-        f"{plan.launches} launches of each server"
+        f"{format_count(plan.launches, 'launch')} of each server"
         if budget_s is None
         else f"a budget of {format_duration(budget_s)}"
     )

@@ -160,7 +160,7 @@ def describe_differences(both: RunPair, a: str, b: str) -> Iterator[Text]:
     if both.pace is not None:
         was, now = both.pace
         change = format_change(now / was - 1)
-        yield Text(f"CPU benchmark: {format_number(was)} → {format_number(now)} GFLOPS ({change})")
+        yield Text(f"CPU yardstick: {format_number(was)} → {format_number(now)} GFLOPS ({change})")
     if not both.machine and not both.servers:
         yield Text("no recorded fact of machine or servers differs")
 

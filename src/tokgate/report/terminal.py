@@ -45,7 +45,7 @@ def describe_measurement(measurement: Measurement) -> str:
     lines += [f"{name:18} {describe_use(each, name)}" for name, each in used.items() if each is not None]
     if canary := measurement.canary:
         answers = format_count(len(canary.answers.texts), "answer")
-        entropy = f"{format_number(canary.entropy_bits)} bits of entropy per character"
+        entropy = f"{format_number(round(canary.entropy_bits, 1))} bits of entropy per character"
         lines.append(f"{'answers':18} {entropy}, {canary.repeating} of {answers} repetitive")
     lines += [f"INVALID {problem.rule}: {problem.detail}" for problem in measurement.problems]
     return "\n".join(lines)

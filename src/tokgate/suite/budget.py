@@ -12,6 +12,7 @@ from typing import Literal
 
 import msgspec
 
+from tokgate.config.words import format_count
 from tokgate.judge.cell import CaseKey
 from tokgate.judge.plan import MOST_LAUNCHES, Expected, LaunchPlan, compute_fewest_s, plan_launches
 from tokgate.judge.sequential import FIRST_LOOK
@@ -124,7 +125,7 @@ class Budget:
         if launch > 1 or server in self.timed:
             planned = self._planned.setdefault(server, self.planned(server))[workload]
             if launch > planned + fresh:
-                return f"the plan holds {planned} launches of {server} × {workload}"
+                return f"the plan holds {format_count(planned, 'launch')} of {server} × {workload}"
         if self.spent_s + self._takes(case, live=live) > (self.seconds if fresh else self.gate_s):
             self._out.add(case)
             return f"the budget has no room for launch {launch} of {server} × {workload}"

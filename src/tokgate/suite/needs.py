@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.server import DockerLaunch, EmbeddedLaunch, ServerSpec
+from tokgate.config.words import format_size
 from tokgate.launch.models.paths import expand
 from tokgate.launch.models.weights import Weights, find_missing, find_weights
 from tokgate.machine.doctor import Check, Needs
@@ -52,7 +53,7 @@ def _model_check(weights: Weights) -> Check:
     missing = find_missing(weights)
     if missing is None:
         return Check(name=f"model {weights.name}", ok=True, seen=str(weights.folder))
-    size = "" if missing.size is None else f" ({missing.size / 1e9:.1f} GB)"
+    size = "" if missing.size is None else f" ({format_size(missing.size)})"
     return Check(
         name=f"model {weights.name}",
         ok=False,

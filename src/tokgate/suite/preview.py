@@ -92,6 +92,6 @@ def _notes(
     if unseen:
         then = "" if budget is None else "; its first launch is measured before anything else, and tells"
         yield (
-            f"no earlier run tells how long {', '.join(unseen)} takes: {ASSUMED_S:.0f} s assumed for its start "
+            f"no earlier run tells how long {', '.join(unseen)} takes: {format_duration(ASSUMED_S)} assumed for its start "
             f"and for each workload{then}"
         )

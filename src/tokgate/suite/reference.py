@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
+from tokgate.config.words import format_count
 from tokgate.judge.cell import CellKey, Reference
 from tokgate.measure.measurement import Answers
 from tokgate.store.baselines import Baseline, explain_incomparable, read_baseline
@@ -58,7 +59,7 @@ class References:
 
 def _stored(baseline: Baseline, values: tuple[float, ...], cpu_gflops: tuple[float, ...]) -> Reference:
     if baseline.provenance == "measured":
-        label = f"baseline of {baseline.date} ({baseline.source}, {len(values)} launches)"
+        label = f"baseline of {baseline.date} ({baseline.source}, {format_count(len(values), 'launch')})"
         return Reference(kind="launches", values=values, label=label, cpu_gflops=cpu_gflops)
     label = f"one figure {baseline.provenance} on {baseline.date} ({baseline.source})"
     return Reference(kind="figure", values=values[:1], label=label)

@@ -108,10 +108,10 @@ def test_durations_can_be_typed_back(seconds: float) -> None:
     ("size", "text"),
     [
         (8_550_000_000, "8.55 GB"),
-        (270_600_000, "271 MB"),
-        (27_980_000_000, "28 GB"),
+        (270_600_000, "270.6 MB"),
+        (27_980_000_000, "27.98 GB"),
         (1.3e12, "1.3 TB"),
-        (4096, "4.1 kB"),
+        (4096, "4.096 kB"),
     ],
 )
 def test_sizes(size: int, text: str) -> None:

@@ -341,7 +341,7 @@ def test_what_the_machine_itself_lost_is_no_regression(gflops: tuple[float, ...]
     one = cell(launches(22.0), reference=told, cpu_gflops=gflops)
     said = confirm(verdict(one), one, 22.1)
     assert said.outcome is outcome
-    assert ("slower in its CPU benchmark" in said.reason) == (outcome is Outcome.INVALID)
+    assert ("slower (CPU yardstick)" in said.reason) == (outcome is Outcome.INVALID)
 
 
 def test_only_a_regression_can_be_confirmed() -> None:

@@ -45,7 +45,7 @@ def test_late_first_tokens_are_invalid() -> None:
         "8 requests: mean 171.1 ms by the client, 105.8 ms by vllm:time_to_first_token"
     )
     assert decode.detail == (
-        "8 requests: mean 542.3 ms by the client, 568.2 ms by vllm:request_decode_time_seconds (limit 2.0%)"
+        "8 requests: mean 542.3 ms by the client, 568.2 ms by vllm:request_decode_time_seconds (limit 2 %)"
     )
 
 

@@ -96,7 +96,7 @@ def test_servers_that_differ_say_in_what(box: object, tmp_path: Path, put: Put) 
     done = call(str(put(tmp_path, a)), str(put(tmp_path, b)), width=240)
     assert r"differs: vllm-fp16: engine_version: 1.0 → 1.1\x1b[2J\nPASS" in done.output
     assert "differs: llamacpp-q4: args: unknown → serve --port -fa" in done.output
-    assert "CPU benchmark: 40 → 32 GFLOPS (−20 %)" in done.output
+    assert "CPU yardstick: 40 → 32 GFLOPS (−20 %)" in done.output
     assert "\x1b" not in done.output
 
 

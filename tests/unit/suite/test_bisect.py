@@ -127,19 +127,23 @@ def test_a_range_names_all_candidates(bare_measurement: Measurement) -> None:
     said = told(bare_measurement, *steps, last_fast="r:2", first_slow="r:4", between=("r:3",), stopped="why")
     assert said.startswith("the first slow image is one of r:3, r:4\nlast fast image:  r:2")
     assert "stopped: why" in said
-    assert step_line("decode_tps", failed) == r"r:3: is left out: does not start: \x1b[31mno such option"
+    assert step_line("decode_tps", failed) == r"r:3: left out: does not start: \x1b[31mno such option"
 
 
 @pytest.mark.parametrize(
     ("steps", "stopped", "says"),
     [
-        ([step("r:4", "undecided", 0.99, sees=0.04)], "", "not seen to be slower, ratio 0.990"),
         (
             [step("r:4", "undecided", 0.99, sees=0.04)],
             "",
-            "a slowdown of 4 % would have shown at 80 % power",
+            "no slowdown of the bad image is shown, ratio 0.990",
         ),
-        ([step("r:4", "fast", 1.2)], "", "not reproduced: the bad image is the faster one"),
+        (
+            [step("r:4", "undecided", 0.99, sees=0.04)],
+            "",
+            "smallest detectable slowdown: 4 % (at 80 % power)",
+        ),
+        ([step("r:4", "fast", 1.2)], "", "not reproduced: the bad image is faster"),
         ([], "the budget was spent", "cannot tell: the budget was spent before good and bad"),
     ],
 )

@@ -100,7 +100,7 @@ def test_preview_without_a_budget(plan: RunPlan) -> None:
     assert shown.requests == {CaseKey(SERVER, "chat-c1"): plan.case(SERVER, "chat-c1").workload.requests}
     assert shown.notes == (
         "launches take about 4m",
-        f"no earlier run tells how long {SERVER} takes: 30 s assumed for its start and for each workload",
+        f"no earlier run tells how long {SERVER} takes: 30s assumed for its start and for each workload",
     )
 
 

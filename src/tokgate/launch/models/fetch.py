@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tokgate._exceptions import ModelUnavailable
+from tokgate.config.words import format_size
 from tokgate.launch.models.weights import SHA256, Weights, compute_sha256, find_missing, locate_repository
 
 _SERVED = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")  # not the copies in other formats
@@ -115,6 +116,6 @@ def _check_space(weights: Weights) -> None:
     free = shutil.disk_usage(existing).free
     if free < missing.size:
         raise ModelUnavailable(
-            f"{weights.name} needs {missing.size / 1e9:.1f} GB more, and {existing} has {free / 1e9:.1f} GB free. "
+            f"{weights.name} needs {format_size(missing.size)} more, and {existing} has {format_size(free)} free. "
             "Next: free some space there."
         )
