@@ -48,7 +48,7 @@ def test_more_bandwidth_than_there_is_invalidates(catalogue: Catalogue, tmp_path
         )
     (problem,) = [one for one in impossible.problems if one.rule == "above_roofline"]
     assert not impossible.valid
-    assert "slow-chip allows on paper (0.01 GB/s" in problem.detail
+    assert "theoretical limit of slow-chip (0.01 GB/s" in problem.detail
     assert "above_roofline" not in {one.rule for one in possible.problems}
 
 
