@@ -4,8 +4,8 @@
       └─ profile   which servers × workloads this machine can run      (fixtures/profiles/)
           └─ server    one launch of one of them, alone on the machine (fixtures/servers/)
               └─ test_measure   a fixed prompt set, driven and timed    (fixtures/workloads/, prompts/)
-      └─ test_verdict  all launches of a cell against its baseline      (baselines/)
-      └─ test_hypothesis   two arms in blocks A B B A against a claim   (fixtures/hypotheses/)
+      └─ test_verdict  all launches of a cell compared with its baseline (baselines/)
+      └─ test_hypothesis   a claim tested on its arms, in mirrored blocks (fixtures/hypotheses/)
 
 Everything measured is in `runs/<time>-<id>/run.json` the moment it is measured.
 """
@@ -76,5 +76,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def server(request: pytest.FixtureRequest, tokgate: Session) -> Iterator[Server]:
     """One launch of one server. Only one lives at a time, and it has ended when the next one starts."""
     name, launch = request.param
-    yield tokgate.launched(name, launch)
+    yield tokgate.start_server(name, launch)
     tokgate.stop_server()

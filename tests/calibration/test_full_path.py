@@ -23,7 +23,7 @@ from tokgate.judge.verdict import Outcome
 from tokgate.launch.start import start
 from tokgate.suite.case import measure_case
 from tokgate.suite.instruments import Instruments
-from tokgate.suite.plan import Case, attached
+from tokgate.suite.plan import Case, make_attached_spec
 
 CV, NIGHTS, LAUNCHES = 0.01, 3, 5
 Launches = Callable[[float, int], tuple[float, ...]]
@@ -32,7 +32,7 @@ Launches = Callable[[float, int], tuple[float, ...]]
 @pytest.fixture
 def launches(truth_server: TruthServer, tmp_path: Path) -> Launches:
     """Decode tok/s of so many launches of a server that lost a fraction of its speed; seeded launch noise."""
-    spec, noise = attached(truth_server.url, "reference"), random.Random(20261125)
+    spec, noise = make_attached_spec(truth_server.url, "reference"), random.Random(20261125)
     prompts = PromptSet(
         name="p", sha256="", prompts=(Prompt(id="p", messages=({"role": "user", "content": "go"},)),)
     )

@@ -22,7 +22,7 @@ from tokgate.machine.monitor import Monitor
 from tokgate.measure.quiet import check_host
 from tokgate.suite.case import measure_case
 from tokgate.suite.instruments import Instruments
-from tokgate.suite.plan import Case, attached
+from tokgate.suite.plan import Case, make_attached_spec
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_disturbed_pass_is_repeated(catalogue: Catalogue, tmp_path: Path) -> Non
     )
     with start_truth_server() as truth_server:
         truth_server.serve(Scenario(ttft_s=0.02, itl_s=0.02))
-        spec = attached(truth_server.url, "reference")
+        spec = make_attached_spec(truth_server.url, "reference")
         cell = Case(server=spec, workload=workload, prompts=catalogue.prompts("short-chat"))
         with start(spec, log_dir=tmp_path) as server:
             measured = measure_case(server, cell, Instruments(), launch=1, watch=burn_beside_the_first)

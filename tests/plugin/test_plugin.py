@@ -123,7 +123,7 @@ def test_a_plan_is_printed_and_nothing_started(suite: pytest.Pytester) -> None:
             " embedded-smollm2 *",
             "   code-c1 * no baseline*",
             "launches take about * of 45m; *",
-            "no earlier run tells how long embedded-smollm2, llamacpp-cpu takes: 30s assumed*",
+            "no earlier run shows how long embedded-smollm2, llamacpp-cpu takes: assuming 30s*",
         ]
     )
     assert "\x1b[" not in result.stdout.str(), "plain text where nobody sees colours"

@@ -13,20 +13,20 @@ app = typer.Typer(help="Stored baselines: accept a run as one.", no_args_is_help
 
 @app.command()
 def accept(
-    run: Annotated[str, typer.Argument(help="A run's id or its start, its folder, or `latest`.")],
+    run: Annotated[str, typer.Argument(help="A run ID or its beginning, its folder, or `latest`.")],
     server: Annotated[
         list[str] | None, typer.Option("--server", help="Only this server; may be given again.")
     ] = None,
     force: Annotated[
         bool, typer.Option(help="Accept a run that is invalid or regressed; needs --reason.")
     ] = False,
-    reason: Annotated[str | None, typer.Option(help="Why; kept in the baseline.")] = None,
+    reason: Annotated[str | None, typer.Option(help="The reason, which is kept in the baseline.")] = None,
     runs: Runs = RUNS,
     baselines: Baselines = BASELINES,
 ) -> None:
     """Write each server's baseline from a run, after showing what changes.
 
-    Refuses a run that is invalid, regressed or was cut off. Review the change with `git diff` and commit it.
+    Rejects a run that is invalid, regressed or was cut off. Review the change with `git diff` and commit it.
     """
     from tokgate._exceptions import UsageError
     from tokgate.report.baseline import difference
@@ -34,7 +34,7 @@ def accept(
     from tokgate.store.runs import read_runs
 
     if force and not reason:
-        raise UsageError("--force needs --reason TEXT: it is kept in the baseline for whoever asks later")
+        raise UsageError("--force requires --reason TEXT, which is kept in the baseline")
     accepted = make_baselines(
         read_runs(runs, run), baselines, servers=server or (), force=force, reason=reason
     )

@@ -16,26 +16,28 @@ NOT_REPRODUCED, CANNOT_TELL, INTERRUPTED = 1, 4, 130
 
 
 def bisect(
-    good: Annotated[str, typer.Option(metavar="IMAGE", help="A full reference, known to be fast.")],
-    bad: Annotated[str, typer.Option(metavar="IMAGE", help="A full reference, found to be slow.")],
+    good: Annotated[
+        str, typer.Option(metavar="IMAGE", help="Full reference of an image that is known to be fast.")
+    ],
+    bad: Annotated[str, typer.Option(metavar="IMAGE", help="Full reference of an image that is slow.")],
     tags: Annotated[
         str,
         typer.Option(
             metavar="T1,T2,…",
-            help="The images between, oldest first: tags of the good image's repository, or full references.",
+            help="The images between them, oldest first: tags of the good image's repository, or full references.",
         ),
     ],
     server: Annotated[str, typer.Option(metavar="NAME", help="The declared server whose image is replaced.")],
-    workload: Annotated[str, typer.Option(metavar="NAME", help="What it is measured under.")],
+    workload: Annotated[str, typer.Option(metavar="NAME", help="The workload it is measured with.")],
     metric: Annotated[
-        str | None, typer.Option(help="What got slower, of those the workload gates (default: the first).")
+        str | None, typer.Option(help="Which gated metric of the workload got slower (default: the first).")
     ] = None,
     blocks: Annotated[
         int,
-        typer.Option(min=2, help="Blocks of a step, at most; 2 launches of each image a block."),
+        typer.Option(min=2, help="The most blocks of a step; a block has 2 launches of each image."),
     ] = 4,
     budget: Annotated[
-        str | None, typer.Option(metavar="TIME", help="Begin no launch after this time (45m, 2h).")
+        str | None, typer.Option(metavar="TIME", help="Start no launch after this time (45m, 2h).")
     ] = None,
     fixtures: Fixtures = FIXTURES,
     out: Runs = RUNS,

@@ -1,4 +1,4 @@
-"""`tokgate compare`: two runs side by side."""
+"""`tokgate compare`: compare two runs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import typer
 
 from tokgate.cli.options import RUNS, Runs
 
-_RUN = "a run's id or its start, its folder, or `latest`."
+_RUN = "a run ID or its beginning, its folder, or `latest`."
 
 
 def compare(
@@ -18,8 +18,8 @@ def compare(
 ) -> None:
     """Show where B is faster or slower than A, and what else differs: machine, image, engine, arguments.
 
-    It describes and gates nothing: exit code 0 whatever it finds. What fails a run is a baseline (`tokgate
-    baseline accept`). 2 on wrong usage; 3 when a run cannot be read.
+    It only describes: the exit code is 0 whatever the differences are. Baselines fail runs (`tokgate baseline
+    accept`). Exit code 2 on wrong usage; 3 when a run cannot be read.
     """
     from rich.console import Console
 

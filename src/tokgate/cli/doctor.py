@@ -19,11 +19,11 @@ def doctor(
 
     from tokgate.cli.options import catalogue
     from tokgate.machine.doctor import can_run, examine
-    from tokgate.suite.needs import model_checks, needs_of
+    from tokgate.suite.needs import check_models, find_needs
 
     declared = catalogue(fixtures)
-    chosen, needs = needs_of(declared, profile)
-    checks = (*examine(needs), *model_checks(declared, profile))
+    chosen, needs = find_needs(declared, profile)
+    checks = (*examine(needs), *check_models(declared, profile))
     if json:
         result = {"profile": chosen, "can_run": can_run(checks), "checks": checks}
         typer.echo(msgspec.json.encode(result).decode())

@@ -1,4 +1,4 @@
-"""`tokgate hypothesis`: what is claimed, what is known of it, and putting a run's verdict on record."""
+"""`tokgate hypothesis`: list and show claims, and record the outcome of a run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def show(name: Id, fixtures: Fixtures = FIXTURES) -> None:
 
     hypothesis = catalogue(fixtures).hypothesis(name)
     for key, value in msgspec.to_builtins(hypothesis).items():
-        if key != "evidence":
+        if key != "evidence" and value not in (None, {}):
             typer.echo(f"{key:10} {value if isinstance(value, str) else json.dumps(value)}")
     for item in msgspec.to_builtins(hypothesis.evidence):
         typer.echo(f"{'evidence':10} " + ", ".join(f"{k} {v}" for k, v in item.items() if v is not None))
@@ -39,13 +39,13 @@ def show(name: Id, fixtures: Fixtures = FIXTURES) -> None:
 @app.command()
 def settle(
     name: Id,
-    run: Annotated[str, typer.Option("--run", help="A run's id or its start, its folder, or `latest`.")],
+    run: Annotated[str, typer.Option("--run", help="A run ID or its beginning, its folder, or `latest`.")],
     fixtures: Fixtures = FIXTURES,
     runs: Runs = RUNS,
 ) -> None:
-    """Write status and evidence of a run into the hypothesis' YAML; review it with `git diff` and commit.
+    """Write the status and evidence of a run into the YAML of the hypothesis; review it with `git diff` and commit.
 
-    Refuses a run without a confirmed or refuted verdict of it.
+    Rejects a run in which the hypothesis was neither confirmed nor refuted.
     """
     from tokgate.store.hypotheses import make_evidence, write_evidence
     from tokgate.store.runs import read_one_run
@@ -55,4 +55,4 @@ def settle(
     evidence = make_evidence(read_one_run(runs, run), name)
     path = fixtures / "hypotheses" / f"{name}.yaml"
     write_evidence(path, evidence)
-    typer.echo(f"{name}: {evidence.outcome}, written: {path}")
+    typer.echo(f"{name}: {evidence.outcome}; wrote {path}")

@@ -57,9 +57,9 @@ def fetch(profile: Profile = "auto", fixtures: Fixtures = FIXTURES) -> None:
 
 def _read_weights(fixtures: Path, profile: str) -> list[Weights]:
     """The weights that the servers of a profile load, each once."""
-    from tokgate.suite.needs import weights_of_profile
+    from tokgate.suite.needs import list_weights
 
-    weights = weights_of_profile(catalogue(fixtures), profile)
+    weights = list_weights(catalogue(fixtures), profile)
     if not weights:
         typer.echo("no server of this profile loads a model from the disk of this machine")
     return weights

@@ -14,8 +14,8 @@ from tokgate.store.runs import RunRecord
 from tokgate.suite.budget import Budget
 from tokgate.suite.past import Past
 from tokgate.suite.plan import RunPlan
-from tokgate.suite.preview import Chosen, estimate_chosen, preview
-from tokgate.suite.record import first_record
+from tokgate.suite.preview import Selection, estimate_selection, make_preview
+from tokgate.suite.record import make_first_record
 from tokgate.suite.reference import References
 
 
@@ -27,8 +27,8 @@ def plan_items(
     width: of the text, in columns. color: whether the text contains ANSI colors. Raises SpecError, RecordError.
     """
     options, selected = config.stash[OPTIONS], read_selection(items)
-    past, references = find_references(config, first_record(plan, run_id="RUN", command=()))
-    estimates = estimate_chosen(plan, selected, past=past, references=references)
+    past, references = find_references(config, make_first_record(plan, run_id="RUN", command=()))
+    estimates = estimate_selection(plan, selected, past=past, references=references)
     budget = None
     if options.budget_s is not None:
         budget = Budget(
@@ -39,16 +39,16 @@ def plan_items(
             family=len(selected.family),
         )
         _deselect(config, items, budget)
-    parts = preview(plan, selected, estimates, budget, blocks=options.blocks)
+    parts = make_preview(plan, selected, estimates, budget, blocks=options.blocks)
     text = describe_plan(parts.plan, requests=parts.requests, notes=parts.notes, width=width, color=color)
     return budget, text
 
 
-def read_selection(items: Sequence[pytest.Item]) -> Chosen:
+def read_selection(items: Sequence[pytest.Item]) -> Selection:
     """What the selected tests measure and judge. The promised error rate is that of all their verdicts together."""
     rows = [get_params(item) for item in items]
     cases = dict.fromkeys(CaseKey(row["server"].server, row["workload"]) for row in rows if "server" in row)
-    return Chosen(
+    return Selection(
         family=tuple(row["judged"] for row in rows if "judged" in row),
         cases=tuple(cases),
         experiments=tuple(row["experiment"] for row in rows if "experiment" in row),

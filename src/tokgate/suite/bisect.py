@@ -18,7 +18,7 @@ from tokgate.machine.daemon import ask_daemon, image_command
 from tokgate.store.runs import RunWriter
 from tokgate.suite.comparison import ArmNotTried, Comparison
 from tokgate.suite.live import Around, Live
-from tokgate.suite.plan import Case, RunPlan, image_cases
+from tokgate.suite.plan import Case, RunPlan, make_image_cases
 
 TRIES = 3
 """Launches in place of one that is not valid: what disturbed it is mostly over by then."""
@@ -60,7 +60,7 @@ def plan_search(
     gated = [str(name) for name in catalogue.workload(workload).gated]
     if metric is not None and metric not in gated:
         raise UsageError(f"--metric {metric}: workload {workload} gates {', '.join(gated)}")
-    cases = image_cases(catalogue, server, workload, images)
+    cases = make_image_cases(catalogue, server, workload, images)
     return Search(cases=cases, metric=metric or gated[0], created=_check_images(server, images))
 
 

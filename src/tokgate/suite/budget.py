@@ -1,7 +1,7 @@
-"""Budget: the time a run may take, and which launches it still has room for.
+"""Budget: the time that a run may take, and which launches still fit into it.
 
-The clock runs from `begin`. A server's plan is made when it starts, with the time that is left then, and
-stays; one of which nothing is known is launched once before anything else, and planned with what that took.
+The clock runs from `begin`. A server's plan is made when it starts, with the time that is left then, and does
+not change. A server without history is launched once before anything else, and planned with the time of that.
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ from tokgate.judge.sequential import FIRST_LOOK
 from tokgate.store.runs import Launches, Spending
 
 LEAST_BLOCKS = 2
+"""Blocks that a hypothesis needs: one leaves too few degrees of freedom to decide."""
+
 ASSUMED_BLOCK_S = 240.0
+"""A block of a hypothesis, until one was measured: four launches, each with a start and a pass of 30 s."""
+
 MOST_BLOCKS = 10
-"""Blocks A B B A of a hypothesis, 20 launches of each arm, beyond which time is better saved."""
+"""Blocks of a hypothesis: after 20 launches of each arm, more time hardly helps."""
 
 
 class Room(msgspec.Struct, frozen=True, kw_only=True):
-    """What a budget holds: the plan of the servers that fit, None if none does, and those that do not."""
+    """The plan of the servers that fit into a budget (None if none does), and those that do not fit."""
 
     plan: LaunchPlan | None
     left_out: tuple[str, ...]
@@ -33,7 +37,7 @@ class Room(msgspec.Struct, frozen=True, kw_only=True):
     def launches(self, server: str) -> dict[str, int] | None:
         """By workload; None when the server does not fit."""
         planned = self.plan.servers if self.plan else ()
-        return next((one.launches for one in planned if one.server == server), None)
+        return next((entry.launches for entry in planned if entry.server == server), None)
 
 
 def divide(cells: Sequence[Expected], seconds: float, *, family: int) -> Room:
@@ -49,9 +53,12 @@ def divide(cells: Sequence[Expected], seconds: float, *, family: int) -> Room:
 class Budget:
     """The time of one run.
 
-    seconds: in all; cells: what will be measured, in the order of servers; timed: the servers whose times
-    were seen; blocks_s: what a block of each hypothesis should take, None where nothing tells;
-    family: as for `judge`; clock: seconds, monotonic.
+    seconds: in all.
+    cells: what will be measured, in the order of servers.
+    timed: servers whose times are known.
+    blocks_s: expected seconds of a block of each hypothesis; None where it is unknown.
+    family: as for `judge`.
+    clock: seconds, monotonic.
     """
 
     def __init__(
@@ -70,7 +77,7 @@ class Budget:
         self._planned: dict[str, dict[str, int]] = {}
         self._first: dict[CaseKey, tuple[float, float]] = {}
         self._out: set[CaseKey] = set()
-        # The gate and the experiments share by what their least would take.
+        # The gate and the experiments share the time in proportion to the least that each needs.
         gate, experiments = compute_fewest_s(self.cells), LEAST_BLOCKS * self._blocks_s()
         self.gate_s = seconds * gate / (gate + experiments) if gate else 0.0
         self.room = divide(self.cells, self.gate_s, family=family)
@@ -84,14 +91,14 @@ class Budget:
         return self._clock() - self._began
 
     def rank(self, server: str, launch: int) -> tuple[int, int, int]:
-        """Launches sort by it: first what tells the times, then the quietest server, whose time others get."""
-        planned = [one.server for one in self.room.plan.servers] if self.room.plan else []
+        """The sort key of launches: first those that show unknown times, then the quietest servers, whose time others get."""
+        planned = [entry.server for entry in self.room.plan.servers] if self.room.plan else []
         order = (*planned, *self.room.left_out)
         tells = launch == 1 and server not in self.timed
         return 0 if tells else 1, order.index(server), launch
 
     def most(self, case: CaseKey) -> int:
-        """Launches that a workload may come to, with all that others can leave it, and a fresh one."""
+        """The most launches that a workload can get, with all the time that others can leave it, and a repeat launch."""
         server, workload = case
         if server not in self.timed:
             return MOST_LAUNCHES + 1
@@ -101,7 +108,7 @@ class Budget:
         return (alone or self.planned(server))[workload] + 1
 
     def planned(self, server: str) -> dict[str, int]:
-        """Launches by workload: as planned when the server started, else as they would be now."""
+        """Launches by workload: as planned when the server started, otherwise as they would be planned now."""
         if server in self._planned:
             return self._planned[server]
         waiting = [cell for cell in self.cells if cell.server not in self._planned]
@@ -112,27 +119,27 @@ class Budget:
             {case.server: start for case, (start, _) in self._first.items() if case.server in names}.values()
         )
         launches = divide(waiting, self.gate_s - self.spent_s + sunk, family=self.family).launches(server)
-        # Where not even the fewest fit, it is the clock that ends them.
+        # Where not even the fewest fit, the clock ends them.
         return launches or {cell.workload: FIRST_LOOK for cell in waiting if cell.server == server}
 
     def why_not(self, case: CaseKey, launch: int, *, live: bool, fresh: bool) -> str | None:
         """Why this launch of a workload must not be measured; None when it may be.
 
-        live: whether the server is up in this launch. fresh: whether it awaits one to confirm a regression,
-        which may use what the whole budget has left.
+        live: whether the server is up in this launch.
+        fresh: whether it is a repeat launch to confirm a regression, which may use the rest of the whole budget.
         """
         server, workload = case
         if launch > 1 or server in self.timed:
             planned = self._planned.setdefault(server, self.planned(server))[workload]
             if launch > planned + fresh:
-                return f"the plan holds {format_count(planned, 'launch')} of {server} × {workload}"
+                return f"the plan has {format_count(planned, 'launch')} of {server} × {workload}"
         if self.spent_s + self._takes(case, live=live) > (self.seconds if fresh else self.gate_s):
             self._out.add(case)
-            return f"the budget has no room for launch {launch} of {server} × {workload}"
+            return f"the budget is too small for launch {launch} of {server} × {workload}"
         return None
 
     def _takes(self, case: CaseKey, *, live: bool) -> float:
-        """Seconds of a pass, and of the start before it; 0 where nothing is known of them."""
+        """Seconds of a pass, and of the start before it; 0 where they are unknown."""
         mine = [cell for cell in self.cells if cell.server == case.server]
         seen = case.server in self.timed or case in self._first
         start_s = 0.0 if live or not seen else max(cell.startup_s for cell in mine)
@@ -141,7 +148,7 @@ class Budget:
         )
 
     def learn(self, case: CaseKey, *, startup_s: float, pass_s: float) -> None:
-        """What the first launch took, in seconds above zero, of a server of which nothing was known."""
+        """Keep the seconds (above zero) that the first launch of a server without history took."""
         if case.server in self.timed or case in self._first:
             return
         self._first[case] = startup_s, pass_s
@@ -151,10 +158,10 @@ class Budget:
                 self.cells[at] = msgspec.structs.replace(cell, startup_s=startup_s, pass_s=pass_of_it)
 
     def experiment(self, name: str, *, block: int) -> Callable[[int], bool]:
-        """Whether this experiment may go on, by the number of launches it has behind it; asked before each.
+        """Whether this experiment may go on, by its number of launches so far; asked before each.
 
-        block: launches that count only together. It has what its blocks weigh among the experiments still
-        to come, and breaks off inside a block only when the whole budget is spent.
+        block: launches that count only together. The experiment gets its share of the time that is left, in
+        proportion to its blocks, and stops inside a block only when the whole budget is spent.
         """
         began, all_s, seen_s = self.spent_s, self._blocks_s(), self.blocks_s.pop(name)
         share = (all_s - self._blocks_s()) / all_s if all_s else 1.0
@@ -170,11 +177,11 @@ class Budget:
         return goes_on
 
     def _blocks_s(self) -> float:
-        """A block of each hypothesis still to come."""
+        """Seconds of one block of each remaining hypothesis."""
         return sum(ASSUMED_BLOCK_S if one is None else one for one in self.blocks_s.values())
 
     def spending(self, used: Mapping[CaseKey, int], decided: frozenset[CaseKey]) -> Spending:
-        """For the record. used: launches measured; decided: workloads whose metrics all are."""
+        """For the record. used: measured launches; decided: the cases whose metrics are all decided."""
 
         def launches(case: CaseKey) -> Launches:
             plan = self._planned.get(case.server) or self.room.launches(case.server) or {}
@@ -182,7 +189,7 @@ class Budget:
             stopped: Literal["decided", "planned", "budget"] | None = None
             if planned and count >= planned:
                 stopped = "planned"
-            elif case in self._out:  # what the end left open is decided by then, too
+            elif case in self._out:  # by then, cells that were open at the end are decided, too
                 stopped = "budget"
             elif case in decided:
                 stopped = "decided"

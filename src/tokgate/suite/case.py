@@ -35,15 +35,16 @@ WARMUP_AGREEMENT = 0.05
 """Two warm-up passes agree when their output rates differ by less than this fraction."""
 
 WARMUP_CAP = 6
-"""Passes after which a server that never settles is measured all the same."""
+"""Passes after which a server that never settles is measured anyway."""
 
 _AGAIN = WARMUP_CAP + 1
 """Number of the pass that follows a disturbed one; 0 is the timed one, then come those of the warm-up."""
 
 _QUIET_WAIT_S = 20.0
+"""Longer than most background jobs of a machine, short compared with a launch."""
 
 Watch = Callable[[str, Progress], None]
-"""Told what runs now (`warm-up 1`, `timed`) and how far it is."""
+"""Called with what runs now (`warm-up 1`, `timed`) and its progress."""
 
 
 def measure_case(

@@ -1,4 +1,4 @@
-"""What the runs before say of the cells to come: how long they take, and how much they scatter."""
+"""Estimates from earlier runs: how long cells take, and how much they scatter."""
 
 from __future__ import annotations
 
@@ -15,16 +15,18 @@ from tokgate.suite.plan import Case, Experiment, RunPlan
 from tokgate.suite.reference import References
 
 ASSUMED_S = 30.0
-"""A start-up, and a pass of a workload, until one was seen."""
+"""Seconds for a start, and for a pass of a workload, until one was measured."""
 
 INSTANT_S = 0.001
-"""The start-up of a server that is already up; a plan wants a time above zero."""
+"""Seconds for the start of a server that is already up; plans need a time above zero."""
 
 
 class Estimates(msgspec.Struct, frozen=True, kw_only=True):
-    """cells: in the order of servers. timed: servers whose times were seen, not assumed.
+    """What is expected.
 
-    blocks_s: by hypothesis, what one block A B B A should take, in seconds; None where no run tells.
+    cells: in the order of servers.
+    timed: servers whose times were measured, not assumed.
+    blocks_s: by hypothesis, the expected seconds of one block; None where no run shows it.
     """
 
     cells: tuple[Expected, ...]
@@ -40,7 +42,7 @@ def estimate(
     past: Past,
     references: References,
 ) -> Estimates:
-    """keys: the cells to come; experiments: those that will be tested. Raises SpecError."""
+    """Estimate the cells of `keys` and the blocks of `experiments`. Raises SpecError."""
     keys = tuple(keys)
     costs = past.costs
     timed = {key.server for key in keys} - {key.server for key in keys if not _known(costs.get(key.case))}
@@ -90,7 +92,7 @@ def _times(cost: Cost | None) -> tuple[float, float]:
 
 
 def _block_s(experiment: Experiment, past: Past) -> float | None:
-    """Two launches of each arm, by what its server took under that workload in other runs."""
+    """Two launches of each arm, from the times of its server under that workload in other runs."""
     if experiment.hypothesis.claim.reach is not None:
         return 0.0
     arms = [(arm.server.name, arm.workload.name) for arm in experiment.arms.values()]

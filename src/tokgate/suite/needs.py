@@ -14,8 +14,8 @@ from tokgate.machine.doctor import Check, Needs
 from tokgate.suite.plan import AUTO, plan_run
 
 
-def needs_of(catalogue: Catalogue, profile: str) -> tuple[str, Needs]:
-    """(the profile's name and why it was chosen, what it needs). Raises SpecError."""
+def find_needs(catalogue: Catalogue, profile: str) -> tuple[str, Needs]:
+    """The profile's name with the reason for choosing it, and what it needs. Raises SpecError."""
     plan = plan_run(catalogue, profile=profile)
     specs = list({case.server.name: case.server for case in plan.cases}.values())
     containers = [spec.launch for spec in specs if isinstance(spec.launch, DockerLaunch)]
@@ -36,17 +36,17 @@ def needs_of(catalogue: Catalogue, profile: str) -> tuple[str, Needs]:
     )
 
 
-def weights_of_profile(catalogue: Catalogue, profile: str) -> list[Weights]:
-    """What the servers of a profile, and of its hypotheses, load from this machine's disk, each once. Raises SpecError."""
+def list_weights(catalogue: Catalogue, profile: str) -> list[Weights]:
+    """The weights that the servers of a profile and of its hypotheses load from this machine's disk. Raises SpecError."""
     plan = plan_run(catalogue, profile=profile)
     arms = [case for experiment in plan.experiments for case in experiment.arms.values()]
     weights = [find_weights(case.server) for case in (*plan.cases, *arms)]
     return list(dict.fromkeys(model for model in weights if model is not None))
 
 
-def model_checks(catalogue: Catalogue, profile: str) -> tuple[Check, ...]:
-    """Whether the weights of a profile's servers are here, as lines of the doctor. Raises SpecError."""
-    return tuple(_model_check(weights) for weights in weights_of_profile(catalogue, profile))
+def check_models(catalogue: Catalogue, profile: str) -> tuple[Check, ...]:
+    """Check that the weights of a profile's servers are on this machine, for the doctor. Raises SpecError."""
+    return tuple(_model_check(weights) for weights in list_weights(catalogue, profile))
 
 
 def _model_check(weights: Weights) -> Check:

@@ -13,15 +13,15 @@ from tokgate.measure.canary import check_timed_answers
 from tokgate.measure.measurement import Answers, Measurement
 from tokgate.suite.case import Watch, measure_case
 from tokgate.suite.instruments import Instruments
-from tokgate.suite.plan import Case, attached
+from tokgate.suite.plan import Case, make_attached_spec
 
 
 def measure_url(url: str, model: str, workload: Workload, prompts: PromptSet, *, watch: Watch) -> Measurement:
-    """Warm up, drive, measure and validate; the answers that were timed are the canaries.
+    """Warm up, drive, measure and validate; the timed answers are checked as the canaries.
 
-    Raises LaunchError or ServerUnreachable when it is not there.
+    Raises LaunchError, ServerUnreachable: there is no such server.
     """
-    spec = attached(url, model)
+    spec = make_attached_spec(url, model)
     with tempfile.TemporaryDirectory() as logs, start(spec, log_dir=Path(logs)) as server:
         case = Case(server=spec, workload=workload, prompts=prompts)
         result = measure_case(server, case, Instruments(), launch=1, watch=watch)

@@ -1,4 +1,4 @@
-"""Past: the earlier runs of this machine that tonight's cells can be compared with, and what they cost."""
+"""Past: earlier runs on this machine that cells can be compared with, and how long they took."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tokgate.store.runs import RunRecord
 from tokgate.store.summary import hash_conditions
 
 NIGHTS = (10, 20)
-"""How many comparable nights stand in for a baseline, and how many are looked back at."""
+"""The fewest comparable nights that replace a baseline, and the most that are used."""
 
 
 class Past:
-    """Runs below `out` on the machine of `record`, itself left out; read when first asked for."""
+    """Runs below `out` on the machine of `record`, without that run; read when first needed."""
 
     def __init__(self, out: Path, record: RunRecord) -> None:
         self._out, self._record = out, record
@@ -25,7 +25,7 @@ class Past:
 
     @cached_property
     def costs(self) -> dict[tuple[str, str], Cost]:
-        """What a launch takes, by server and workload. Raises RecordError."""
+        """The seconds of a launch, by server and workload. Raises RecordError."""
         return read_costs(self._out, fingerprint=self._box) if self._out.is_dir() else {}
 
     @cached_property
@@ -34,7 +34,7 @@ class Past:
         return {(cell.server, cell.workload, cell.metric, cell.conditions): cell.points for cell in series}
 
     def points(self, key: CellKey, *, since: str = "") -> tuple[Point, ...]:
-        """The last nights of a cell under today's conditions: whole, valid, and not regressed.
+        """The last nights of a cell under today's conditions that were complete, valid and not regressed.
 
         since: an ISO date; nights before it do not count. Raises RecordError.
         """

@@ -1,4 +1,4 @@
-"""RunPlan: what one run covers on this machine, and what it therefore does not check."""
+"""RunPlan: what one run covers on this machine, and what it does not check."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ CANARY = "canary"
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One server under one workload, with the prompts it is driven with.
 
-    hardware: the chip of the profile, whose bandwidth no measurement may exceed; None when it names none.
-    canary: the questions that show whether the model is sound; None where none are declared.
+    hardware: the chip of the profile, whose bandwidth no measurement may exceed; None when the profile names none.
+    canary: questions that show whether the model works; None where none are declared.
     """
 
     server: ServerSpec
@@ -40,7 +40,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     canary: PromptSet | None = None
 
     def limits(self, metric: str) -> tuple[float, float]:
-        """Tolerance and promise of one of its metrics (fractions): the workload's, else the gate's."""
+        """Tolerance and promise (fractions) of a metric: the workload's, otherwise the metric's."""
         row = find_metric(metric)
         return (
             self.workload.tolerance.get(metric, row.tolerance),
@@ -154,7 +154,7 @@ def _unable(catalogue: Catalogue, profile: Profile) -> str | None:
     return None if daemon.version else f"the Docker daemon does not answer ({daemon.error})"
 
 
-def attached(url: str, model: str) -> ServerSpec:
+def make_attached_spec(url: str, model: str) -> ServerSpec:
     """The spec of a server that is already up; which engine it is, is read from it."""
     return ServerSpec(
         name=ATTACHED,
@@ -165,7 +165,9 @@ def attached(url: str, model: str) -> ServerSpec:
     )
 
 
-def image_cases(catalogue: Catalogue, server: str, workload: str, images: Sequence[str]) -> dict[str, Case]:
+def make_image_cases(
+    catalogue: Catalogue, server: str, workload: str, images: Sequence[str]
+) -> dict[str, Case]:
     """By image, a declared server under a workload with that image instead of its own.
 
     It is named SERVER/IMAGE, without the way to the repository where that tells them apart; a name with a `/` is
@@ -201,7 +203,7 @@ def _declared_cases(catalogue: Catalogue, profile: Profile, wanted: Sequence[str
 
 
 def _attached_cases(catalogue: Catalogue, profile: Profile, target: AttachTarget) -> tuple[Case, ...]:
-    server = attached(target.url, target.model)
+    server = make_attached_spec(target.url, target.model)
     workloads = dict.fromkeys(name for cases in profile.cells for name in cases.workloads)
     return tuple(_case(catalogue, profile, server, workload) for workload in workloads)
 

@@ -1,4 +1,4 @@
-"""Preview: what the selected tests will measure, how long it takes, and what that will see."""
+"""Preview: what the selected tests will measure, how long it takes, and what it can detect."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tokgate.config.words import format_duration
+from tokgate.config.words import format_count, format_duration
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.plan import LaunchPlan, plan_fixed
 from tokgate.suite.budget import Budget
@@ -16,8 +16,8 @@ from tokgate.suite.plan import Experiment, RunPlan
 from tokgate.suite.reference import References
 
 
-class Chosen(msgspec.Struct, frozen=True, kw_only=True):
-    """What of a plan was selected: the verdicts it will give, what it measures besides, and the hypotheses."""
+class Selection(msgspec.Struct, frozen=True, kw_only=True):
+    """The selected part of a plan: the cells that get verdicts, the cases that are measured, and the hypotheses."""
 
     family: tuple[CellKey, ...] = ()
     cases: tuple[CaseKey, ...] = ()
@@ -25,15 +25,20 @@ class Chosen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """The launches, None when only hypotheses are tested, requests on each, and what else to know, in sentences."""
+    """What will run.
+
+    plan: of the launches; None when only hypotheses are tested.
+    requests: on each launch, by case.
+    notes: one sentence each.
+    """
 
     plan: LaunchPlan | None
     requests: dict[CaseKey, int]
     notes: tuple[str, ...]
 
 
-def estimate_chosen(plan: RunPlan, chosen: Chosen, *, past: Past, references: References) -> Estimates:
-    """What is expected of all that will be measured; what gets no verdict, by its first metric."""
+def estimate_selection(plan: RunPlan, chosen: Selection, *, past: Past, references: References) -> Estimates:
+    """Estimates for everything that will be measured; a case without a verdict is estimated by its first metric."""
     judged = {key.case for key in chosen.family}
     unjudged = [
         CellKey(*case, plan.case(*case).workload.gated[0]) for case in chosen.cases if case not in judged
@@ -43,10 +48,10 @@ def estimate_chosen(plan: RunPlan, chosen: Chosen, *, past: Past, references: Re
     return estimate(plan, keys, chosen.experiments, past=past, references=references)
 
 
-def preview(
-    plan: RunPlan, chosen: Chosen, estimates: Estimates, budget: Budget | None, *, blocks: int
+def make_preview(
+    plan: RunPlan, chosen: Selection, estimates: Estimates, budget: Budget | None, *, blocks: int
 ) -> Preview:
-    """blocks: of each hypothesis, where no budget decides it."""
+    """The plan to show. blocks: of each hypothesis, without a budget."""
     launches = None
     if budget is not None:
         launches = budget.room.plan
@@ -67,31 +72,31 @@ def _notes(
         yield (
             f"launches take about {format_duration(launches.total_s)}"
             if budget is None
-            else f"launches take about {format_duration(launches.total_s)} of {format_duration(budget.seconds)}; what is decided "
-            "early leaves its time to what starts later, and one launch is kept back to confirm a regression"
+            else f"launches take about {format_duration(launches.total_s)} of {format_duration(budget.seconds)}; cells "
+            "that are decided early leave their time to later ones, and one launch is reserved to confirm a regression"
         )
     if budget is not None:
         for server in budget.room.left_out:
-            yield f"no room: {server} has its turn only if the others leave time"
+            yield f"the budget is too small for {server}; it runs only if the others leave time"
     blocks_s = estimates.blocks_s
     for name, block_s in blocks_s.items():
         if budget is not None:
             share = (
-                f"the time that is left, shared among {len(blocks_s)}"
+                f"the remaining time, shared by {len(blocks_s)} hypotheses"
                 if len(blocks_s) > 1
-                else "what is left"
+                else "the remaining time"
             )
             takes = "not known yet" if block_s is None else f"about {format_duration(block_s)}"
-            yield f"hypothesis {name}: as many blocks as fit in {share}; a block takes {takes}"
+            yield f"hypothesis {name}: as many blocks as fit into {share}; a block takes {takes}"
         else:
             takes = "an unknown time" if block_s is None else f"about {format_duration(blocks * block_s)}"
-            yield f"hypothesis {name}: {blocks} blocks, {takes}"
+            yield f"hypothesis {name}: {format_count(blocks, 'block')}, {takes}"
     unseen = [
         name for name in dict.fromkeys(cell.server for cell in estimates.cells) if name not in estimates.timed
     ]
     if unseen:
-        then = "" if budget is None else "; its first launch is measured before anything else, and tells"
+        then = "" if budget is None else "; its first launch runs before anything else and shows it"
         yield (
-            f"no earlier run tells how long {', '.join(unseen)} takes: {format_duration(ASSUMED_S)} assumed for its start "
+            f"no earlier run shows how long {', '.join(unseen)} takes: assuming {format_duration(ASSUMED_S)} for its start "
             f"and for each workload{then}"
         )

@@ -1,4 +1,4 @@
-"""The record a run starts with: what machine this is, what will be compared with what."""
+"""The record that a run starts with: the machine, and what will be compared."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tokgate.suite.plan import RunPlan
 
 def open_run(plan: RunPlan, folder: Path, *, command: Sequence[str]) -> RunWriter:
     """Write the first record of a run into its folder. Raises RecordError."""
-    writer = RunWriter(folder, first_record(plan, run_id=folder.name, command=command))
+    writer = RunWriter(folder, make_first_record(plan, run_id=folder.name, command=command))
     if (later := find_future_run(folder.parent)) is not None:
         writer.add_not_checked(
             f"the order of the history: run {later} is dated after this one; the clock is behind, or was ahead then"
@@ -21,8 +21,8 @@ def open_run(plan: RunPlan, folder: Path, *, command: Sequence[str]) -> RunWrite
     return writer
 
 
-def first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> RunRecord:
-    """What is known before anything is measured."""
+def make_first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> RunRecord:
+    """The record before anything is measured."""
     fingerprint = read_fingerprint()
     return RunRecord(
         run_id=run_id,

@@ -1,4 +1,4 @@
-"""What each cell of a run is compared with: its stored baseline or, where there is none, the nights before."""
+"""What each cell of a run is compared with: its stored baseline or, without one, the nights before."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class References:
         self._baseline = cache(lambda server: read_baseline(folder / f"{server}.yaml"))
 
     def of(self, key: CellKey) -> tuple[Reference | None, str]:
-        """What this cell is compared with, or None and why there is nothing. Raises SpecError, RecordError."""
+        """The reference of this cell, or None and the reason why there is none. Raises SpecError, RecordError."""
         server, workload, metric = key
         baseline: Baseline | None = self._baseline(server)
         if baseline is None or baseline.provenance == "nights":
@@ -40,7 +40,7 @@ class References:
         return _stored(baseline, values, baseline.cells[workload].cpu_gflops), ""
 
     def answers(self, server: str) -> Answers | None:
-        """What the server's model answers when it is sound, by its baseline. Raises SpecError."""
+        """The canary answers in the server's baseline. Raises SpecError."""
         baseline: Baseline | None = self._baseline(server)
         return None if baseline is None else baseline.canary
 

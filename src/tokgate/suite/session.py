@@ -28,10 +28,12 @@ _SPENT = "the budget was spent"
 class Session:
     """What the tests of one run share.
 
-    plan: what is covered; writer: the run's record; verdicts: what is decided of its family of cells.
-    budget: what may be spent on it; None measures every launch of the plan.
-    around: entered while requests run (the plugin's progress display).
-    Use as a context: the budget's clock starts as it is entered, and leaving it ends the live server.
+    plan: what is covered.
+    writer: the run's record.
+    verdicts: of its family of cells.
+    budget: the time it may take; None measures every launch of the plan.
+    around: entered while a server starts and while requests run (the plugin's progress display).
+    Use as a context: the budget's clock starts when it is entered, and leaving it ends the live server.
     """
 
     def __init__(
@@ -56,8 +58,8 @@ class Session:
     def __exit__(self, *_: object) -> None:
         self.stop_server()
 
-    def launched(self, name: str, launch: int) -> Server:
-        """The live server of this name and launch; whatever else is alive ends first. Raises LaunchError."""
+    def start_server(self, name: str, launch: int) -> Server:
+        """Start this launch of a server, unless it is the live one; any other live server ends first. Raises LaunchError."""
         try:
             return self._live.start(self.plan.cases_of(name)[0].server, launch)
         except LaunchError as error:
@@ -72,7 +74,7 @@ class Session:
     def measure(self, server: Server, workload: str) -> Measurement:
         """Measure one workload on the live server. Raises RecordError, UsageError when it is not the live one."""
         if self._live.launch is None or server is not self._live.server:
-            raise UsageError(f"server {server.spec.name} has ended; another was launched since")
+            raise UsageError(f"server {server.spec.name} has ended, because another one was started since")
         name, launch = self._live.launch
         return self.measure_case(CaseKey(name, workload), launch)
 
@@ -80,7 +82,7 @@ class Session:
         """Measure a case on one launch, unless that is done, and write it to disk. Raises LaunchError, RecordError."""
         if known := self._verdicts.find_measurement(case, launch):
             return known
-        live = self.launched(case.server, launch)
+        live = self.start_server(case.server, launch)
         began = time.monotonic()
         measurement = self._live.measure(
             self.plan.case(*case),
@@ -106,7 +108,7 @@ class Session:
         return self.budget.why_not(case, launch, live=live, fresh=case in self._verdicts.awaiting)
 
     def verdict(self, key: CellKey) -> Verdict:
-        """The verdict of one metric of one cell, judged with its whole family, measured now if need be.
+        """The verdict of one metric of one cell, judged with its whole family, which is measured now if necessary.
 
         Raises NotChecked: the budget was too small for a launch of it.
         """
@@ -121,9 +123,9 @@ class Session:
         raise NotChecked(gap)
 
     def experiment(self, experiment: Experiment, *, blocks: int) -> Verdict:
-        """The verdict of one hypothesis, tested now; whatever server is alive ends first.
+        """Test one hypothesis and give its verdict; any live server ends first.
 
-        blocks: how many, where no budget says how many there is time for. Raises NotChecked: none.
+        blocks: the number without a budget. Raises NotChecked: the budget was too small for one block.
         """
         self.stop_server()
         goes_on: Callable[[int], bool] = _always
@@ -145,7 +147,7 @@ class Session:
         return verdict
 
     def _complete(self) -> None:
-        """Measure what of the family is missing, each launch serving all of its server's; then decide."""
+        """Measure the missing launches of the family, each for all cases of its server; then decide."""
         cases = self._verdicts.cases
         servers = dict.fromkeys(case.server for case in cases)
         if self.budget is None:
@@ -157,7 +159,7 @@ class Session:
         for server, launch in launches:
             for case in cases:
                 if case.server == server and self.why_not(case, launch) is None:
-                    with suppress(LaunchError):  # kept, and told by the verdict
+                    with suppress(LaunchError):  # the verdict gives the reason
                         self.measure_case(case, launch)
         if self.budget is not None:
             self._verdicts.end(why=_SPENT)
@@ -170,7 +172,7 @@ class Session:
         self._verdicts.look(fresh)
 
     def _look(self, *cases: CaseKey) -> None:
-        """With a budget, judge after each launch, so that what is decided stops."""
+        """With a budget, judge after each launch, so that decided cells need no more launches."""
         if self.budget is not None:
             judged = [case for case in cases if case in self._verdicts.cases]
             planned = {case: self.budget.planned(case.server)[case.workload] for case in judged}

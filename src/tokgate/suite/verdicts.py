@@ -1,4 +1,4 @@
-"""Verdicts: what one run measured of its cells, and what is decided of them."""
+"""Verdicts: the measured launches of one run, and what is decided about its cells."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tokgate.suite.reference import References
 
 
 class Verdicts:
-    """The family of cells of one run. family: every metric it will judge."""
+    """The family of cells of one run. family: every metric that it will judge."""
 
     def __init__(self, plan: RunPlan, family: Sequence[CellKey], references: References) -> None:
         self.family = tuple(family)
@@ -28,12 +28,12 @@ class Verdicts:
 
     @property
     def cases(self) -> tuple[CaseKey, ...]:
-        """What the family needs measured."""
+        """The cases that must be measured."""
         return tuple(dict.fromkeys(key.case for key in self.family))
 
     @property
     def awaiting(self) -> tuple[CaseKey, ...]:
-        """What must be measured on one launch more, to confirm a regression."""
+        """The cases that need one more launch, to confirm a regression."""
         return tuple(dict.fromkeys(key.case for key in self._looks.awaiting))
 
     @property

@@ -18,7 +18,7 @@ from tokgate.measure.measurement import Measurement
 from tokgate.report.bisect import ending, step_line
 from tokgate.store.runs import RunRecord
 from tokgate.suite.bisect import list_images
-from tokgate.suite.plan import image_cases
+from tokgate.suite.plan import make_image_cases
 
 FIXTURES = open_catalogue(Path(__file__).parents[3] / "fixtures")
 IMAGES = ("r:1", "r:2", "r:3", "r:4")
@@ -53,7 +53,7 @@ def test_bad_sequences_are_rejected(tags: list[str], said: str) -> None:
 
 
 def test_a_servers_images_differ_in_nothing_else() -> None:
-    cells = image_cases(FIXTURES, "llamacpp-cpu", "chat-c1", ["r:1", "r:2"])
+    cells = make_image_cases(FIXTURES, "llamacpp-cpu", "chat-c1", ["r:1", "r:2"])
     (one, two) = (cell.server for cell in cells.values())
     assert isinstance(one.launch, DockerLaunch)
     assert isinstance(two.launch, DockerLaunch)
@@ -61,12 +61,13 @@ def test_a_servers_images_differ_in_nothing_else() -> None:
     assert msgspec.structs.replace(two.launch, image="r:1") == one.launch
     for images in (["a/r:1", "a/r:2"], ["a/r:1", "b/r:1"]):
         names = {
-            cell.server.name for cell in image_cases(FIXTURES, "llamacpp-cpu", "chat-c1", images).values()
+            cell.server.name
+            for cell in make_image_cases(FIXTURES, "llamacpp-cpu", "chat-c1", images).values()
         }
         assert len(names) == 2
     assert names == {"llamacpp-cpu/a/r:1", "llamacpp-cpu/b/r:1"}
     with pytest.raises(UsageError, match="embedded-smollm2 is not a container"):
-        image_cases(FIXTURES, "embedded-smollm2", "chat-c1", ["r:1"])
+        make_image_cases(FIXTURES, "embedded-smollm2", "chat-c1", ["r:1"])
     with pytest.raises(SpecError, match="no longer accepts --swap-space"):
         open_catalogue(FIXTURES.root).server(
             "vllm-cpu", {"launch": {"image": "vllm:0.20.0", "args": ["--swap-space"]}}

@@ -69,7 +69,7 @@ def test_a_launch_that_would_end_late_is_not_begun(clock: Clock) -> None:
     assert made.why_not(CaseKey("a", "chat"), 1, live=False, fresh=False) is None
     clock.now += 201.0  # 49 s left, a launch takes 50
     why = made.why_not(CaseKey("a", "chat"), 2, live=False, fresh=False)
-    assert why == "the budget has no room for launch 2 of a × chat"
+    assert why == "the budget is too small for launch 2 of a × chat"
     assert made.why_not(CaseKey("a", "chat"), 2, live=True, fresh=False) is None, (
         "a pass on the live server fits"
     )
@@ -91,7 +91,7 @@ def test_a_plan_stays_once_its_server_has_started(clock: Clock) -> None:
     clock.now += 1000.0
     assert made.planned("a")["chat"] == planned
     why = made.why_not(CaseKey("a", "chat"), planned + 1, live=False, fresh=False)
-    assert why == f"the plan holds {planned} launches of a × chat"
+    assert why == f"the plan has {planned} launches of a × chat"
     assert made.why_not(CaseKey("a", "chat"), planned + 1, live=False, fresh=True) is None
 
 

@@ -12,7 +12,7 @@ from tokgate.store.history import Cost
 from tokgate.suite.budget import Budget
 from tokgate.suite.estimate import ASSUMED_S, INSTANT_S, Estimates
 from tokgate.suite.plan import RunPlan, plan_run
-from tokgate.suite.preview import Chosen, estimate_chosen, preview
+from tokgate.suite.preview import Selection, estimate_selection, make_preview
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 SERVER = "embedded-smollm2"
@@ -41,8 +41,8 @@ def plan() -> RunPlan:
     return plan_run(Catalogue(FIXTURES), profile="embedded", launches=4)
 
 
-def chosen(plan: RunPlan, *workloads: str) -> Chosen:
-    return Chosen(
+def chosen(plan: RunPlan, *workloads: str) -> Selection:
+    return Selection(
         family=tuple(
             CellKey(SERVER, one, metric)
             for one in workloads
@@ -52,7 +52,7 @@ def chosen(plan: RunPlan, *workloads: str) -> Chosen:
 
 
 def estimated(plan: RunPlan, past: Past, references: References, *workloads: str) -> Estimates:
-    return estimate_chosen(plan, chosen(plan, *workloads), past=past, references=references)  # type: ignore[arg-type]
+    return estimate_selection(plan, chosen(plan, *workloads), past=past, references=references)  # type: ignore[arg-type]
 
 
 def test_estimates_without_history(plan: RunPlan) -> None:
@@ -83,8 +83,8 @@ def test_scatter_is_that_within_runs_or_between_nights(plan: RunPlan) -> None:
 
 
 def test_what_gets_no_verdict_is_planned_all_the_same(plan: RunPlan) -> None:
-    selected = Chosen(cases=(CaseKey(SERVER, "chat-c1"), CaseKey(SERVER, "chat-c4")))
-    made = estimate_chosen(plan, selected, past=Past({}), references=References())  # type: ignore[arg-type]
+    selected = Selection(cases=(CaseKey(SERVER, "chat-c1"), CaseKey(SERVER, "chat-c4")))
+    made = estimate_selection(plan, selected, past=Past({}), references=References())  # type: ignore[arg-type]
     assert [(one.workload, one.metric) for one in made.cells] == [
         ("chat-c1", "decode_tps"),
         ("chat-c4", "output_tps"),
@@ -94,26 +94,26 @@ def test_what_gets_no_verdict_is_planned_all_the_same(plan: RunPlan) -> None:
 def test_preview_without_a_budget(plan: RunPlan) -> None:
     """The preview of a run without a budget has the launches of the profile."""
     made = estimated(plan, Past({}), References(), "chat-c1")
-    shown = preview(plan, chosen(plan, "chat-c1"), made, None, blocks=2)
+    shown = make_preview(plan, chosen(plan, "chat-c1"), made, None, blocks=2)
     assert shown.plan is not None
     assert shown.plan.servers[0].launches == {"chat-c1": 4}
     assert shown.requests == {CaseKey(SERVER, "chat-c1"): plan.case(SERVER, "chat-c1").workload.requests}
     assert shown.notes == (
         "launches take about 4m",
-        f"no earlier run tells how long {SERVER} takes: 30s assumed for its start and for each workload",
+        f"no earlier run shows how long {SERVER} takes: assuming 30s for its start and for each workload",
     )
 
 
 def test_the_preview_tells_what_hypotheses_will_get(plan: RunPlan) -> None:
     blocks_s: dict[str, float | None] = {"one": 60.0, "two": None}
     made = Estimates(cells=(), timed=frozenset(), blocks_s=blocks_s)
-    fixed = preview(plan, Chosen(), made, None, blocks=3)
+    fixed = make_preview(plan, Selection(), made, None, blocks=3)
     assert fixed.plan is None
     assert fixed.notes == (
         "hypothesis one: 3 blocks, about 3m",
         "hypothesis two: 3 blocks, an unknown time",
     )
     budget = Budget(600.0, (), timed=frozenset(), blocks_s=blocks_s, family=0)
-    shared = preview(plan, Chosen(), made, budget, blocks=3)
+    shared = make_preview(plan, Selection(), made, budget, blocks=3)
     assert any("one: as many blocks as fit" in note and "about 1m" in note for note in shared.notes)
     assert any("two: as many blocks as fit" in note and "not known yet" in note for note in shared.notes)
