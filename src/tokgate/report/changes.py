@@ -58,13 +58,13 @@ def date_change(metric: str, points: Sequence[Point], change: Change) -> DatedCh
     """`change`, found in usable points, as it looks at the newest of them."""
     worse = (change.ratio < 1) == (find_metric(metric).direction == "higher")
     last, first = points[change.index - 1], points[change.index]
-    shown = None if change.found is None else points[change.found]
-    until = shown if change.kind == "slide" and shown is not None else first
+    found_at = None if change.found is None else points[change.found]
+    until = found_at if change.kind == "slide" and found_at is not None else first
     return DatedChange(
         change=change,
         last=last,
         first=first,
-        shown=shown,
+        shown=found_at,
         worse=worse,
         open=worse and _sure(points, change) and _recent(first, points[-1]) and _still(points, change),
         suspects=find_differences(last.fingerprint, until.fingerprint),

@@ -181,7 +181,7 @@ def _to_minute(at: str) -> str:
 
 
 def _looks() -> Iterator[tuple[str, str, str]]:
-    """Colour, dash and symbol of each next line; a color that comes again has another dash."""
+    """Color, dash and symbol of each next line; a color that comes again has another dash."""
     for at in count():
         color = at % len(_COLORS)
         yield _COLORS[color], _DASHES[(at + at // len(_COLORS)) % len(_DASHES)], _SYMBOLS[color]

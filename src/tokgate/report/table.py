@@ -55,13 +55,13 @@ def lay_out(
     group: the field whose values stand above their rows instead of in a column of their own.
     Rows with a true field `dim` are grayed out, except for their badge.
     """
-    shown = [column for column in filled(columns, rows) if column.key != group]
+    kept = [column for column in filled(columns, rows) if column.key != group]
     while True:
-        table = _fill(rows, shown, title=title, group=group)
-        optional = [column for column in shown if column.drop]
+        table = _fill(rows, kept, title=title, group=group)
+        optional = [column for column in kept if column.drop]
         if not optional or Console(width=10_000).measure(table).maximum <= width:
             return table
-        shown.remove(max(optional, key=lambda column: column.drop))
+        kept.remove(max(optional, key=lambda column: column.drop))
 
 
 def _fill(rows: Sequence[object], columns: Sequence[Column], *, title: str, group: str) -> Table:

@@ -88,8 +88,8 @@ def trends(record: RunRecord, history: Sequence[Series]) -> tuple[tuple[Trend, .
     except UsageError as error:
         turns, missing = [()] * len(newest), str(error)
     return tuple(
-        _make_trend(series, len(whole.points), found)
-        for series, whole, found in zip(newest, mine, turns, strict=True)
+        _make_trend(series, len(whole.points), changes)
+        for series, whole, changes in zip(newest, mine, turns, strict=True)
     ), missing
 
 
@@ -112,16 +112,16 @@ def _as_judged(series: Series, record: RunRecord) -> Series:
     return replace(series, points=tuple(points))
 
 
-def all_turns(shown: Sequence[Trend]) -> tuple[Turn, ...]:
+def all_turns(trends: Sequence[Trend]) -> tuple[Turn, ...]:
     """The change points of all these series, the open ones first, then the newest."""
-    turns = [turn for trend in shown for turn in trend.turns]
+    turns = [turn for trend in trends for turn in trend.turns]
     turns.sort(key=lambda turn: turn.at, reverse=True)
     return tuple(sorted(turns, key=lambda turn: not turn.open))
 
 
-def marks(shown: Sequence[Trend]) -> tuple[Mark, ...]:
+def marks(trends: Sequence[Trend]) -> tuple[Mark, ...]:
     """What changed between the runs of all these series, each once, by time."""
-    unique = dict.fromkeys(mark for trend in shown for mark in trend.facts)
+    unique = dict.fromkeys(mark for trend in trends for mark in trend.facts)
     return tuple(sorted(unique, key=lambda mark: mark.at))
 
 

@@ -18,7 +18,8 @@ def report(runs: Path, *args: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def test_a_run_is_shown_here_and_ends_with_what_it_comes_to(runs: Path, slow_night: RunRecord) -> None:
+def test_run_is_shown_in_the_terminal(runs: Path, slow_night: RunRecord) -> None:
+    """A run is shown in the terminal, and ends with its state."""
     code, said = report(runs, "--latest")
     assert code == 0, "showing a regression is no failure"
     assert f"run {slow_night.run_id}" in said
@@ -40,7 +41,8 @@ def test_which_run_must_be_said_in_one_way(runs: Path, args: tuple[str, ...]) ->
     assert (code, "pass either a run ID or --latest" in said) == (2, True)
 
 
-def test_what_cannot_be_read_or_written_is_said_with_a_remedy(runs: Path, tmp_path: Path) -> None:
+def test_unreadable_and_unwritable_files_are_errors(runs: Path, tmp_path: Path) -> None:
+    """A run that cannot be read, or a file that cannot be written, is an error with a remedy."""
     code, said = report(runs, "1999")
     assert (code, "found); pass a folder, a run ID, the start of one, or `latest`" in said) == (3, True)
     newer = tmp_path / "newer" / "run.json"

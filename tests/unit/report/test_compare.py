@@ -41,7 +41,8 @@ def row(said: str, server: str, workload: str, metric: str) -> str:
     raise AssertionError(f"no row of {server} {workload} {metric} in\n{said}")
 
 
-def test_the_slower_server_is_told_with_what_else_changed(runs: Path, slow_night: RunRecord) -> None:
+def test_slower_server_is_shown_with_other_changes(runs: Path, slow_night: RunRecord) -> None:
+    """The slower server is shown with the other changes."""
     before = "20260311"
     done = call(before, "latest", "--runs", str(runs))
     assert done.exit_code == 0

@@ -31,7 +31,8 @@ def broken(record: RunRecord) -> RunRecord:
     return replace(record, measurements=(bad, *rest))
 
 
-def test_a_regression_comes_first_with_its_size_and_figures(slow_night: RunRecord) -> None:
+def test_regression_comes_first_with_its_size(slow_night: RunRecord) -> None:
+    """A regression comes first, with its size and its values."""
     said = headline(slow_night)
     assert said.state is State.REGRESSED
     assert said.title == "2 of 12 figures got worse and 1 claim contradicted."
@@ -64,7 +65,8 @@ def test_runs_that_say_nothing_of_speed(
     assert words in said.title
 
 
-def test_an_invalid_measurement_is_broken_but_hides_no_regression(slow_night: RunRecord) -> None:
+def test_invalid_measurement_hides_no_regression(slow_night: RunRecord) -> None:
+    """An invalid measurement makes the run broken, but does not hide a regression."""
     said = headline(broken(gates(slow_night)))
     assert (said.state, said.title) == (State.BROKEN, "1 of 12 measurements cannot be trusted.")
     assert said.findings == ("vllm-fp16 chat-c1, launch 1: host_busy: make took 2 cores",)
@@ -78,7 +80,8 @@ def test_inconclusive_is_not_passed(slow_night: RunRecord) -> None:
     assert said.title == "Nothing looks slower, but 1 of 12 verdicts cannot tell."
 
 
-def test_without_a_baseline_the_next_step_is_to_accept_one(slow_night: RunRecord) -> None:
+def test_advice_without_a_baseline_is_to_accept_one(slow_night: RunRecord) -> None:
+    """Without a baseline, the next step is to accept one."""
     said = headline(gates(slow_night, *[Outcome.NO_BASELINE] * 12))
     assert said.state is State.UNDECIDED
     assert f"tokgate baseline accept {slow_night.run_id}" in said.advice
@@ -86,7 +89,8 @@ def test_without_a_baseline_the_next_step_is_to_accept_one(slow_night: RunRecord
     assert headline(gates(slow_night, Outcome.NO_BASELINE)).state is State.PASSED
 
 
-def test_a_run_that_finds_nothing_does_not_clear_its_history(slow_night: RunRecord) -> None:
+def test_quiet_run_does_not_clear_its_history(slow_night: RunRecord) -> None:
+    """A run that finds nothing does not clear its history."""
     turn = Turn(
         at="2026-03-01T02:00:00.000+00:00",
         about="q4 chat-c1 decode_tps",
@@ -108,7 +112,8 @@ def test_improvements_are_told(slow_night: RunRecord) -> None:
     assert said.title == "Nothing got slower, and 1 figure got better."
 
 
-def test_a_claim_against_its_record_is_a_finding_of_its_own(slow_night: RunRecord) -> None:
+def test_contradicted_claim_is_a_finding(slow_night: RunRecord) -> None:
+    """A claim that contradicts its record is a finding."""
     claims = tuple(one for one in slow_night.verdicts if one.kind == "hypothesis")
     said = headline(replace(slow_night, verdicts=claims))
     assert (said.state, said.title) == (State.CONTRADICTED, "1 claim contradicted.")

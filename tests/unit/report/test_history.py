@@ -51,7 +51,8 @@ def call(*args: str) -> Result:
     return CliRunner().invoke(app, ["history", *args], env={"COLUMNS": "200"})
 
 
-def test_an_open_slowdown_is_dated_to_the_run_and_names_what_changed_there(runs: Path) -> None:
+def test_open_slowdown_is_dated_and_has_suspects(runs: Path) -> None:
+    """An open slowdown is dated to its run, with what changed there."""
     for metric in ("decode_tps", "ttft_s"):
         (series,) = read_history(runs, metric=metric)
         (one,) = changes_of(series)
@@ -66,7 +67,8 @@ def test_an_open_slowdown_is_dated_to_the_run_and_names_what_changed_there(runs:
     assert told.output.endswith("1 series, 1 change, 1 open\n")
 
 
-def test_what_came_back_or_is_long_ago_is_dated_and_not_open(runs: Path) -> None:
+def test_recovered_or_old_changes_are_not_open(runs: Path) -> None:
+    """A change that recovered or is long ago is dated, and not open."""
     write_import(runs, [night(day, 24 * wobble(day)) for day in range(60, 75)], source="csv later.csv")
     (series,) = read_history(runs, metric="decode_tps")
     assert [(one.worse, one.open) for one in changes_of(series)] == [(True, False), (False, False)]
@@ -76,7 +78,8 @@ def test_what_came_back_or_is_long_ago_is_dated_and_not_open(runs: Path) -> None
     assert call("changes", "--runs", str(runs)).exit_code == 0
 
 
-def test_the_table_shows_each_series_and_that_it_was_imported(runs: Path) -> None:
+def test_table_marks_imported_series(runs: Path) -> None:
+    """The table shows each series, and marks imported ones."""
     told = call("--runs", str(runs), "--metric", "decode_tps")
     assert told.exit_code == 0
     (row,) = [line for line in told.output.splitlines() if "llama" in line]
@@ -103,7 +106,8 @@ def test_every_point_is_exported(runs: Path, tmp_path: Path) -> None:
         assert (row["valid"], row["outcome"], row["provenance"]) == ("True", "", "imported")
 
 
-def test_parquet_holds_the_same_points_with_their_types(runs: Path, tmp_path: Path) -> None:
+def test_parquet_has_the_same_points(runs: Path, tmp_path: Path) -> None:
+    """Parquet has the same points with their types."""
     parquet = pytest.importorskip("pyarrow.parquet")
     file = tmp_path / "points.parquet"
     assert call("export", "--parquet", str(file), "--runs", str(runs)).exit_code == 0
@@ -156,7 +160,8 @@ def test_filters_that_exclude_everything(runs: Path) -> None:
     assert (result.exit_code, result.stderr) == (0, "no values match these filters\n")
 
 
-def test_a_damaged_record_is_named_beside_the_good_ones(runs: Path) -> None:
+def test_damaged_record_is_named(runs: Path) -> None:
+    """A damaged record is named, and the good ones are shown."""
     (runs / "20260401T000000Z-abc").mkdir()
     (runs / "20260401T000000Z-abc" / RECORD).write_text("{")
     (runs / "import-broken").mkdir()

@@ -72,7 +72,8 @@ def test_every_section_can_be_reached_and_read_aloud(page: str) -> None:
     )
 
 
-def test_a_run_of_nothing_is_a_small_page_without_scripts(slow_night: RunRecord) -> None:
+def test_empty_run_is_a_small_page(slow_night: RunRecord) -> None:
+    """An empty run is a small page without scripts."""
     bare = msgspec.structs.replace(slow_night, measurements=(), verdicts=(), hypotheses=())
     page = to_html(view(bare))
     assert len(page) < 50_000

@@ -198,7 +198,7 @@ def test_hostile_text_in_every_field_is_only_text(
     assert page.locator("[data-chart] a").count() == 0
 
 
-def test_a_script_that_got_in_all_the_same_does_not_run(browser: Browser, html: str, tmp_path: Path) -> None:
+def test_injected_script_does_not_run(browser: Browser, html: str, tmp_path: Path) -> None:
     """The second line: the page's policy stops what escaping would have let through."""
     file = tmp_path / "forged.html"
     file.write_text(

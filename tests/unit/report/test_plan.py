@@ -23,7 +23,8 @@ PLAN = LaunchPlan(
 )
 
 
-def test_each_workload_has_its_launches_and_what_it_will_see() -> None:
+def test_workloads_have_launches_and_detectable_drops() -> None:
+    """Each workload has its launches and its smallest detectable drops."""
     text = describe_plan(
         PLAN,
         requests={CaseKey("s", "chat"): 6, CaseKey("s", "code"): 4},

@@ -81,7 +81,8 @@ def columns(line: str) -> list[str]:
     return re.split(r"  +", line.strip())
 
 
-def test_each_figure_stands_beside_what_the_chip_allows() -> None:
+def test_figures_are_shown_with_the_roofline() -> None:
+    """Each value is shown with what the chip allows."""
     run = record(
         measurement("vllm-current", "answer-c1", roof("vllm-current"), decode_tps=6.4),
         measurement("vllm-current", "answer-c16", roof("vllm-current", 16), output_tps=90.0),
@@ -133,7 +134,8 @@ def test_what_follows_from_the_hypotheses_is_said() -> None:
     assert "conclusion: 64 MiB of shared memory is too little to start the engine" in text
 
 
-def test_names_are_shown_as_they_are_and_colour_nothing() -> None:
+def test_names_are_shown_without_markup() -> None:
+    """Names are shown as they are, and their markup has no effect."""
     name = "[red]q4[/x]"
     run = record(
         verdicts=(

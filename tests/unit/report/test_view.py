@@ -46,7 +46,8 @@ def test_servers_with_a_regression_come_first(shown: Report) -> None:
     assert worst.bar.low < worst.bar.at < worst.bar.high < worst.bar.marks[0] == 50
 
 
-def test_every_outcome_and_state_is_told_apart_without_colour() -> None:
+def test_outcomes_differ_without_color() -> None:
+    """Outcomes and states differ without color."""
     looks = [badge(one) for one in Outcome]
     assert len({(one.symbol, one.word) for one in looks}) == len(Outcome)
     assert len({badge(one).symbol for one in State}) == len(State)
@@ -60,7 +61,8 @@ def test_bars_stay_in_their_box(slow_night: RunRecord, ratio: float, width: floa
     assert 0 <= row.bar.low <= row.bar.at <= row.bar.high <= 100
 
 
-def test_claims_stand_beside_their_bounds_and_contradictions_first(slow_night: RunRecord) -> None:
+def test_contradicted_claims_come_first(slow_night: RunRecord) -> None:
+    """Claims have their bounds, and contradicted ones come first."""
     told = experiment_rows(slow_night)
     assert [one.name for one in told] == ["shm-size", "batch-c16", "shm-tiny", "awq-fp16"]
     shm, batch, tiny, awq = told
@@ -112,9 +114,10 @@ def test_change_points_are_dated_and_have_suspects(
     }
 
 
-def test_without_apache_otava_the_report_says_what_it_did_not_look_for(
+def test_missing_otava_is_reported(
     runs: Path, slow_night: RunRecord, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Without Apache Otava, the report says that it did not look for changes."""
     monkeypatch.setitem(sys.modules, "otava.analysis", None)
     shown = view(slow_night, read_history(runs))
     assert shown.turns == ()
@@ -156,7 +159,8 @@ def test_latency_and_host_are_of_all_launches(shown: Report) -> None:
     assert list(shown.host.tracks[0].at_s) == sorted(shown.host.tracks[0].at_s)
 
 
-def test_a_pass_that_was_made_again_is_told_with_its_reason(slow_night: RunRecord) -> None:
+def test_repeated_pass_is_shown_with_its_reason(slow_night: RunRecord) -> None:
+    """A pass that was repeated is shown with the reason."""
     reason = Problem(rule="host_busy", detail="other processes took 0.52 of 2 cores")
     first, *others = slow_night.measurements
     disturbed = replace(slow_night, measurements=(replace(first, disturbed=(reason,)), *others))
@@ -165,7 +169,8 @@ def test_a_pass_that_was_made_again_is_told_with_its_reason(slow_night: RunRecor
     )
 
 
-def test_a_long_night_is_drawn_in_part_and_no_spike_is_lost(slow_night: RunRecord) -> None:
+def test_long_night_is_drawn_with_all_spikes(slow_night: RunRecord) -> None:
+    """A long night is drawn in part, and no spike is lost."""
     one = slow_night.measurements[0]
     clock = [2900.0] * 20_000
     clock[12_345] = 400.0
@@ -177,14 +182,16 @@ def test_a_long_night_is_drawn_in_part_and_no_spike_is_lost(slow_night: RunRecor
     assert track.values[-1] is None
 
 
-def test_invalid_launches_are_left_out_of_latency_and_said_so(slow_night: RunRecord) -> None:
+def test_invalid_launches_are_left_out_of_latency(slow_night: RunRecord) -> None:
+    """Invalid launches are left out of the latencies, and the report says so."""
     first, *rest = slow_night.measurements
     record = replace(slow_night, measurements=(replace(first, valid=False), *rest))
     cell = view(record).latencies[0]
     assert (cell.launches, cell.note) == (2, "without 1 of 3 launches: invalid")
 
 
-def test_what_was_not_checked_is_listed_with_its_reason(shown: Report) -> None:
+def test_unchecked_items_are_listed(shown: Report) -> None:
+    """Everything that was not checked is listed with its reason."""
     found = gaps(shown)
     assert found["the mi300x figures"].why == "this machine has no mi300x"
     assert (found["hypotheses"].items, found["hypotheses"].why) == (
@@ -199,7 +206,8 @@ def test_what_was_not_checked_is_listed_with_its_reason(shown: Report) -> None:
     assert len(undecided.items) == sum(row.badge.word == "inconclusive" for row in shown.rows)
 
 
-def test_why_figures_may_be_trusted_is_told_by_cell(slow_night: RunRecord) -> None:
+def test_trust_is_shown_by_cell(slow_night: RunRecord) -> None:
+    """The reasons to trust the values are shown by cell."""
     first, second, *_ = slow_night.measurements
     assert first.bias is not None
     assert first.canary is not None
@@ -234,7 +242,8 @@ def test_why_figures_may_be_trusted_is_told_by_cell(slow_night: RunRecord) -> No
     assert (cell.bias, cell.answers) == ("–", "–")
 
 
-def test_a_clock_that_was_set_back_gives_no_time_at_all(slow_night: RunRecord) -> None:
+def test_clock_set_back_gives_no_time(slow_night: RunRecord) -> None:
+    """With a clock that was set back, no time is shown."""
     back = replace(slow_night, ended="2026-03-11T23:00:00.000+00:00")
     assert view(slow_night).took == "took 42m"
     assert view(back).took == "ended before it began: the clock was set back"
@@ -253,7 +262,8 @@ def test_logs_are_linked_beside_the_run(shown: Report, slow_night: RunRecord) ->
 
 
 @given(st.text(alphabet='/.:javascript%?#&<" \\'), st.text(min_size=1))
-def test_a_link_is_a_relative_path_whatever_the_names_hold(folder: str, name: str) -> None:
+def test_links_are_relative_paths(folder: str, name: str) -> None:
+    """A link is a relative path, whatever characters the names contain."""
     parts = urlsplit(link(folder, name))
     assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", "")
     assert not set(link(folder, name)) & set("<>\"'` ")

@@ -29,9 +29,10 @@ def test_links_lead_from_the_report_to_the_run(runs: Path, slow_night: RunRecord
     assert (file.parent / way.split('"')[0]).resolve() == (runs / slow_night.run_id / "run.json").resolve()
 
 
-def test_published_beside_the_record_with_a_link_to_the_newest(
+def test_report_is_published_beside_the_record(
     box: object, slow_night: RunRecord, put: Put, tmp_path: Path
 ) -> None:
+    """The report is published beside the record, with a link to the newest."""
     link = tmp_path / "report"
     for name in ("one", "two"):
         folder = put(tmp_path / name, slow_night)
@@ -42,18 +43,20 @@ def test_published_beside_the_record_with_a_link_to_the_newest(
     assert 'href="./run.json"' in (link / "report.html").read_text()
 
 
-def test_a_folder_of_somebody_elses_is_not_replaced(slow_night: RunRecord, put: Put, tmp_path: Path) -> None:
+def test_other_folder_is_not_replaced(slow_night: RunRecord, put: Put, tmp_path: Path) -> None:
+    """A folder that tokgate did not create is not replaced."""
     (tmp_path / "report").mkdir()
     with pytest.raises(RecordError, match="report: exists and is not a symbolic link"):
         publish(put(tmp_path / "runs", slow_night), tmp_path / "report")
 
 
-def test_a_full_disk_costs_the_page_and_not_what_the_issue_is_made_of(
+def test_full_disk_loses_only_the_page(
     slow_night: RunRecord,
     put: Put,
     tmp_path: Path,
     no_file_above: Callable[[int], AbstractContextManager[None]],
 ) -> None:
+    """A full disk loses the page, but not the Markdown that the issue needs."""
     folder = put(tmp_path / "runs", slow_night)
     with (
         no_file_above(1_000_000),
