@@ -178,7 +178,7 @@ class Budget:
 
     def _blocks_s(self) -> float:
         """Seconds of one block of each remaining hypothesis."""
-        return sum(ASSUMED_BLOCK_S if one is None else one for one in self.blocks_s.values())
+        return sum(ASSUMED_BLOCK_S if known_s is None else known_s for known_s in self.blocks_s.values())
 
     def spending(self, used: Mapping[CaseKey, int], decided: frozenset[CaseKey]) -> Spending:
         """For the record. used: measured launches; decided: the cases whose metrics are all decided."""
