@@ -119,7 +119,7 @@ def watch_nights(values: Sequence[float]) -> tuple[Change, ...]:
     """The nights and slides that each night would have reported, given only the nights before it.
 
     An outlying night is not part of what is normal, until `FEWEST` in a row were outliers on the same side. What
-    is normal starts anew there, and with the window of a reported slide.
+    is normal starts again there, and with the window of a reported slide.
     """
     changes: list[Change] = []
     normal: list[int] = []

@@ -17,7 +17,7 @@ from tokgate.suite.instruments import Instruments
 from tokgate.suite.plan import Case
 
 Around = Callable[[str], AbstractContextManager[Watch]]
-"""Entered while something runs, with its title; gives what is told the progress."""
+"""Entered while something runs, with its title; returns a callable that shows the progress."""
 
 
 class LaunchKey(NamedTuple):
