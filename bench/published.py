@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 
 from tokgate.judge.changepoint import find_changes
-from tokgate.report.changes import changes_of, usable
-from tokgate.report.history import change_lines
+from tokgate.report.changes import date_changes, select_usable
+from tokgate.report.history import describe_changes
 from tokgate.store.history import Series, read_history
 from tokgate.store.importers.csv import read_csv
 from tokgate.store.imports import write_import
@@ -37,7 +37,7 @@ def scatter(series: list[Series]) -> list[float]:
     return [
         math.log(b.value / a.value) / math.sqrt(2)
         for cell in series
-        for a, b in pairwise(usable(cell))
+        for a, b in pairwise(select_usable(cell))
         if a.fingerprint == b.fingerprint
     ]
 
@@ -57,10 +57,10 @@ def main() -> None:
         write_import(Path(runs), read_csv(options.file, MAPS), source=f"csv {options.file.name}")
         history = read_history(Path(runs))
     long = [series for series in history if len(series.points) >= SHORTEST]
-    dated = [changes_of(series) for series in long]
+    dated = [date_changes(series) for series in long]
     for series, series_changes in zip(long, dated, strict=True):
         if options.model in series.server:
-            print(*change_lines(series, series_changes), sep="\n", end="\n" if series_changes else "")
+            print(*describe_changes(series, series_changes), sep="\n", end="\n" if series_changes else "")
     every = [change for series_changes in dated for change in series_changes]
     print(f"{len(history)} series, {len(long)} of them with {SHORTEST} points or more")
     for kind in ("step", "night", "slide"):

@@ -29,7 +29,7 @@ def accept(
     Rejects a run that is invalid, regressed or was cut off. Review the change with `git diff` and commit it.
     """
     from tokgate._exceptions import UsageError
-    from tokgate.report.baseline import difference
+    from tokgate.report.baseline import describe_acceptance
     from tokgate.store.baselines import make_baselines, read_baseline, write_baseline
     from tokgate.store.runs import read_runs
 
@@ -39,6 +39,6 @@ def accept(
         read_runs(runs, run), baselines, servers=server or (), force=force, reason=reason
     )
     for path, new in accepted.items():
-        typer.echo(difference(read_baseline(path), new))
+        typer.echo(describe_acceptance(read_baseline(path), new))
         write_baseline(path, new)
         typer.echo(f"written: {path}")

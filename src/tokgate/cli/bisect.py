@@ -63,8 +63,8 @@ def bisect(
     from rich.console import Console
 
     from tokgate.judge.bisect import count_steps
-    from tokgate.report.bisect import ending, step_line
-    from tokgate.report.progress import live
+    from tokgate.report.bisect import describe_result, describe_step
+    from tokgate.report.progress import show_progress
     from tokgate.store.runs import RECORD, new_run_folder
     from tokgate.suite.bisect import list_images, plan_search, run_bisect
     from tokgate.suite.box import own_run
@@ -93,14 +93,14 @@ def bisect(
                 writer,
                 blocks=blocks,
                 goes_on=lambda _: ends is None or time.monotonic() < ends,
-                around=lambda title: live(title, progress),
-                tell=lambda step: typer.echo(step_line(search.metric, step)),
+                around=lambda title: show_progress(title, progress),
+                tell=lambda step: typer.echo(describe_step(search.metric, step)),
             )
     except KeyboardInterrupt:
         kept = f"; its launches are kept: {record}" if record else ""
         typer.echo(f"tokgate: interrupted{kept}", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    for line in ending(bisection, writer.record, search.created):
+    for line in describe_result(bisection, writer.record, search.created):
         typer.echo(line)
     typer.echo(f"record: {record}")
     if bisection.outcome != "found":

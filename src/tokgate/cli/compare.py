@@ -23,9 +23,9 @@ def compare(
     """
     from rich.console import Console
 
-    from tokgate.report.compare import comparison
+    from tokgate.report.compare import format_comparison
     from tokgate.store.runs import read_one_run
 
     a, b = (read_one_run(runs, name) for name in (run_a, run_b))
     console = Console()
-    typer.echo(comparison(a, b, width=console.width, color=console.is_terminal))
+    typer.echo(format_comparison(a, b, width=console.width, color=console.is_terminal))

@@ -44,10 +44,10 @@ def history(
         return
     from rich.console import Console
 
-    from tokgate.report.history import history_table
+    from tokgate.report.history import format_history
 
     console, series = Console(), _read(runs, server, workload, metric, fingerprint, since)
-    typer.echo(history_table(series, width=console.width, color=console.is_terminal))
+    typer.echo(format_history(series, width=console.width, color=console.is_terminal))
 
 
 @app.command()
@@ -65,14 +65,14 @@ def changes(
     pip install 'tokgate[nightly]'.
     """
     from tokgate.config.words import format_count
-    from tokgate.report.changes import changes_of
-    from tokgate.report.history import change_lines
+    from tokgate.report.changes import date_changes
+    from tokgate.report.history import describe_changes
 
     rows = [
-        (series, changes_of(series)) for series in _read(runs, server, workload, metric, fingerprint, since)
+        (series, date_changes(series)) for series in _read(runs, server, workload, metric, fingerprint, since)
     ]
     for series, dated in rows:
-        for line in change_lines(series, dated):
+        for line in describe_changes(series, dated):
             typer.echo(line)
     still_open = sum(change.open for _, dated in rows for change in dated)
     total = sum(len(dated) for _, dated in rows)

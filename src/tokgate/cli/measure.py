@@ -35,7 +35,7 @@ def measure(
 
     from tokgate.config.prompts import read_prompts
     from tokgate.config.workload import Closed, Workload
-    from tokgate.report.progress import live
+    from tokgate.report.progress import show_progress
     from tokgate.report.terminal import describe_measurement
     from tokgate.store.files import write_atomically
     from tokgate.suite.box import own_box
@@ -53,7 +53,7 @@ def measure(
     terminal = Console(stderr=True)
     with (
         own_box(["tokgate measure"], wait=True, say=lambda text: terminal.print(f"tokgate: {text}")),
-        live(url, terminal) as watch,
+        show_progress(url, terminal) as watch,
     ):
         result = measure_url(url, model, workload, prompt_set, watch=watch)
     if json == "-":

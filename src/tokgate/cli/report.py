@@ -27,7 +27,7 @@ def report(
     The exit code does not depend on the verdicts: 0 if the report is shown or written; 2 on wrong usage; 3 if the
     run cannot be read or a file cannot be written.
     """
-    from tokgate.report.badge import badge
+    from tokgate.report.badge import make_badge
     from tokgate.report.write import is_running, write_report
     from tokgate.store.runs import find_run, read_run
 
@@ -38,12 +38,12 @@ def report(
     if html is None and markdown is None:
         from rich.console import Console
 
-        from tokgate.report.boxes import summary_of_all
+        from tokgate.report.boxes import format_summaries
 
         console = Console()
-        text = summary_of_all(record, width=max(console.width, 100), color=console.is_terminal)
+        text = format_summaries(record, width=max(console.width, 100), color=console.is_terminal)
         typer.echo(f"{text}\n")
     headline = write_report(folder, runs, html=html, markdown=markdown, running=is_running(record))
-    typer.echo(f"{badge(headline.state).symbol} {headline.state}: {headline.title}")
+    typer.echo(f"{make_badge(headline.state).symbol} {headline.state}: {headline.title}")
     for path in filter(None, (html, markdown)):
         typer.echo(f"written: {path}")

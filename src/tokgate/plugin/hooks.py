@@ -251,14 +251,14 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     writer = config.stash.get(WRITER, None)
     if writer is None:
         return
-    from tokgate.report.boxes import summary_of_all
+    from tokgate.report.boxes import format_summaries
     from tokgate.report.terminal import describe_counts
     from tokgate.store.runs import list_runs
 
     terminal = terminalreporter
     terminal.section("tokgate")
     terminal.write_line(
-        summary_of_all(writer.record, width=max(terminal._tw.fullwidth, 100), color=terminal.hasmarkup)
+        format_summaries(writer.record, width=max(terminal._tw.fullwidth, 100), color=terminal.hasmarkup)
     )
     terminal.write_line("")
     verdicts = tuple(verdict for record in list_runs(writer.record) for verdict in record.verdicts)

@@ -25,10 +25,10 @@ def show_progress(config: pytest.Config, title: str) -> Iterator[Watch]:
     """Show a progress line while something runs; none when other boxes share the terminal."""
     from rich.console import Console
 
-    from tokgate.report.progress import live
+    from tokgate.report.progress import show_progress
 
     terminal = False if hasattr(config, "workerinput") else None
-    with _uncaptured(config), live(title, Console(stderr=True, force_terminal=terminal)) as watch:
+    with _uncaptured(config), show_progress(title, Console(stderr=True, force_terminal=terminal)) as watch:
         yield watch
 
 

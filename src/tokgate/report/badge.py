@@ -51,7 +51,7 @@ _LOOKS = {
 }
 
 
-def badge(what: Outcome | State) -> Badge:
+def make_badge(what: Outcome | State) -> Badge:
     """How an outcome, or the state of a whole run, is shown."""
     symbol, tone = _LOOKS[what]
     return Badge(symbol, what.replace("_", " "), tone)

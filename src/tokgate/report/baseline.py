@@ -7,7 +7,7 @@ from tokgate.measure.metrics import compute_geometric_mean
 from tokgate.store.baselines import Baseline
 
 
-def difference(old: Baseline | None, new: Baseline) -> str:
+def describe_acceptance(old: Baseline | None, new: Baseline) -> str:
     """Each metric of `new` and what it replaces: geometric means over launches and their ratio."""
     replaced = f", replacing {old.source} of {old.date}" if old else ", the first baseline"
     lines = [f"{new.server}: {new.source}{replaced}"]

@@ -18,10 +18,10 @@ from tokgate.report.compare import (
     explain_level,
     explain_unknown,
     format_mean,
-    make_badge,
+    make_comparison_badge,
 )
-from tokgate.report.table import render, visible
-from tokgate.report.terminal import summary
+from tokgate.report.table import escape_controls, render
+from tokgate.report.terminal import format_summary
 from tokgate.store.run_pair import RunPair, pair_runs
 from tokgate.store.runs import Box, RunRecord
 
@@ -55,7 +55,7 @@ class Across(msgspec.Struct, frozen=True, kw_only=True):
     trust: tuple[str, ...]
 
 
-def across(record: RunRecord) -> Across | None:
+def compare_boxes(record: RunRecord) -> Across | None:
     """The boxes of a run side by side; None if it has fewer than two. All comparisons share one error rate."""
     if len(record.boxes) < 2:
         return None
@@ -76,15 +76,18 @@ def across(record: RunRecord) -> Across | None:
     )
 
 
-def summary_of_all(record: RunRecord, *, width: int, color: bool) -> str:
+def format_summaries(record: RunRecord, *, width: int, color: bool) -> str:
     """`summary` of a run or, one below the other, of each of its boxes; then the boxes side by side."""
     if not record.boxes:
-        return summary(record, width=width, color=color)
-    parts = [f"{visible(box.host)}\n{summary(box.record, width=width, color=color)}" for box in record.boxes]
-    beside_each_other = across(record)
+        return format_summary(record, width=width, color=color)
+    parts = [
+        f"{escape_controls(box.host)}\n{format_summary(box.record, width=width, color=color)}"
+        for box in record.boxes
+    ]
+    beside_each_other = compare_boxes(record)
     if beside_each_other is not None:
         parts.append(render(*_lay_out(beside_each_other), width=width, color=color))
-    gaps = [Text(f"not checked: {visible(what)}", "yellow") for what in record.not_checked]
+    gaps = [Text(f"not checked: {escape_controls(what)}", "yellow") for what in record.not_checked]
     if gaps:
         parts.append(render(*gaps, width=width, color=color))
     return "\n\n".join(parts)
@@ -132,7 +135,7 @@ def _make_figure(result: PairResult) -> Figure:
     return Figure(
         value=format_mean(result.pair.metric, result.pair.b),
         ratio="" if result.ratio is None else f"× {format_ratio(result.ratio)} ({interval})",
-        badge=make_badge(result),
+        badge=make_comparison_badge(result),
     )
 
 
@@ -141,11 +144,13 @@ def _lay_out(boxes: Across) -> list[Table | Text]:
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("server, workload, metric", overflow="fold")
     for host in boxes.hosts:
-        table.add_column(visible(host), justify="right", overflow="fold")
+        table.add_column(escape_controls(host), justify="right", overflow="fold")
     for line in boxes.lines:
-        cell = Text(visible(f"{line.server} {line.workload} {line.metric}"))
+        cell = Text(escape_controls(f"{line.server} {line.workload} {line.metric}"))
         table.add_row(cell, *(_describe(figure) for figure in line.figures))
-    notes = [Text(visible(f"{host}: {note}"), "dim") for host, listed in boxes.notes for note in listed]
+    notes = [
+        Text(escape_controls(f"{host}: {note}"), "dim") for host, listed in boxes.notes for note in listed
+    ]
     return [table, *(Text(sentence, "dim") for sentence in boxes.trust), *notes]
 
 

@@ -40,14 +40,14 @@ class DatedChange(msgspec.Struct, frozen=True, kw_only=True):
     suspects: tuple[Difference, ...]
 
 
-def usable(series: Series) -> tuple[Point, ...]:
+def select_usable(series: Series) -> tuple[Point, ...]:
     """The points that change points are looked for in: valid, and above zero."""
     return tuple(point for point in series.points if point.valid and point.value > 0)
 
 
-def changes_of(series: Series) -> tuple[DatedChange, ...]:
+def date_changes(series: Series) -> tuple[DatedChange, ...]:
     """Every change of `series`, the oldest first. Raises UsageError: Apache Otava is not installed."""
-    points = usable(series)
+    points = select_usable(series)
     return tuple(
         date_change(series.metric, points, change)
         for change in find_changes([point.value for point in points])

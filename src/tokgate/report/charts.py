@@ -33,7 +33,7 @@ class Chart(msgspec.Struct, frozen=True, kw_only=True):
     layout: dict[str, Any]
 
 
-def trend_charts(trends: Iterable[Trend]) -> tuple[Chart, ...]:
+def draw_trends(trends: Iterable[Trend]) -> tuple[Chart, ...]:
     """For each server and metric, its workloads as percent of their own median, so that they share one axis."""
     groups: dict[tuple[str, str], list[Trend]] = {}
     for trend in trends:
@@ -42,7 +42,7 @@ def trend_charts(trends: Iterable[Trend]) -> tuple[Chart, ...]:
     return tuple(_trend_chart(at, *key, group) for at, (key, group) in enumerate(groups.items()))
 
 
-def latency_charts(latencies: Iterable[Latency]) -> tuple[Chart, ...]:
+def draw_latencies(latencies: Iterable[Latency]) -> tuple[Chart, ...]:
     """Cumulative distributions of the time to first token and of the gaps between tokens."""
     cells = list(latencies)
     first = [(cell, cell.ttft) for cell in cells if cell.ttft]
@@ -54,7 +54,7 @@ def latency_charts(latencies: Iterable[Latency]) -> tuple[Chart, ...]:
     return tuple(chart for chart in charts if chart.data)
 
 
-def host_chart(host: HostActivity) -> Chart | None:
+def draw_host(host: HostActivity) -> Chart | None:
     """All sensors, one below the other, on one time axis."""
     tracks = host.tracks
     if not tracks:

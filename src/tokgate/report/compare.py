@@ -22,7 +22,7 @@ from tokgate.judge.compare import PairResult, compare
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.metrics import compute_geometric_mean
 from tokgate.report.badge import Badge
-from tokgate.report.table import Column, lay_out, render, visible
+from tokgate.report.table import Column, escape_controls, lay_out, render
 from tokgate.store.run_pair import RunPair, pair_runs
 from tokgate.store.runs import RunRecord
 
@@ -60,12 +60,14 @@ class ComparisonRow(msgspec.Struct, frozen=True, kw_only=True):
     badge: Badge
 
 
-def comparison(a: RunRecord, b: RunRecord, *, width: int, color: bool) -> str:
+def format_comparison(a: RunRecord, b: RunRecord, *, width: int, color: bool) -> str:
     """What `b` measured of the cells of `a`, and what else differs, as text `width` columns wide."""
     both = pair_runs(a, b)
     results = compare(both.pairs, level=LEVEL)
     titles = [
-        Text(f"{name}  run {visible(run.run_id)} · {visible(run.profile)} · {format_time(run.started)} UTC")
+        Text(
+            f"{name}  run {escape_controls(run.run_id)} · {escape_controls(run.profile)} · {format_time(run.started)} UTC"
+        )
         for name, run in (("A", a), ("B", b))
     ]
     rows = [_make_row(result) for result in results]
@@ -84,7 +86,7 @@ def _make_row(result: PairResult) -> ComparisonRow:
         ratio=format_ratio(result.ratio),
         interval=format_interval(result.low, result.high),
         launches=f"{len(pair.a)}, {len(pair.b)}",
-        badge=make_badge(result),
+        badge=make_comparison_badge(result),
     )
 
 
@@ -94,7 +96,7 @@ def format_mean(metric: str, values: tuple[float, ...]) -> str:
     return format_figure(metric, compute_geometric_mean(values) if known else None)
 
 
-def make_badge(result: PairResult) -> Badge:
+def make_comparison_badge(result: PairResult) -> Badge:
     """What B is."""
     if _find_obstacle(result):
         return Badge("?", "cannot tell", "unsure")
@@ -133,7 +135,7 @@ def explain_unknown(results: Sequence[PairResult]) -> Iterator[Text]:
         if reason := _find_obstacle(result):
             cells.setdefault(reason, []).append(f"{pair.server} × {pair.workload} {pair.metric}")
     for reason, names in cells.items():
-        yield Text(f"cannot tell: {visible(', '.join(names))}: {visible(reason)}", "yellow")
+        yield Text(f"cannot tell: {escape_controls(', '.join(names))}: {escape_controls(reason)}", "yellow")
 
 
 def describe_differences(both: RunPair, a: str, b: str) -> Iterator[Text]:
@@ -142,21 +144,24 @@ def describe_differences(both: RunPair, a: str, b: str) -> Iterator[Text]:
         text = ", ".join(
             f"{key}: {_or_unknown(was)} → {_or_unknown(now)}" for key, (was, now) in keys.items()
         )
-        yield Text(f"not compared: {visible(workload)}, whose conditions differ: {visible(text)}", "yellow")
+        yield Text(
+            f"not compared: {escape_controls(workload)}, whose conditions differ: {escape_controls(text)}",
+            "yellow",
+        )
     for run, alone in ((a, both.only_a), (b, both.only_b)):
         if alone:
             names = ", ".join(f"{server} × {workload}" for server, workload in alone)
-            yield Text(f"only in {run}: {visible(names)}", "yellow")
+            yield Text(f"only in {run}: {escape_controls(names)}", "yellow")
     for (server, workload), (ours, theirs) in both.invalid.items():
-        name = visible(f"{server} × {workload}")
+        name = escape_controls(f"{server} × {workload}")
         yield Text(f"left out of {name}: {ours} invalid in {a}, {theirs} invalid in {b}", "yellow")
     if any(difference.weight is Weight.MUST_MATCH for difference in both.machine):
         yield Text(f"{a} and {b} were measured on different machines", "bold yellow")
     for difference in both.machine:
-        yield Text(f"differs: {visible(str(difference))}")
+        yield Text(f"differs: {escape_controls(str(difference))}")
     for name, differences in both.servers.items():
         for difference in differences:
-            yield Text(f"differs: {visible(name)}: {visible(str(difference))}")
+            yield Text(f"differs: {escape_controls(name)}: {escape_controls(str(difference))}")
     if both.pace is not None:
         was, now = both.pace
         change = format_change(now / was - 1)

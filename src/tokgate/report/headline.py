@@ -18,7 +18,7 @@ from tokgate.config.words import (
 from tokgate.judge.hypothesis import explain_contradiction
 from tokgate.judge.policy import Consequence, classify
 from tokgate.judge.verdict import Outcome, Verdict
-from tokgate.report.badge import State, badge
+from tokgate.report.badge import State, make_badge
 from tokgate.report.trend import Turn
 from tokgate.store.runs import RunRecord
 
@@ -35,7 +35,7 @@ class Headline(msgspec.Struct, frozen=True, kw_only=True):
     advice: str = ""
 
 
-def headline(record: RunRecord, slower: Sequence[Turn] = (), *, running: bool = False) -> Headline:
+def make_headline(record: RunRecord, slower: Sequence[Turn] = (), *, running: bool = False) -> Headline:
     """What to say first about `record`.
 
     slower: changes for the worse in its history that are open. running: whether the run is still in progress.
@@ -62,7 +62,7 @@ def headline(record: RunRecord, slower: Sequence[Turn] = (), *, running: bool = 
     return Headline(state=State.PASSED, title=f"{title}.", findings=_list_verdicts(better))
 
 
-def contradictions(record: RunRecord) -> tuple[tuple[Verdict, str], ...]:
+def find_contradictions(record: RunRecord) -> tuple[tuple[Verdict, str], ...]:
     """Hypotheses whose verdict contradicts what is on record about them, each with the sentence."""
     claims = {hypothesis.name: hypothesis for hypothesis in record.hypotheses}
     return tuple(
@@ -85,7 +85,7 @@ def describe_change(verdict: Verdict) -> str:
 
 def _find_regressions(record: RunRecord) -> Headline | None:
     slower = [verdict for verdict in _gates(record) if classify(verdict) is Consequence.FINDING]
-    against = [verdict for verdict, _ in contradictions(record)]
+    against = [verdict for verdict, _ in find_contradictions(record)]
     if not slower and not against:
         return None
     parts = [f"{len(slower)} of {format_count(len(_gates(record)), 'figure')} got worse"] if slower else []
@@ -201,7 +201,7 @@ def _need(verdict: Verdict) -> str:
 
 def _judge_boxes(record: RunRecord, *, running: bool) -> Headline:
     worst_first = list(State).index
-    results = [(box.host, headline(box.record)) for box in record.boxes]
+    results = [(box.host, make_headline(box.record)) for box in record.boxes]
     results.sort(key=lambda result: worst_first(result[1].state))
     lost = [State.BROKEN] if record.not_checked or (record.ended is None and not running) else []
     state = min([*lost, *(result.state for _, result in results)], key=worst_first)
@@ -232,11 +232,11 @@ def _list_verdicts(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
 
 def _describe(verdict: Verdict) -> str:
     if verdict.ratio is None:
-        return f"{_about(verdict)}: {badge(verdict.outcome).word}: {verdict.reason}"
+        return f"{_about(verdict)}: {make_badge(verdict.outcome).word}: {verdict.reason}"
     if verdict.kind == "hypothesis":
         interval = format_interval(verdict.ci_low, verdict.ci_high)
         result = f"ratio of {verdict.metric} {format_ratio(verdict.ratio)} ({interval})"
-        return f"{_about(verdict)}: {badge(verdict.outcome).word}: {result}"
+        return f"{_about(verdict)}: {make_badge(verdict.outcome).word}: {result}"
     now, before = (format_figure(verdict.metric, value) for value in (verdict.current, verdict.baseline))
     return f"{_about(verdict)}: {describe_change(verdict)} ({before} → {now})"
 

@@ -12,7 +12,7 @@ import msgspec
 
 from tokgate._exceptions import ExtraMissing
 from tokgate.config.words import ABSENT, format_change, format_figure, format_p, format_time
-from tokgate.report.changes import DatedChange, usable
+from tokgate.report.changes import DatedChange, select_usable
 from tokgate.report.table import Column, lay_out, render
 from tokgate.store.history import Series
 
@@ -51,7 +51,7 @@ class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
     time: str
 
 
-def sparkline(values: Sequence[float]) -> str:
+def draw_sparkline(values: Sequence[float]) -> str:
     """One bar per value, scaled from the lowest to the highest; empty without values."""
     if not values:
         return ""
@@ -60,14 +60,14 @@ def sparkline(values: Sequence[float]) -> str:
     return "".join(_BARS[round((value - low) / step)] if step else _BARS[3] for value in values)
 
 
-def history_table(history: Iterable[Series], *, width: int, color: bool) -> str:
+def format_history(history: Iterable[Series], *, width: int, color: bool) -> str:
     """A row for each series: the number of valid runs, the newest value, the median and the last 30."""
     rows = [_make_row(series) for series in history]
     return render(lay_out(rows, _TABLE, width=width), width=width, color=color)
 
 
 def _make_row(series: Series) -> HistoryRow:
-    points = usable(series)
+    points = select_usable(series)
     values = [point.value for point in points]
     newest = series.points[-1]
     invalid = len(series.points) - len(points)
@@ -79,12 +79,12 @@ def _make_row(series: Series) -> HistoryRow:
         invalid=str(invalid) if invalid else ABSENT,
         median=format_figure(series.metric, median(values) if values else None),
         newest=format_figure(series.metric, values[-1] if values else None),
-        spark=sparkline(values[-LAST:]),
+        spark=draw_sparkline(values[-LAST:]),
         time=format_time(newest.started),
     )
 
 
-def change_lines(series: Series, changes: Iterable[DatedChange]) -> Iterator[str]:
+def describe_changes(series: Series, changes: Iterable[DatedChange]) -> Iterator[str]:
     """Each change in a sentence, with its suspects indented below it."""
     for dated in changes:
         change = dated.change

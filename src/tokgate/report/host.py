@@ -59,7 +59,7 @@ class HostActivity(msgspec.Struct, frozen=True, kw_only=True):
     unknown: tuple[str, ...] = ()
 
 
-def host_activity(measurements: Sequence[Measurement]) -> HostActivity:
+def collect_host_activity(measurements: Sequence[Measurement]) -> HostActivity:
     """What the monitor saw in the timed regions of a run, in the order of time."""
     ordered = sorted(measurements, key=lambda run: run.started)
     borders_s = tuple(accumulate(run.host.duration_s for run in ordered))

@@ -10,8 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
-from tokgate.report.charts import Chart, host_chart, latency_charts, trend_charts
-from tokgate.report.table import filled
+from tokgate.report.charts import Chart, draw_host, draw_latencies, draw_trends
+from tokgate.report.table import select_filled
 from tokgate.report.view import COLUMNS, Report
 
 
@@ -24,7 +24,7 @@ def to_html(report: Report) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals.update(columns=COLUMNS, filled=filled)
+    environment.globals.update(columns=COLUMNS, select_filled=select_filled)
     environment.policies["json.dumps_function"] = _json
     drawn = _draw(report)
     of_boxes = [_draw(box.report, key=box.key) for box in report.boxes]
@@ -43,10 +43,10 @@ def to_html(report: Report) -> str:
 
 def _draw(report: Report, *, key: str = "") -> dict[str, tuple[Chart, ...]]:
     """The charts of one run by section; key: before that of each."""
-    host = host_chart(report.host)
+    host = draw_host(report.host)
     groups = {
-        "trends": trend_charts(report.trends),
-        "latency": latency_charts(report.latencies),
+        "trends": draw_trends(report.trends),
+        "latency": draw_latencies(report.latencies),
         "host": (host,) if host else (),
     }
     return {

@@ -36,7 +36,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
     note: str
 
 
-def latencies(measurements: Sequence[Measurement]) -> tuple[Latency, ...]:
+def collect_latencies(measurements: Sequence[Measurement]) -> tuple[Latency, ...]:
     """The distributions of each cell, in the order of the run."""
     cells: dict[tuple[str, str], list[Measurement]] = {}
     for run in measurements:

@@ -6,7 +6,7 @@ import re
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tokgate.report.table import filled
+from tokgate.report.table import select_filled
 from tokgate.report.view import COLUMNS, Report
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&!])")
@@ -31,7 +31,7 @@ def to_markdown(report: Report) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    environment.globals.update(columns=COLUMNS, filled=filled)
+    environment.globals.update(columns=COLUMNS, select_filled=select_filled)
     text = environment.get_template("report.md").render(report=report)
     if len(text) <= LIMIT:
         return text

@@ -14,7 +14,7 @@ from tokgate.drive.load import Progress
 
 
 @contextmanager
-def live(title: str, console: Console) -> Iterator[Callable[[str, Progress], None]]:
+def show_progress(title: str, console: Console) -> Iterator[Callable[[str, Progress], None]]:
     """A bar under `title` while the context lasts; yields the function that moves it."""
     if not console.is_terminal:
         yield lambda stage, progress: None

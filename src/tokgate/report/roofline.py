@@ -13,7 +13,7 @@ from tokgate.store.runs import RunRecord
 Rooflines = Mapping[CaseKey, Roofline]
 
 
-def rooflines(record: RunRecord) -> Rooflines:
+def collect_rooflines(record: RunRecord) -> Rooflines:
     """What the chip allows each server × workload of a run, where that is known."""
     return {CaseKey(run.server, run.workload): run.roofline for run in record.measurements if run.roofline}
 

@@ -21,9 +21,9 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.judge.wording import format_bounds
 from tokgate.measure.metrics import compute_geometric_mean
 from tokgate.measure.roofline import compute_use
-from tokgate.report.badge import Badge, badge
-from tokgate.report.headline import contradictions, describe_change
-from tokgate.report.roofline import Rooflines, format_share, format_used, rooflines
+from tokgate.report.badge import Badge, make_badge
+from tokgate.report.headline import describe_change, find_contradictions
+from tokgate.report.roofline import Rooflines, collect_rooflines, format_share, format_used
 from tokgate.report.table import Column
 from tokgate.store.runs import RunRecord
 
@@ -128,14 +128,14 @@ class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
     tested: bool
 
 
-def verdict_rows(record: RunRecord) -> tuple[Row, ...]:
+def make_verdict_rows(record: RunRecord) -> tuple[Row, ...]:
     """Every verdict of the gate, by server: those with a regression first, else in the order of the run."""
     gates = [verdict for verdict in record.verdicts if verdict.kind == "gate"]
     worse = {verdict.server for verdict in gates if verdict.outcome is Outcome.REGRESSED}
     order = list(dict.fromkeys(verdict.server for verdict in gates))
     gates.sort(key=lambda verdict: (verdict.server not in worse, order.index(verdict.server)))
     span = _find_span(end for verdict in gates for end in (verdict.ci_low, verdict.ci_high, verdict.ratio))
-    roofs = rooflines(record)
+    roofs = collect_rooflines(record)
     return tuple(_make_row(verdict, record, roofs, span) for verdict in gates)
 
 
@@ -148,7 +148,7 @@ def _make_row(verdict: Verdict, record: RunRecord, roofs: Rooflines, span: float
         server=verdict.server,
         workload=verdict.workload,
         metric=verdict.metric,
-        badge=badge(verdict.outcome),
+        badge=make_badge(verdict.outcome),
         now=format_figure(verdict.metric, current),
         baseline=format_figure(verdict.metric, verdict.baseline),
         change=describe_change(verdict),
@@ -175,15 +175,15 @@ def _find_measured(verdict: Verdict, record: RunRecord) -> float | None:
     return compute_geometric_mean(values) if values and min(values) > 0 else None
 
 
-def experiment_rows(record: RunRecord) -> tuple[ExperimentRow, ...]:
+def make_experiment_rows(record: RunRecord) -> tuple[ExperimentRow, ...]:
     """Every hypothesis of the run, tested or not, contradicted ones first."""
     verdicts = {verdict.hypothesis: verdict for verdict in record.verdicts if verdict.kind == "hypothesis"}
     known = {hypothesis.name: hypothesis for hypothesis in record.hypotheses}
-    against = {verdict.hypothesis: message for verdict, message in contradictions(record)}
+    against = {verdict.hypothesis: message for verdict, message in find_contradictions(record)}
     bounds = [bound for each in known.values() for bound in (each.claim.above, each.claim.below)]
     span = _find_span([*bounds, *(e for v in verdicts.values() for e in (v.ci_low, v.ci_high, v.ratio))])
     names = dict.fromkeys((*known, *(name for name in verdicts if name is not None)))
-    roofs = rooflines(record)
+    roofs = collect_rooflines(record)
     rows = [
         _make_experiment_row(
             name, verdicts.get(name), known.get(name), against.get(name), roofs, span, record.run_id
@@ -204,7 +204,7 @@ def _make_experiment_row(
 ) -> ExperimentRow:
     claim = hypothesis.claim if hypothesis else Claim()
     bounds = tuple(bound for bound in (claim.above, claim.below) if bound is not None)
-    result = badge(verdict.outcome) if verdict else Badge("○", "open", "plain")
+    result = make_badge(verdict.outcome) if verdict else Badge("○", "open", "plain")
     if against:
         contradicted = "the claim" if hypothesis is None or hypothesis.status == "open" else "the record"
         result = Badge("✕", f"{result.word}, against {contradicted}", "bad")

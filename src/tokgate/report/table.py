@@ -42,7 +42,7 @@ class Column(msgspec.Struct, frozen=True, kw_only=True):
         return f"{value.symbol} {value.word}" if isinstance(value, Badge) else value
 
 
-def filled(columns: Sequence[Column], rows: Sequence[object]) -> tuple[Column, ...]:
+def select_filled(columns: Sequence[Column], rows: Sequence[object]) -> tuple[Column, ...]:
     """The columns that have a value in some row."""
     return tuple(column for column in columns if any(column.value(row) not in ("", ABSENT) for row in rows))
 
@@ -55,7 +55,7 @@ def lay_out(
     group: the field whose values stand above their rows instead of in a column of their own.
     Rows with a true field `dim` are grayed out, except for their badge.
     """
-    kept = [column for column in filled(columns, rows) if column.key != group]
+    kept = [column for column in select_filled(columns, rows) if column.key != group]
     while True:
         table = _fill(rows, kept, title=title, group=group)
         optional = [column for column in kept if column.drop]
@@ -78,7 +78,7 @@ def _fill(rows: Sequence[object], columns: Sequence[Column], *, title: str, grou
     for row in rows:
         name = getattr(row, group) if group else ""
         if name != above:
-            table.add_row(Text(visible(name), style="bold"))
+            table.add_row(Text(escape_controls(name), style="bold"))
         above = name
         cells = [_cell(column, row) for column in columns]
         table.add_row(Text("  ").append_text(cells[0]) if group else cells[0], *cells[1:])
@@ -89,7 +89,7 @@ def _cell(column: Column, row: object) -> Text:
     value = column.value(row)
     if isinstance(value, Badge):
         return Text(column.text(row), style=STYLES[value.tone])
-    return Text(visible(value), style="dim" if getattr(row, "dim", False) else "")
+    return Text(escape_controls(value), style="dim" if getattr(row, "dim", False) else "")
 
 
 def render(*parts: Table | Text, width: int, color: bool) -> str:
@@ -107,7 +107,7 @@ def render(*parts: Table | Text, width: int, color: bool) -> str:
     return "\n".join(line.rstrip() for line in captured.get().splitlines()).rstrip()
 
 
-def visible(text: str) -> str:
+def escape_controls(text: str) -> str:
     """Foreign text on one line, with its control characters shown instead of obeyed."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()

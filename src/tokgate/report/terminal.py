@@ -13,25 +13,25 @@ from tokgate.judge.conclusion import draw_conclusions
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.roofline import compute_use
-from tokgate.report.badge import badge
-from tokgate.report.roofline import describe_limits, describe_use, rooflines
-from tokgate.report.rows import HYPOTHESIS_COLUMNS, VERDICT_COLUMNS, experiment_rows, verdict_rows
-from tokgate.report.table import STYLES, lay_out, render, visible
+from tokgate.report.badge import make_badge
+from tokgate.report.roofline import collect_rooflines, describe_limits, describe_use
+from tokgate.report.rows import HYPOTHESIS_COLUMNS, VERDICT_COLUMNS, make_experiment_rows, make_verdict_rows
+from tokgate.report.table import STYLES, escape_controls, lay_out, render
 from tokgate.store.runs import RunRecord, Spending
 
 _NEEDS_NO_REASON = (Outcome.PASS, Outcome.IMPROVED, Outcome.CONFIRMED, Outcome.NO_BASELINE)
 
 
-def summary(record: RunRecord, *, width: int, color: bool) -> str:
+def format_summary(record: RunRecord, *, width: int, color: bool) -> str:
     """The verdict tables, and below them what needs a sentence, as text `width` columns wide."""
-    gates, tested = verdict_rows(record), [row for row in experiment_rows(record) if row.tested]
-    title = visible(f"run {record.run_id} · profile {record.profile}")
+    gates, tested = make_verdict_rows(record), [row for row in make_experiment_rows(record) if row.tested]
+    title = escape_controls(f"run {record.run_id} · profile {record.profile}")
     parts: list[Table | Text] = [Text(title, "italic")]
     if gates:
         parts = [lay_out(gates, VERDICT_COLUMNS, width=width, title=title, group="server")]
     if tested:
         parts.append(lay_out(tested, HYPOTHESIS_COLUMNS, width=width, title="hypotheses (B / A)"))
-    parts += [Text(limits, "dim") for limits in describe_limits(rooflines(record))]
+    parts += [Text(limits, "dim") for limits in describe_limits(collect_rooflines(record))]
     return render(*parts, *_make_sentences(record), width=width, color=color)
 
 
@@ -63,7 +63,7 @@ def _make_sentences(record: RunRecord) -> Iterator[Text]:
         if verdict.outcome not in _NEEDS_NO_REASON:
             about = verdict.hypothesis or f"{verdict.server} × {verdict.workload} {verdict.metric}"
             yield _make_line(
-                str(verdict.outcome), f"{about}: {verdict.reason}", STYLES[badge(verdict.outcome).tone]
+                str(verdict.outcome), f"{about}: {verdict.reason}", STYLES[make_badge(verdict.outcome).tone]
             )
     for conclusion in draw_conclusions(record.conclusions, record.verdicts):
         yield _make_line("conclusion", conclusion, "bold")
@@ -77,7 +77,7 @@ def _make_sentences(record: RunRecord) -> Iterator[Text]:
 
 
 def _make_line(what: str, text: str, style: str) -> Text:
-    return Text("\n".join(map(visible, f"{what}: {text}".splitlines())), style)
+    return Text("\n".join(map(escape_controls, f"{what}: {text}".splitlines())), style)
 
 
 def _describe_spending(spending: Spending) -> str:

@@ -14,7 +14,7 @@ from tokgate.config.words import ABSENT, format_change, format_figure
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.machine.fingerprint import find_differences
 from tokgate.report.badge import Badge
-from tokgate.report.changes import changes_of
+from tokgate.report.changes import date_changes
 from tokgate.store.history import Point, Series
 from tokgate.store.runs import RunRecord
 
@@ -69,7 +69,7 @@ class Trend(msgspec.Struct, frozen=True, kw_only=True):
     spark: str
 
 
-def trends(record: RunRecord, history: Sequence[Series]) -> tuple[tuple[Trend, ...], str]:
+def collect_trends(record: RunRecord, history: Sequence[Series]) -> tuple[tuple[Trend, ...], str]:
     """The series that this run continues, in its own order of cells; not those that begin with it.
 
     With them, why no change points were looked for; empty if they were.
@@ -112,20 +112,20 @@ def _as_judged(series: Series, record: RunRecord) -> Series:
     return replace(series, points=tuple(points))
 
 
-def all_turns(trends: Sequence[Trend]) -> tuple[Turn, ...]:
+def collect_turns(trends: Sequence[Trend]) -> tuple[Turn, ...]:
     """The change points of all these series, the open ones first, then the newest."""
     turns = [turn for trend in trends for turn in trend.turns]
     turns.sort(key=lambda turn: turn.at, reverse=True)
     return tuple(sorted(turns, key=lambda turn: not turn.open))
 
 
-def marks(trends: Sequence[Trend]) -> tuple[Mark, ...]:
+def collect_marks(trends: Sequence[Trend]) -> tuple[Mark, ...]:
     """What changed between the runs of all these series, each once, by time."""
     unique = dict.fromkeys(mark for trend in trends for mark in trend.facts)
     return tuple(sorted(unique, key=lambda mark: mark.at))
 
 
-def since_last(record: RunRecord, history: Sequence[Series]) -> tuple[str, ...]:
+def list_changes(record: RunRecord, history: Sequence[Series]) -> tuple[str, ...]:
     """What differs in machine and servers from the run before, as `key: was → is`, each once."""
     changes: dict[str, None] = {}
     for series in history:
@@ -148,7 +148,7 @@ def _find_turns(series: Series) -> tuple[Turn, ...]:
             suspects=tuple(str(suspect) for suspect in turn.suspects),
             open=turn.open,
         )
-        for turn in changes_of(replace(series, points=series.points[-SEARCHED:]))
+        for turn in date_changes(replace(series, points=series.points[-SEARCHED:]))
     )
 
 

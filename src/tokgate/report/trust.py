@@ -41,7 +41,7 @@ class TrustRow(msgspec.Struct, frozen=True, kw_only=True):
     agrees: str
 
 
-def trust_rows(measurements: Sequence[Measurement]) -> tuple[TrustRow, ...]:
+def make_trust_rows(measurements: Sequence[Measurement]) -> tuple[TrustRow, ...]:
     """Every server × workload, in the order of the run."""
     cases: dict[tuple[str, str], list[Measurement]] = {}
     for run in measurements:

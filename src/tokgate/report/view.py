@@ -15,22 +15,22 @@ from tokgate.judge.conclusion import draw_conclusions
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.measurement import Measurement
-from tokgate.report.badge import Badge, badge
-from tokgate.report.boxes import Across, across
-from tokgate.report.headline import Headline, headline
-from tokgate.report.host import HostActivity, host_activity
-from tokgate.report.latency import Latency, latencies
-from tokgate.report.roofline import describe_limits, rooflines
+from tokgate.report.badge import Badge, make_badge
+from tokgate.report.boxes import Across, compare_boxes
+from tokgate.report.headline import Headline, make_headline
+from tokgate.report.host import HostActivity, collect_host_activity
+from tokgate.report.latency import Latency, collect_latencies
+from tokgate.report.roofline import collect_rooflines, describe_limits
 from tokgate.report.rows import (
     HYPOTHESIS_COLUMNS,
     VERDICT_COLUMNS,
     ExperimentRow,
     Row,
-    experiment_rows,
-    verdict_rows,
+    make_experiment_rows,
+    make_verdict_rows,
 )
-from tokgate.report.trend import Mark, Trend, Turn, all_turns, marks, since_last, trends
-from tokgate.report.trust import TRUST_COLUMNS, TrustRow, trust_rows
+from tokgate.report.trend import Mark, Trend, Turn, collect_marks, collect_trends, collect_turns, list_changes
+from tokgate.report.trust import TRUST_COLUMNS, TrustRow, make_trust_rows
 from tokgate.store.history import Series
 from tokgate.store.runs import RECORD, Box, RunRecord, list_runs
 
@@ -117,7 +117,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     across: Across | None = None
 
 
-def view(
+def build_view(
     record: RunRecord,
     history: Sequence[Series] = (),
     *,
@@ -132,29 +132,29 @@ def view(
     read, each with the reason. running: whether the run is still in progress.
     """
     counts = Counter(verdict.outcome for run in list_runs(record) for verdict in run.verdicts)
-    activity = host_activity(record.measurements)
-    series, unsearched = trends(record, history)
-    turns = all_turns(series)
-    first = headline(record, [turn for turn in turns if turn.open], running=running)
+    activity = collect_host_activity(record.measurements)
+    series, unsearched = collect_trends(record, history)
+    turns = collect_turns(series)
+    first = make_headline(record, [turn for turn in turns if turn.open], running=running)
     return Report(
         run_id=record.run_id,
         started=format_time(record.started) + " UTC",
         took="running, so far" if running else _describe_time(record),
         profile=record.profile,
         command=" ".join(record.command),
-        state=badge(first.state),
+        state=make_badge(first.state),
         headline=first,
-        counts=tuple(Count(badge(outcome), counts[outcome]) for outcome in Outcome if counts[outcome]),
-        rows=verdict_rows(record),
-        limits=tuple(describe_limits(rooflines(record))),
-        experiments=experiment_rows(record),
+        counts=tuple(Count(make_badge(outcome), counts[outcome]) for outcome in Outcome if counts[outcome]),
+        rows=make_verdict_rows(record),
+        limits=tuple(describe_limits(collect_rooflines(record))),
+        experiments=make_experiment_rows(record),
         conclusions=draw_conclusions(record.conclusions, record.verdicts),
-        trust=trust_rows(record.measurements),
+        trust=make_trust_rows(record.measurements),
         trends=series,
         turns=turns,
-        marks=marks(series),
-        changed=since_last(record, history),
-        latencies=latencies(record.measurements),
+        marks=collect_marks(series),
+        changed=list_changes(record, history),
+        latencies=collect_latencies(record.measurements),
         host=activity,
         launches=tuple(_make_launch_row(run, folder) for run in record.measurements),
         not_checked=_list_gaps(record, activity, unsearched, unread),
@@ -162,17 +162,17 @@ def view(
             (key, "unknown" if fact.value is None else str(fact.value), _MEANS[fact.weight])
             for key, fact in record.fingerprint.facts.items()
         ),
-        files=() if folder is None else tuple((name, link(folder, name)) for name in _FILES),
+        files=() if folder is None else tuple((name, make_link(folder, name)) for name in _FILES),
         boxes=tuple(
             BoxReport(
                 key=f"box{at}-",
                 host=box.host,
                 place=box.place,
-                report=view(box.record, history, folder=_within(folder, box)),
+                report=build_view(box.record, history, folder=_within(folder, box)),
             )
             for at, box in enumerate(record.boxes, start=1)
         ),
-        across=across(record),
+        across=compare_boxes(record),
     )
 
 
@@ -183,7 +183,7 @@ _MEANS = {
 }
 
 
-def link(folder: str, *parts: str) -> str:
+def make_link(folder: str, *parts: str) -> str:
     """A relative link that can only be a path, whatever the names contain."""
     steps = [step for step in PurePosixPath(folder, *parts).parts if step.strip("/")]
     return "./" + quote("/".join(steps))
@@ -217,7 +217,7 @@ def _make_launch_row(run: Measurement, folder: str | None) -> LaunchRow:
         figures=", ".join(f"{name} {format_figure(name, value)}" for name, value in run.gated.items()),
         startup=ABSENT if facts.startup_s is None else format_duration(facts.startup_s),
         engine=" ".join(filter(None, (facts.engine, facts.engine_version))),
-        log=link(folder, "logs", log) if log and folder is not None else "",
+        log=make_link(folder, "logs", log) if log and folder is not None else "",
     )
 
 
@@ -256,7 +256,7 @@ def _list_undecided(record: RunRecord) -> list[Gap]:
             groups.setdefault((verdict.outcome, why), []).append(about)
     return [
         Gap(
-            what=f"{format_count(len(names), 'figure')} {badge(outcome).word}",
+            what=f"{format_count(len(names), 'figure')} {make_badge(outcome).word}",
             why=why or "see the reason of each verdict",
             items=tuple(names),
         )

@@ -10,7 +10,7 @@ from pathlib import Path
 from tokgate._exceptions import RecordError
 from tokgate.machine.lease import find_holder
 from tokgate.report.headline import Headline
-from tokgate.report.view import Report, view
+from tokgate.report.view import Report, build_view
 from tokgate.store.files import write_atomically
 from tokgate.store.history import Series, list_unreadable, read_history
 from tokgate.store.runs import RunRecord, read_run
@@ -36,7 +36,9 @@ def write_report(
 
     @cache  # files in the same folder share one view: change points take seconds to compute
     def view_from(place: Path) -> Report:
-        return view(record, history, folder=os.path.relpath(folder, place), unread=unread, running=running)
+        return build_view(
+            record, history, folder=os.path.relpath(folder, place), unread=unread, running=running
+        )
 
     if markdown is not None:  # first: a disk without room for 5 MB of plotly.js may have enough for the text
         from tokgate.report.markdown import to_markdown

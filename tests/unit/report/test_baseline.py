@@ -7,7 +7,7 @@ import datetime
 import msgspec
 
 from tokgate.measure.measurement import Answers
-from tokgate.report.baseline import difference
+from tokgate.report.baseline import describe_acceptance
 from tokgate.store.baselines import Baseline, BaselineCell
 
 
@@ -22,8 +22,8 @@ def test_what_the_model_answers_otherwise_is_told() -> None:
         cells={"chat": BaselineCell(metrics={"decode_tps": (10.0,)})},
     )
     turned = msgspec.structs.replace(said, texts={"sky": "grey", "week": "7"})
-    told = difference(old, msgspec.structs.replace(old, canary=turned))
+    told = describe_acceptance(old, msgspec.structs.replace(old, canary=turned))
     assert "  sky: answers 'grey', was 'blue'" in told
     assert "week" not in told
-    assert "answers" not in difference(old, old)
-    assert "answers" not in difference(None, old)
+    assert "answers" not in describe_acceptance(old, old)
+    assert "answers" not in describe_acceptance(None, old)

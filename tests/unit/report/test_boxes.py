@@ -10,11 +10,11 @@ import pytest
 
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.report.badge import State
-from tokgate.report.boxes import across, summary_of_all
-from tokgate.report.headline import headline
+from tokgate.report.boxes import compare_boxes, format_summaries
+from tokgate.report.headline import make_headline
 from tokgate.report.html import to_html
 from tokgate.report.markdown import to_markdown
-from tokgate.report.view import view
+from tokgate.report.view import build_view
 from tokgate.store.runs import Box, RunRecord
 
 replace = msgspec.structs.replace
@@ -45,7 +45,7 @@ def whole(box: Any, slow_night: RunRecord) -> RunRecord:
 
 
 def test_the_worst_box_speaks(whole: RunRecord) -> None:
-    said = headline(whole)
+    said = make_headline(whole)
     assert said.state is State.REGRESSED
     assert said.title == "On 1 of 2 boxes: 2 of 12 figures got worse and 1 claim contradicted."
     assert said.findings[0].startswith(f"{FAR}: llamacpp-q4 chat-c1 decode_tps")
@@ -53,13 +53,13 @@ def test_the_worst_box_speaks(whole: RunRecord) -> None:
 
 def test_a_box_that_was_lost_is_no_passed_run(whole: RunRecord) -> None:
     sound = replace(whole, boxes=whole.boxes[:1], not_checked=("ssh://far: it was lost",))
-    said = headline(sound)
+    said = make_headline(sound)
     assert said.state is State.BROKEN
     assert said.findings[0] == "ssh://far: it was lost"
 
 
 def test_boxes_stand_side_by_side_beside_the_first(whole: RunRecord) -> None:
-    shown = across(whole)
+    shown = compare_boxes(whole)
     assert shown is not None
     assert shown.hosts == (NEAR, FAR)
     lines = {(one.server, one.workload, one.metric): one.figures for one in shown.lines}
@@ -77,11 +77,11 @@ def test_boxes_stand_side_by_side_beside_the_first(whole: RunRecord) -> None:
 
 
 def test_one_box_is_beside_nothing(whole: RunRecord) -> None:
-    assert across(replace(whole, boxes=whole.boxes[:1])) is None
+    assert compare_boxes(replace(whole, boxes=whole.boxes[:1])) is None
 
 
 def test_the_terminal_shows_each_box_and_then_all(whole: RunRecord) -> None:
-    text = summary_of_all(replace(whole, not_checked=("ssh://x: it was lost",)), width=120, color=False)
+    text = format_summaries(replace(whole, not_checked=("ssh://x: it was lost",)), width=120, color=False)
     places = [
         text.index(part)
         for part in (f"{NEAR}\nrun ", f"{FAR}\nrun ", "2 boxes side by side", "not checked: ssh://x")
@@ -90,7 +90,7 @@ def test_the_terminal_shows_each_box_and_then_all(whole: RunRecord) -> None:
 
 
 def test_the_page_has_each_box_under_ids_of_its_own(whole: RunRecord) -> None:
-    page = to_html(view(whole))
+    page = to_html(build_view(whole))
     body = page[: page.index('<script type="application/json"')]
     ids = re.findall(r'\bid="([^"]+)"', body)
     assert len(ids) == len(set(ids))
@@ -104,7 +104,7 @@ def test_the_page_has_each_box_under_ids_of_its_own(whole: RunRecord) -> None:
 
 
 def test_markdown_compares_the_boxes_and_shows_each(whole: RunRecord) -> None:
-    text = to_markdown(view(whole))
+    text = to_markdown(build_view(whole))
     assert text.startswith("<!-- tokgate: regressed -->\n")
     assert re.search(r"^\| llamacpp-q4 chat-c1 decode\\_tps \| .* \| .* × 0\.8\d+ .*▼ slower \|$", text, re.M)
     assert text.count("### What needs a look") >= 1

@@ -130,4 +130,4 @@ def test_bad_input_is_told_with_a_remedy(runs: Path) -> None:
     done = call("latest", "1999", "--runs", str(runs))
     assert isinstance(done.exception, RecordError)
     assert "found); pass a folder, a run ID, the start of one, or `latest`" in str(done.exception)
-    assert "gates nothing" in call("--help").output
+    assert "It only describes" in call("--help").output

@@ -9,8 +9,8 @@ import pytest
 
 from tokgate.judge.verdict import Outcome
 from tokgate.measure.measurement import Problem
-from tokgate.report.badge import State, badge
-from tokgate.report.headline import headline
+from tokgate.report.badge import State, make_badge
+from tokgate.report.headline import make_headline
 from tokgate.report.trend import Turn
 from tokgate.store.runs import RunRecord
 
@@ -33,7 +33,7 @@ def broken(record: RunRecord) -> RunRecord:
 
 def test_regression_comes_first_with_its_size(slow_night: RunRecord) -> None:
     """A regression comes first, with its size and its values."""
-    said = headline(slow_night)
+    said = make_headline(slow_night)
     assert said.state is State.REGRESSED
     assert said.title == "2 of 12 figures got worse and 1 claim contradicted."
     assert "llamacpp-q4 chat-c1 decode_tps: 15" in said.findings[0]
@@ -44,7 +44,7 @@ def test_regression_comes_first_with_its_size(slow_night: RunRecord) -> None:
 def test_the_longest_time_is_worse_too(slow_night: RunRecord) -> None:
     record = gates(slow_night, Outcome.REGRESSED)
     first = replace(record.verdicts[0], metric="ttft_s", ratio=1.25, current=0.5, baseline=0.4)
-    said = headline(replace(record, verdicts=(first, *record.verdicts[1:])))
+    said = make_headline(replace(record, verdicts=(first, *record.verdicts[1:])))
     assert said.title == "1 of 12 figures got worse."
     assert said.findings == ("vllm-fp16 chat-c1 ttft_s: 25 % longer (400.0 ms → 500.0 ms)",)
 
@@ -60,33 +60,33 @@ def test_the_longest_time_is_worse_too(slow_night: RunRecord) -> None:
 def test_runs_that_say_nothing_of_speed(
     slow_night: RunRecord, changes: dict[str, Any], state: State, words: str
 ) -> None:
-    said = headline(replace(gates(slow_night), **changes))
+    said = make_headline(replace(gates(slow_night), **changes))
     assert said.state is state
     assert words in said.title
 
 
 def test_invalid_measurement_hides_no_regression(slow_night: RunRecord) -> None:
     """An invalid measurement makes the run broken, but does not hide a regression."""
-    said = headline(broken(gates(slow_night)))
+    said = make_headline(broken(gates(slow_night)))
     assert (said.state, said.title) == (State.BROKEN, "1 of 12 measurements cannot be trusted.")
     assert said.findings == ("vllm-fp16 chat-c1, launch 1: host_busy: make took 2 cores",)
-    assert headline(broken(gates(slow_night, Outcome.REGRESSED))).state is State.REGRESSED
+    assert make_headline(broken(gates(slow_night, Outcome.REGRESSED))).state is State.REGRESSED
 
 
 def test_inconclusive_is_not_passed(slow_night: RunRecord) -> None:
-    assert headline(gates(slow_night)).state is State.PASSED
-    said = headline(gates(slow_night, Outcome.INCONCLUSIVE))
+    assert make_headline(gates(slow_night)).state is State.PASSED
+    said = make_headline(gates(slow_night, Outcome.INCONCLUSIVE))
     assert said.state is State.UNDECIDED
     assert said.title == "Nothing looks slower, but 1 of 12 verdicts cannot tell."
 
 
 def test_advice_without_a_baseline_is_to_accept_one(slow_night: RunRecord) -> None:
     """Without a baseline, the next step is to accept one."""
-    said = headline(gates(slow_night, *[Outcome.NO_BASELINE] * 12))
+    said = make_headline(gates(slow_night, *[Outcome.NO_BASELINE] * 12))
     assert said.state is State.UNDECIDED
     assert f"tokgate baseline accept {slow_night.run_id}" in said.advice
     # One cell without a baseline never gated anything: the others still say that nothing got slower.
-    assert headline(gates(slow_night, Outcome.NO_BASELINE)).state is State.PASSED
+    assert make_headline(gates(slow_night, Outcome.NO_BASELINE)).state is State.PASSED
 
 
 def test_quiet_run_does_not_clear_its_history(slow_night: RunRecord) -> None:
@@ -94,39 +94,39 @@ def test_quiet_run_does_not_clear_its_history(slow_night: RunRecord) -> None:
     turn = Turn(
         at="2026-03-01T02:00:00.000+00:00",
         about="q4 chat-c1 decode_tps",
-        badge=badge(State.REGRESSED),
+        badge=make_badge(State.REGRESSED),
         text="",
         suspects=(),
         open=True,
     )
     for record in (gates(slow_night), gates(slow_night, *[Outcome.NO_BASELINE] * 12)):
-        said = headline(record, [turn, turn])
+        said = make_headline(record, [turn, turn])
         assert said.state is State.SLIPPED
         assert said.title.endswith("nothing slower, but its history does: 1 figure, since 2026-03-01.")
-    assert headline(slow_night, [turn]).state is State.REGRESSED
-    assert headline(broken(gates(slow_night)), [turn]).state is State.BROKEN
+    assert make_headline(slow_night, [turn]).state is State.REGRESSED
+    assert make_headline(broken(gates(slow_night)), [turn]).state is State.BROKEN
 
 
 def test_improvements_are_told(slow_night: RunRecord) -> None:
-    said = headline(gates(slow_night, Outcome.IMPROVED))
+    said = make_headline(gates(slow_night, Outcome.IMPROVED))
     assert said.title == "Nothing got slower, and 1 figure got better."
 
 
 def test_contradicted_claim_is_a_finding(slow_night: RunRecord) -> None:
     """A claim that contradicts its record is a finding."""
     claims = tuple(one for one in slow_night.verdicts if one.kind == "hypothesis")
-    said = headline(replace(slow_night, verdicts=claims))
+    said = make_headline(replace(slow_night, verdicts=claims))
     assert (said.state, said.title) == (State.CONTRADICTED, "1 claim contradicted.")
     settled = tuple(
         replace(one, status="refuted") if one.name == "shm-size" else one for one in slow_night.hypotheses
     )
-    assert headline(replace(slow_night, verdicts=claims, hypotheses=settled)).state is State.PASSED
+    assert make_headline(replace(slow_night, verdicts=claims, hypotheses=settled)).state is State.PASSED
 
 
 def test_undecided_says_what_it_looks_like(slow_night: RunRecord) -> None:
     record = gates(slow_night, Outcome.INCONCLUSIVE)
     first = replace(record.verdicts[0], ratio=0.55, launches=3, launches_to_decide=7)
-    said = headline(replace(record, verdicts=(first, *record.verdicts[1:])))
+    said = make_headline(replace(record, verdicts=(first, *record.verdicts[1:])))
     assert said.state is State.UNDECIDED
     assert said.title == (
         "Cannot tell yet: vllm-fp16 chat-c1 decode_tps looks 45 % slower; needs 4 more launches "
@@ -135,7 +135,7 @@ def test_undecided_says_what_it_looks_like(slow_night: RunRecord) -> None:
 
 
 def test_a_run_in_progress_is_not_broken(slow_night: RunRecord) -> None:
-    said = headline(replace(slow_night, ended=None), running=True)
+    said = make_headline(replace(slow_night, ended=None), running=True)
     assert said.state is State.RUNNING
     assert said.title == "Still running: 12 measurements and 15 verdicts so far."
     assert said.findings[0].startswith("llamacpp-q4 chat-c1 decode_tps: 15")

@@ -11,8 +11,8 @@ from typer.testing import CliRunner, Result
 
 from tokgate._exceptions import TokgateError, UsageError
 from tokgate.cli import app
-from tokgate.report.changes import changes_of
-from tokgate.report.history import sparkline
+from tokgate.report.changes import date_changes
+from tokgate.report.history import draw_sparkline
 from tokgate.store.history import read_history
 from tokgate.store.imports import IMPORT, Imported, write_import
 from tokgate.store.runs import RECORD
@@ -55,7 +55,7 @@ def test_open_slowdown_is_dated_and_has_suspects(runs: Path) -> None:
     """An open slowdown is dated to its run, with what changed there."""
     for metric in ("decode_tps", "ttft_s"):
         (series,) = read_history(runs, metric=metric)
-        (one,) = changes_of(series)
+        (one,) = date_changes(series)
         assert one.worse
         assert one.open
         assert one.first.started.startswith("2026-02-23")
@@ -71,10 +71,10 @@ def test_recovered_or_old_changes_are_not_open(runs: Path) -> None:
     """A change that recovered or is long ago is dated, and not open."""
     write_import(runs, [night(day, 24 * wobble(day)) for day in range(60, 75)], source="csv later.csv")
     (series,) = read_history(runs, metric="decode_tps")
-    assert [(one.worse, one.open) for one in changes_of(series)] == [(True, False), (False, False)]
+    assert [(one.worse, one.open) for one in date_changes(series)] == [(True, False), (False, False)]
     write_import(runs, [night(day, 0.11 * wobble(day), metric="ttft_s") for day in range(60, 95)], source="x")
     (series,) = read_history(runs, metric="ttft_s")
-    assert [(one.worse, one.open) for one in changes_of(series)] == [(True, False)]
+    assert [(one.worse, one.open) for one in date_changes(series)] == [(True, False)]
     assert call("changes", "--runs", str(runs)).exit_code == 0
 
 
@@ -190,7 +190,7 @@ def test_an_import_twice_is_told(tmp_path: Path) -> None:
     ("values", "bars"), [([], ""), ([3.0], "▄"), ([1.0, 1.0], "▄▄"), ([1.0, 8.0, 4.5], "▁█▄")]
 )
 def test_a_sparkline_spans_from_lowest_to_highest(values: list[float], bars: str) -> None:
-    drawn = sparkline(values)
+    drawn = draw_sparkline(values)
     assert len(drawn) == len(bars)
     assert drawn[:2] == bars[:2]
 

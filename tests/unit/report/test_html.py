@@ -11,16 +11,16 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tokgate.report.charts import trend_charts
+from tokgate.report.charts import draw_trends
 from tokgate.report.html import to_html
-from tokgate.report.view import view
+from tokgate.report.view import build_view
 from tokgate.store.history import read_history
 from tokgate.store.runs import RunRecord
 
 
 @pytest.fixture(scope="module")
 def page(runs: Path, slow_night: RunRecord) -> str:
-    return to_html(view(slow_night, read_history(runs)))
+    return to_html(build_view(slow_night, read_history(runs)))
 
 
 class Outline(HTMLParser):
@@ -75,7 +75,7 @@ def test_every_section_can_be_reached_and_read_aloud(page: str) -> None:
 def test_empty_run_is_a_small_page(slow_night: RunRecord) -> None:
     """An empty run is a small page without scripts."""
     bare = msgspec.structs.replace(slow_night, measurements=(), verdicts=(), hypotheses=())
-    page = to_html(view(bare))
+    page = to_html(build_view(bare))
     assert len(page) < 50_000
     assert "<script" not in page
     assert "Nothing was measured." in page
@@ -83,7 +83,7 @@ def test_empty_run_is_a_small_page(slow_night: RunRecord) -> None:
 
 def test_flags_are_on_the_axis_of_their_points(runs: Path, slow_night: RunRecord) -> None:
     """A run that starts at 01:00:59 has its point and its flag at the same place."""
-    for chart in trend_charts(view(slow_night, read_history(runs)).trends):
+    for chart in draw_trends(build_view(slow_night, read_history(runs)).trends):
         points = {x for line in chart.data for x in line["x"]}
         assert {flag["x"] for flag in chart.layout["annotations"]} <= points
         assert {line["x0"] for line in chart.layout["shapes"]} <= points

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from msgspec.structs import replace
 
 from tokgate.report.markdown import escape, to_markdown
-from tokgate.report.view import view
+from tokgate.report.view import build_view
 from tokgate.store.history import read_history
 from tokgate.store.runs import RunRecord
 
@@ -20,7 +20,7 @@ RENDERER = MarkdownIt("gfm-like", {"linkify": False})
 
 
 def test_it_says_state_title_and_figures(runs: Path, slow_night: RunRecord) -> None:
-    text = to_markdown(view(slow_night, read_history(runs)))
+    text = to_markdown(build_view(slow_night, read_history(runs)))
     assert text.startswith("<!-- tokgate: regressed -->\n## 2 of 12 figures got worse")
     assert "**Changed since the previous run:** kernel: 6.17 → 6.18" in text
     shown = RENDERER.render(text)
@@ -32,7 +32,7 @@ def test_it_says_state_title_and_figures(runs: Path, slow_night: RunRecord) -> N
 
 def test_a_large_run_still_fits_the_body_of_an_issue(slow_night: RunRecord) -> None:
     many = slow_night.verdicts * 40
-    text = to_markdown(view(replace(slow_night, verdicts=many)))
+    text = to_markdown(build_view(replace(slow_night, verdicts=many)))
     assert len(text) < 65_536
     assert "see the HTML report for the others" in text
 
@@ -55,6 +55,6 @@ def test_names_call_nobody_and_link_nowhere() -> None:
 
 
 def test_reasons_follow_their_table(slow_night: RunRecord) -> None:
-    text = to_markdown(view(slow_night)).replace("\\", "")
-    for row in view(slow_night).rows:
+    text = to_markdown(build_view(slow_night)).replace("\\", "")
+    for row in build_view(slow_night).rows:
         assert (row.reason in text) == (row.badge.tone in ("bad", "unsure"))

@@ -12,15 +12,15 @@ from tokgate.config.words import format_percent
 from tokgate.judge.verdict import Outcome
 from tokgate.report.html import to_html
 from tokgate.report.markdown import to_markdown
-from tokgate.report.terminal import summary
-from tokgate.report.view import Report, view
+from tokgate.report.terminal import format_summary
+from tokgate.report.view import Report, build_view
 from tokgate.store.history import read_history
 from tokgate.store.runs import RunRecord
 
 
 @pytest.fixture(scope="module")
 def report(runs: Path, slow_night: RunRecord) -> Report:
-    return view(slow_night, read_history(runs))
+    return build_view(slow_night, read_history(runs))
 
 
 def plain(text: str) -> str:
@@ -32,7 +32,7 @@ def plain(text: str) -> str:
 def test_figures_agree_to_the_character(report: Report, slow_night: RunRecord) -> None:
     """Of a regression and an inconclusive verdict: values, ratio, interval and percentage."""
     shown = {
-        "terminal": plain(summary(slow_night, width=160, color=False)),
+        "terminal": plain(format_summary(slow_night, width=160, color=False)),
         "HTML": plain(to_html(report).partition('<script type="application/json"')[0]),
         "Markdown": plain(to_markdown(report)),
     }
@@ -50,14 +50,14 @@ def test_figures_agree_to_the_character(report: Report, slow_night: RunRecord) -
 
 
 def test_percentages_have_one_form(report: Report, slow_night: RunRecord) -> None:
-    texts = (summary(slow_night, width=160, color=False), to_markdown(report))
+    texts = (format_summary(slow_night, width=160, color=False), to_markdown(report))
     assert not [found for text in texts for found in re.findall(r"\d%", text)]
     assert format_percent(0.057) == "5.7 %"
 
 
 def test_a_cell_has_one_value_in_a_report(runs: Path, slow_night: RunRecord) -> None:
     """The trend ends with the value of the verdict, whatever launches came after it."""
-    report = view(slow_night, read_history(runs))
+    report = build_view(slow_night, read_history(runs))
     values = {(row.server, row.workload, row.metric): row.now for row in report.rows}
     assert {key: values[key] for key in values} == {
         (trend.server, trend.workload, trend.metric): trend.last for trend in report.trends

@@ -14,7 +14,7 @@ from tokgate.machine.fingerprint import Fingerprint
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Measurement, Roofline
 from tokgate.measure.roofline import compute_roofline
-from tokgate.report.terminal import describe_measurement, summary
+from tokgate.report.terminal import describe_measurement, format_summary
 from tokgate.store.runs import RunRecord
 
 CATALOGUE = Catalogue(Path(__file__).parents[3] / "fixtures")
@@ -96,7 +96,7 @@ def test_figures_are_shown_with_the_roofline() -> None:
             verdict("hypothesis", "a | b", "answer-c1", "decode_tps", 24.0, baseline=6.4, hypothesis="gap"),
         ),
     )
-    text = summary(run, width=160, color=False)
+    text = format_summary(run, width=160, color=False)
     # The owner's 6.4 tok/s of FP16: 179 GB/s, 84 % of what a copy reaches, and at most 9.15 tok/s on paper.
     assert columns(row(text, "answer-c1 decode_tps"))[1:] == [
         *("✓ pass", "6.400 tok/s", "179.1 GB/s", "70 %", "84.5 %", "9.149 tok/s")
@@ -110,7 +110,7 @@ def test_figures_are_shown_with_the_roofline() -> None:
 
 def test_where_the_chip_is_not_known_nothing_is_shown() -> None:
     one = measurement("here", "chat-c1", None, decode_tps=120.0)
-    text = summary(
+    text = format_summary(
         record(one, verdicts=(verdict("gate", "here", "chat-c1", "decode_tps", 120.0),)),
         width=100,
         color=False,
@@ -130,7 +130,7 @@ def test_what_follows_from_the_hypotheses_is_said() -> None:
     run = msgspec.structs.replace(
         record(verdicts=(tested,)), conclusions=CATALOGUE.profile("gfx1151").conclusions
     )
-    text = " ".join(summary(run, width=100, color=False).split())
+    text = " ".join(format_summary(run, width=100, color=False).split())
     assert "conclusion: 64 MiB of shared memory is too little to start the engine" in text
 
 
@@ -143,7 +143,7 @@ def test_names_are_shown_without_markup() -> None:
             verdict("hypothesis", "a", name, "decode_tps", 6.4, baseline=6.4, hypothesis=name),
         )
     )
-    text = summary(msgspec.structs.replace(run, profile=name), width=100, color=False)
+    text = format_summary(msgspec.structs.replace(run, profile=name), width=100, color=False)
     assert text.count(name) == 4
 
 
@@ -155,7 +155,7 @@ def test_a_narrow_terminal_keeps_the_verdict() -> None:
             verdict("gate", "vllm-current", "answer-c1", "decode_tps", 6.4, baseline=6.5, ratio=0.985),
         ),
     )
-    table = summary(run, width=70, color=False).partition("Roofline")[0].partition("roofline")[0]
+    table = format_summary(run, width=70, color=False).partition("Roofline")[0].partition("roofline")[0]
     assert max(map(len, table.splitlines())) <= 70
     assert columns(row(table, "answer-c1 decode_tps"))[1:4] == ["✓ pass", "6.400 tok/s", "6.500 tok/s"]
     assert "…" not in table
@@ -164,12 +164,12 @@ def test_a_narrow_terminal_keeps_the_verdict() -> None:
 
 def test_an_unbounded_interval_is_named() -> None:
     found = verdict("gate", "s", "w", "decode_tps", 6.4, ratio=1.0, ci_low=1e-9, ci_high=274134338947.724)
-    text = summary(record(verdicts=(found,)), width=100, color=False)
+    text = format_summary(record(verdicts=(found,)), width=100, color=False)
     assert "unbounded" in row(text, "w decode_tps")
 
 
 def test_figures_of_an_invalid_measurement_are_dim() -> None:
     invalid = {"kind": "gate", "server": "s", "workload": "w", "metric": "decode_tps", "outcome": "invalid"}
     run = record(measurement("s", "w", None, decode_tps=6.4), verdicts=(msgspec.convert(invalid, Verdict),))
-    assert "6.400 tok/s" in row(summary(run, width=100, color=False), "w decode_tps", "! invalid")
-    assert "\x1b[2m6.400 tok/s" in summary(run, width=100, color=True).replace("\x1b[0m", "")
+    assert "6.400 tok/s" in row(format_summary(run, width=100, color=False), "w decode_tps", "! invalid")
+    assert "\x1b[2m6.400 tok/s" in format_summary(run, width=100, color=True).replace("\x1b[0m", "")

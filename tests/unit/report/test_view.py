@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from tokgate.drive.sample import ServerTimings
 from tokgate.judge.verdict import Outcome
 from tokgate.measure.measurement import Problem
-from tokgate.report.badge import State, badge
+from tokgate.report.badge import State, make_badge
 from tokgate.report.host import DRAWN
-from tokgate.report.rows import experiment_rows, verdict_rows
+from tokgate.report.rows import make_experiment_rows, make_verdict_rows
 from tokgate.report.trend import SHOWN
-from tokgate.report.view import Gap, Report, link, view
+from tokgate.report.view import Gap, Report, build_view, make_link
 from tokgate.store.history import read_history
 from tokgate.store.runs import RunRecord
 
@@ -29,7 +29,7 @@ replace = msgspec.structs.replace
 
 @pytest.fixture(scope="module")
 def shown(runs: Path, slow_night: RunRecord) -> Report:
-    return view(slow_night, read_history(runs))
+    return build_view(slow_night, read_history(runs))
 
 
 def gaps(report: Report) -> dict[str, Gap]:
@@ -48,22 +48,22 @@ def test_servers_with_a_regression_come_first(shown: Report) -> None:
 
 def test_outcomes_differ_without_color() -> None:
     """Outcomes and states differ without color."""
-    looks = [badge(one) for one in Outcome]
+    looks = [make_badge(one) for one in Outcome]
     assert len({(one.symbol, one.word) for one in looks}) == len(Outcome)
-    assert len({badge(one).symbol for one in State}) == len(State)
+    assert len({make_badge(one).symbol for one in State}) == len(State)
 
 
 @given(ratio=st.floats(1e-6, 1e6), width=st.floats(1.0, 1e3))
 def test_bars_stay_in_their_box(slow_night: RunRecord, ratio: float, width: float) -> None:
     one = replace(slow_night.verdicts[0], ratio=ratio, ci_low=ratio / width, ci_high=ratio * width)
-    (row,) = verdict_rows(replace(slow_night, verdicts=(one,)))
+    (row,) = make_verdict_rows(replace(slow_night, verdicts=(one,)))
     assert row.bar is not None
     assert 0 <= row.bar.low <= row.bar.at <= row.bar.high <= 100
 
 
 def test_contradicted_claims_come_first(slow_night: RunRecord) -> None:
     """Claims have their bounds, and contradicted ones come first."""
-    told = experiment_rows(slow_night)
+    told = make_experiment_rows(slow_night)
     assert [one.name for one in told] == ["shm-size", "batch-c16", "shm-tiny", "awq-fp16"]
     shm, batch, tiny, awq = told
     assert shm.badge.word == "refuted, against the claim"
@@ -101,7 +101,7 @@ def test_change_points_are_dated_and_have_suspects(
     for one in nights:
         put(tmp_path, one)
     quiet = replace(nights[-1], verdicts=(), hypotheses=())
-    shown = view(quiet, read_history(tmp_path))
+    shown = build_view(quiet, read_history(tmp_path))
     assert shown.headline.state is State.SLIPPED
     assert shown.headline.title.endswith("but its history does: 2 figures, since 2026-03-23.")
     slow = [turn for turn in shown.turns if "decode_tps" in turn.text]
@@ -119,26 +119,26 @@ def test_missing_otava_is_reported(
 ) -> None:
     """Without Apache Otava, the report says that it did not look for changes."""
     monkeypatch.setitem(sys.modules, "otava.analysis", None)
-    shown = view(slow_night, read_history(runs))
+    shown = build_view(slow_night, read_history(runs))
     assert shown.turns == ()
     assert "tokgate[nightly]" in gaps(shown)["change points of the trends"].why
 
 
 def test_a_run_without_a_past_is_shown_alone(slow_night: RunRecord) -> None:
-    alone = view(slow_night)
+    alone = build_view(slow_night)
     assert (alone.trends, alone.changed, alone.marks) == ((), (), ())
     assert alone.rows
 
 
 def test_the_first_run_of_a_cell_is_no_trend(slow_night: RunRecord, runs: Path) -> None:
     first = tuple(replace(one, points=one.points[-1:]) for one in read_history(runs))
-    assert view(slow_night, first).trends == ()
+    assert build_view(slow_night, first).trends == ()
 
 
 def test_a_long_history_is_drawn_in_part(slow_night: RunRecord, runs: Path) -> None:
     series = read_history(runs, server="llamacpp-q4", workload="chat-c1", metric="decode_tps")[0]
     long = replace(series, points=(*[series.points[0]] * 1000, series.points[-1]))
-    (trend,) = view(slow_night, (long,)).trends
+    (trend,) = build_view(slow_night, (long,)).trends
     assert (trend.total, len(trend.values)) == (1001, SHOWN)
 
 
@@ -164,7 +164,7 @@ def test_repeated_pass_is_shown_with_its_reason(slow_night: RunRecord) -> None:
     reason = Problem(rule="host_busy", detail="other processes took 0.52 of 2 cores")
     first, *others = slow_night.measurements
     disturbed = replace(slow_night, measurements=(replace(first, disturbed=(reason,)), *others))
-    assert view(disturbed, ()).host.disturbed[-1] == (
+    assert build_view(disturbed, ()).host.disturbed[-1] == (
         f"{first.server} {first.workload}, launch {first.launch} was repeated: host_busy: {reason.detail}"
     )
 
@@ -176,7 +176,7 @@ def test_long_night_is_drawn_with_all_spikes(slow_night: RunRecord) -> None:
     clock[12_345] = 400.0
     seconds = tuple(float(at) for at in range(20_000))
     long = replace(one.host, duration_s=2e4, at_s=seconds, timeline={"gpu_sclk_MHz": tuple(clock)})
-    (track,) = view(replace(slow_night, measurements=(replace(one, host=long),))).host.tracks
+    (track,) = build_view(replace(slow_night, measurements=(replace(one, host=long),))).host.tracks
     assert len(track.values) <= DRAWN + 1
     assert (track.at_s[track.values.index(400.0)], track.low) == (12_345.0, "400")
     assert track.values[-1] is None
@@ -186,7 +186,7 @@ def test_invalid_launches_are_left_out_of_latency(slow_night: RunRecord) -> None
     """Invalid launches are left out of the latencies, and the report says so."""
     first, *rest = slow_night.measurements
     record = replace(slow_night, measurements=(replace(first, valid=False), *rest))
-    cell = view(record).latencies[0]
+    cell = build_view(record).latencies[0]
     assert (cell.launches, cell.note) == (2, "without 1 of 3 launches: invalid")
 
 
@@ -211,7 +211,7 @@ def test_trust_is_shown_by_cell(slow_night: RunRecord) -> None:
     first, second, *_ = slow_night.measurements
     assert first.bias is not None
     assert first.canary is not None
-    told = {(one.server, one.workload): one for one in view(slow_night).trust}
+    told = {(one.server, one.workload): one for one in build_view(slow_night).trust}
     assert len(told) == 4
     cell = told["vllm-fp16", "chat-c1"]
     assert (cell.badge.word, cell.launches, cell.agrees) == ("yes", "3 of 3", "–")
@@ -232,31 +232,31 @@ def test_trust_is_shown_by_cell(slow_night: RunRecord) -> None:
         canary=replace(first.canary, agreement=None, right=0),
         samples=(timed,),
     )
-    (cell,) = view(replace(slow_night, measurements=(wild,))).trust
+    (cell,) = build_view(replace(slow_night, measurements=(wild,))).trust
     assert (cell.badge.word, cell.launches) == ("no", "0 of 1")
     assert cell.bias.startswith("! decode_tps +5 %")
     assert cell.answers == "! 0 of 1 known ones right, none stored: the model does not answer correctly"
     assert cell.agrees.startswith("! +")
 
-    (cell,) = view(replace(slow_night, measurements=(replace(second, bias=None, canary=None),))).trust
+    (cell,) = build_view(replace(slow_night, measurements=(replace(second, bias=None, canary=None),))).trust
     assert (cell.bias, cell.answers) == ("–", "–")
 
 
 def test_clock_set_back_gives_no_time(slow_night: RunRecord) -> None:
     """With a clock that was set back, no time is shown."""
     back = replace(slow_night, ended="2026-03-11T23:00:00.000+00:00")
-    assert view(slow_night).took == "took 42m"
-    assert view(back).took == "ended before it began: the clock was set back"
+    assert build_view(slow_night).took == "took 42m"
+    assert build_view(back).took == "ended before it began: the clock was set back"
 
 
 def test_records_that_cannot_be_read_are_named(slow_night: RunRecord) -> None:
-    told = view(slow_night, unread=["runs/x/run.json: is empty"]).not_checked
+    told = build_view(slow_night, unread=["runs/x/run.json: is empty"]).not_checked
     assert Gap(what="a record in the history", why="runs/x/run.json: is empty") in told
 
 
 def test_logs_are_linked_beside_the_run(shown: Report, slow_night: RunRecord) -> None:
     assert shown.launches[0].log == "./logs/vllm-fp16-1.log"
-    elsewhere = view(slow_night, folder="../runs/one")
+    elsewhere = build_view(slow_night, folder="../runs/one")
     assert elsewhere.launches[0].log == "./../runs/one/logs/vllm-fp16-1.log"
     assert ("run.json", "./../runs/one/run.json") in elsewhere.files
 
@@ -264,13 +264,15 @@ def test_logs_are_linked_beside_the_run(shown: Report, slow_night: RunRecord) ->
 @given(st.text(alphabet='/.:javascript%?#&<" \\'), st.text(min_size=1))
 def test_links_are_relative_paths(folder: str, name: str) -> None:
     """A link is a relative path, whatever characters the names contain."""
-    parts = urlsplit(link(folder, name))
+    parts = urlsplit(make_link(folder, name))
     assert (parts.scheme, parts.netloc, parts.query, parts.fragment) == ("", "", "", "")
-    assert not set(link(folder, name)) & set("<>\"'` ")
+    assert not set(make_link(folder, name)) & set("<>\"'` ")
 
 
 def test_the_view_is_the_same_wherever_it_is_made(
     runs: Path, slow_night: RunRecord, put: Callable[[Path, RunRecord], Path], tmp_path: Path
 ) -> None:
     put(tmp_path, slow_night)
-    assert view(slow_night, read_history(tmp_path)).rows == view(slow_night, read_history(runs)).rows
+    assert (
+        build_view(slow_night, read_history(tmp_path)).rows == build_view(slow_night, read_history(runs)).rows
+    )

@@ -15,7 +15,7 @@ from tokgate.engines.specs import open_catalogue
 from tokgate.judge.bisect import Bisection, Step
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.measurement import Measurement
-from tokgate.report.bisect import ending, step_line
+from tokgate.report.bisect import describe_result, describe_step
 from tokgate.store.runs import RunRecord
 from tokgate.suite.bisect import list_images
 from tokgate.suite.plan import make_image_cases
@@ -103,7 +103,7 @@ def told(measurement: Measurement, *steps: Step, **found: object) -> str:
     )
     bisection = Bisection(images=IMAGES, metric="decode_tps", level=0.05, steps=steps, **found)  # type: ignore[arg-type]
     created = {"r:2": "2026-01-02", "r:3": "2026-01-03"}
-    return "\n".join(ending(bisection, record, created))
+    return "\n".join(describe_result(bisection, record, created))
 
 
 def test_the_result_shows_what_differs(bare_measurement: Measurement) -> None:
@@ -128,7 +128,7 @@ def test_a_range_names_all_candidates(bare_measurement: Measurement) -> None:
     said = told(bare_measurement, *steps, last_fast="r:2", first_slow="r:4", between=("r:3",), stopped="why")
     assert said.startswith("the first slow image is one of r:3, r:4\nlast fast image:  r:2")
     assert "stopped: why" in said
-    assert step_line("decode_tps", failed) == r"r:3: left out: does not start: \x1b[31mno such option"
+    assert describe_step("decode_tps", failed) == r"r:3: left out: does not start: \x1b[31mno such option"
 
 
 @pytest.mark.parametrize(
