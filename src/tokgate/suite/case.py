@@ -59,7 +59,7 @@ def measure_case(
     """Measure `case` on a live server.
 
     launch: the number of the replicate, from 1.
-    watch: told the progress.
+    watch: called with the progress.
     stored: the model's canary answers in this server's baseline.
     Problems of requests, server, host or client are not raised: they make the measurement invalid.
     A pass that other programs disturbed is repeated once, with other prompts, when the host is quiet.

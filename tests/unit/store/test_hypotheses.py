@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import RecordError, UsageError
-from tokgate.config.hypothesis import Evidence, Hypothesis
+from tokgate.config.hypothesis import Arm, Claim, Evidence, Hypothesis
 from tokgate.config.load import Document
-from tokgate.store.hypotheses import write_evidence
+from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.machine.fingerprint import Fingerprint
+from tokgate.store.hypotheses import make_evidence, write_evidence
+from tokgate.store.runs import RunRecord
 
 DECLARED = sorted((Path(__file__).parents[3] / "fixtures" / "hypotheses").glob("*.yaml"))
 
@@ -51,3 +54,39 @@ def test_flow_style_evidence_is_rejected(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match="add this by hand"):
         write_evidence(path, evidence("first"))
     assert path.read_text() == text
+
+
+@pytest.mark.parametrize(("arms", "launches"), [("ab", 12), ("abc", 18)])
+def test_blocks_are_counted_by_arms(arms: str, launches: int) -> None:
+    """A block launches each arm twice: 12 launches of two arms and 18 of three are three blocks."""
+    hypothesis = Hypothesis(
+        name="claimed",
+        title="t",
+        source="s",
+        arms={arm: Arm(server=arm) for arm in arms},
+        workload="w",
+        claim=Claim(metric="decode_tps", arm="b", above=1.0),
+        rival="r",
+    )
+    verdict = Verdict(
+        kind="hypothesis",
+        server="s",
+        workload="w",
+        metric="decode_tps",
+        outcome=Outcome.CONFIRMED,
+        launches=launches,
+        hypothesis="claimed",
+    )
+    run = RunRecord(
+        run_id="r",
+        started="2026-01-01T00:00:00.000+00:00",
+        tokgate="0",
+        command=(),
+        profile="p",
+        baselines="b",
+        fingerprint=Fingerprint({}),
+        conditions={},
+        verdicts=(verdict,),
+        hypotheses=(hypothesis,),
+    )
+    assert make_evidence(run, "claimed").blocks == 3
