@@ -256,7 +256,9 @@ def _list_undecided(record: RunRecord) -> list[Gap]:
             groups.setdefault((verdict.outcome, why), []).append(about)
     return [
         Gap(
-            what=f"{format_count(len(names), 'figure')} {make_badge(outcome).word}",
+            what=f"{format_count(len(names), 'figure')} without a baseline"
+            if outcome is Outcome.NO_BASELINE
+            else format_count(len(names), f"{outcome} verdict"),
             why=why or "see the reason of each verdict",
             items=tuple(names),
         )
