@@ -69,8 +69,11 @@ def kept(project: Any) -> None:
     [
         (("--tokgate-profile", "embeded"), "embedded"),
         (("--tokgate-profile", "brief", "--tokgate-server", "embedded-smolm2"), "embedded-smollm2"),
-        (("--tokgate-profile", "brief", "--tokgate-launches", "0"), "whole number of launches"),
-        (("--tokgate-url", "http://127.0.0.1:9"), "--tokgate-url and --tokgate-model go together"),
+        (
+            ("--tokgate-profile", "brief", "--tokgate-launches", "0"),
+            "--tokgate-launches must be at least 1 (got 0)",
+        ),
+        (("--tokgate-url", "http://127.0.0.1:9"), "--tokgate-url requires --tokgate-model"),
         (("--tokgate-profile", "brief", "-n", "2"), "two servers at once would share"),
     ],
     ids=["profile", "server", "launches", "url-alone", "xdist"],

@@ -28,7 +28,7 @@ def roofline(
     ] = 0,
     fixtures: Fixtures = FIXTURES,
 ) -> None:
-    """Show the limits of decode (memory bandwidth) and prefill (arithmetic), on paper and as measured on such chips."""
+    """Show the limits of decode (memory bandwidth) and prefill (arithmetic), on paper and as measured."""
     from rich.console import Console
     from rich.table import Table
 
