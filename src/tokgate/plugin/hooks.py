@@ -140,7 +140,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Before a server starts: fail what --tokgate-require demands and cannot run, skip what the budget leaves out."""
+    """Before a server starts: fail what is required and cannot run, skip what the budget leaves out."""
     plan = item.config.stash.get(PLAN, None)
     if plan is not None and plan.unable is not None and item.config.stash[OPTIONS].require:
         pytest.fail(f"not checked: {plan.unable}", pytrace=False)

@@ -1,7 +1,7 @@
 """Several boxes: `--tokgate-hosts` runs the suite on each of them, as a worker of pytest-xdist.
 
-The controller measures nothing. Each worker is an ordinary session on its box, with its own plan, lease and record.
-The controller checks all boxes first, shows what the workers report, and merges their records.
+Each worker is an ordinary session on its box, with its own plan, lease and record. The controller measures
+nothing: it checks all boxes first, shows what the workers report, and merges their records.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def become_controller(config: pytest.Config) -> bool:
 
 
 def become_worker(config: pytest.Config) -> str | None:
-    """Make this session the worker of its box, if xdist started it; returns the name of the run folder, else None."""
+    """Make this session the worker of its box, if xdist started it; returns the name of its run folder."""
     task = getattr(config, "workerinput", {}).get(_KEY)
     if task is None:
         return None
@@ -189,7 +189,7 @@ class _Controller:
             session.exitstatus = EXIT_BROKEN
 
     def _name_folder(self, box: BoxAddress) -> str:
-        """The run folder of a box, relative to --tokgate-out. On this machine it is inside that of this session."""
+        """The run folder of a box, relative to --tokgate-out; on this machine, inside that of this session."""
         run_id = self._config.stash[FOLDER].name
         return f"{run_id}/{run_id}-{box.name}" if box.is_here else f"{run_id}-{box.name}"
 

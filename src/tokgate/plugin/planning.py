@@ -22,7 +22,7 @@ from tokgate.suite.reference import References
 def plan_items(
     config: pytest.Config, items: list[pytest.Item], plan: RunPlan, *, width: int, color: bool
 ) -> tuple[Budget | None, str]:
-    """Make the budget, if there is one, and the text of the plan; deselect launches that the budget has no time for.
+    """Make the text of the plan and the budget, if there is one; deselect launches it has no time for.
 
     width: of the text, in columns. color: whether the text contains ANSI colors. Raises SpecError, RecordError.
     """
@@ -45,7 +45,7 @@ def plan_items(
 
 
 def read_selection(items: Sequence[pytest.Item]) -> Selection:
-    """What the selected tests measure and judge. The promised error rate is that of all their verdicts together."""
+    """What the selected tests measure and judge. The error rate is that of all their verdicts together."""
     rows = [get_params(item) for item in items]
     cases = dict.fromkeys(CaseKey(row["server"].server, row["workload"]) for row in rows if "server" in row)
     return Selection(

@@ -1,4 +1,4 @@
-"""One run of the suite: what it keeps in pytest's stash, how it begins, and how it ends (record, exit code, report)."""
+"""One run of the suite: what it keeps in pytest's stash, how it begins, and how it ends."""
 
 from __future__ import annotations
 
