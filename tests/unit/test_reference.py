@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -13,14 +14,16 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    """`docs/generate.py` as a module."""
-    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def generator() -> Iterator[ModuleType]:
+    """`docs/generate.py` as a module, with its neighbors importable as when it runs as a script."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "docs"))
+        yield importlib.import_module("generate")
+
+
+@pytest.fixture(scope="module")
+def yaml_keys(generator: ModuleType) -> ModuleType:
+    return importlib.import_module("yaml_keys")
 
 
 def test_pages_are_current(generator: ModuleType) -> None:
@@ -29,12 +32,12 @@ def test_pages_are_current(generator: ModuleType) -> None:
         assert (generator.FOLDER / name).read_text(encoding="utf-8") == text, f"run {generator.COMMAND}"
 
 
-def test_every_yaml_key_has_a_meaning(generator: ModuleType) -> None:
+def test_every_yaml_key_has_a_meaning(yaml_keys: ModuleType) -> None:
     """The docstring of a struct that is read from YAML has one line `key: meaning` for each key."""
-    assert generator.missing_meanings() == []
+    assert yaml_keys.missing_meanings() == []
 
 
-def test_a_meaning_may_take_two_lines(generator: ModuleType) -> None:
+def test_a_meaning_may_take_two_lines(yaml_keys: ModuleType) -> None:
     class Struct:
         """Two keys.
 
@@ -45,7 +48,7 @@ def test_a_meaning_may_take_two_lines(generator: ModuleType) -> None:
 
         __struct_fields__ = ("first", "second", "third")
 
-    assert generator.field_meanings(Struct) == {
+    assert yaml_keys.field_meanings(Struct) == {
         "first": "what it means, continued.",
         "second": "one meaning for both.",
         "third": "one meaning for both.",
