@@ -37,7 +37,7 @@ class AttachedServer(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
-    """See `Launcher`; log_dir stays unused, as the log belongs to the server's owner.
+    """See `start`; log_dir stays unused, as the log belongs to the server's owner.
 
     Waits while the server loads. Raises LaunchError at once when nothing answers there, ServerNotReady.
     """

@@ -19,13 +19,13 @@ import psutil
 from tokgate import engines
 from tokgate._exceptions import LaunchError
 from tokgate.config.server import EmbeddedLaunch, ServerSpec
-from tokgate.launch.cores import count_usable_cores
 from tokgate.launch.llama_server import LlamaConfig
 from tokgate.launch.logs import create_log, exit_error
 from tokgate.launch.models.paths import locate_gguf
 from tokgate.launch.probe import check_health, check_model, read_info
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import ServerFacts
+from tokgate.machine.cores import count_usable_cores
 
 _GRACE_S = 3.0  # between SIGTERM and SIGKILL: a server has no state to save
 # Only variables that can change how the engine runs are recorded: others may hold secrets.
@@ -47,7 +47,7 @@ class EmbeddedServer(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[EmbeddedServer]:
-    """See `Launcher`. Raises ModelMissing, LaunchError, ServerExited, ServerNotReady."""
+    """See `start`. Raises ModelMissing, LaunchError, ServerExited, ServerNotReady."""
     assert isinstance(spec.launch, EmbeddedLaunch)
     config = _config(spec, spec.launch)
     log_path = create_log(log_dir, spec.name)

@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import socket
 
-import psutil
-
 from tokgate._exceptions import PortTaken
+from tokgate.machine.processes import find_listeners, read_program
 
 
 def check_free(port: int, *, server: str) -> None:
@@ -16,9 +15,8 @@ def check_free(port: int, *, server: str) -> None:
     Two servers can share a port without an error (SO_REUSEPORT), and each would get half the requests.
     """
     with socket.socket() as probe:
-        probe.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # closed connections that linger do not matter
+        # Closed connections that linger do not matter.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("", port))
         except OSError as error:
@@ -31,20 +29,6 @@ def check_free(port: int, *, server: str) -> None:
 
 
 def _holder(port: int) -> str:
-    try:
-        connections = psutil.net_connections("tcp")
-    except psutil.AccessDenied:
-        connections = []
-    for connection in connections:
-        if (
-            connection.status == psutil.CONN_LISTEN
-            and connection.laddr
-            and connection.laddr[1] == port
-            and connection.pid
-        ):
-            try:
-                command = " ".join(psutil.Process(connection.pid).cmdline())
-            except psutil.Error:
-                command = "a process that has just ended"
-            return f"pid {connection.pid}: {command[:200]}"
+    for pid in find_listeners(port) or ():
+        return f"pid {pid}: {read_program(pid) or 'a process that has just ended'}"
     return f"a process that this user cannot see (`sudo ss -ltnp 'sport = :{port}'` names it)"

@@ -1,9 +1,7 @@
-"""Server: a running server as all layers above see it, and the Protocol of launchers."""
+"""Server: a running server as all layers above see it."""
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
-from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -50,12 +48,4 @@ class Server(Protocol):
 
     def check_alive(self) -> None:
         """Raise ServerExited, with exit code and root cause, if it has ended."""
-        ...
-
-
-class Launcher(Protocol):
-    """Starts one kind of server: a container, an embedded one, or none (attach)."""
-
-    def __call__(self, spec: ServerSpec, *, log_dir: Path) -> AbstractContextManager[Server]:
-        """Start `spec`, wait until it is ready, write its log below log_dir. Raises LaunchError."""
         ...

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from tokgate.config.server import AttachLaunch, DockerLaunch, EmbeddedLaunch, ServerSpec
-from tokgate.launch.server import Launcher, Server
+from tokgate.launch.server import Server
 
 
 def start(spec: ServerSpec, *, log_dir: Path) -> AbstractContextManager[Server]:
@@ -15,21 +15,17 @@ def start(spec: ServerSpec, *, log_dir: Path) -> AbstractContextManager[Server]:
     log_dir: folder of the server's log, which has its first line too; created if missing.
     Entering raises LaunchError (its subclasses say what was missing, or how the server failed).
     """
-    return _launcher(spec)(spec, log_dir=log_dir)
-
-
-def _launcher(spec: ServerSpec) -> Launcher:
     # Imported here, so that a run without containers never loads the Docker client.
     match spec.launch:
         case DockerLaunch():
             from tokgate.launch.docker.launch import launch as docker
 
-            return docker
+            return docker(spec, log_dir=log_dir)
         case EmbeddedLaunch():
             from tokgate.launch.embedded import launch as embedded
 
-            return embedded
+            return embedded(spec, log_dir=log_dir)
         case AttachLaunch():
             from tokgate.launch.attach import launch as attach
 
-            return attach
+            return attach(spec, log_dir=log_dir)

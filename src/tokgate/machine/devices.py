@@ -42,9 +42,7 @@ class GpuMemory(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes of the driver's two pools: VRAM (on an APU the BIOS carve-out) and GTT (system memory)."""
 
     vram_total: int | None
-    vram_used: int | None
     gtt_total: int | None
-    gtt_used: int | None
 
 
 def format_gfx(gfx_target_version: int) -> str:
@@ -71,16 +69,12 @@ def find_gpu(gfx_target_version: int, root: Path = ROOT) -> Gpu | None:
 
 
 def read_gpu_memory(gpu: Gpu) -> GpuMemory:
-    """The GPU's pools as the driver states them now; None for each that it does not state."""
-
-    def read(pool: str) -> int | None:
-        return None if gpu.device is None else read_int(gpu.device / f"mem_info_{pool}")
-
+    """The size of the GPU's pools as the driver states it; None for each that it does not state."""
+    if gpu.device is None:
+        return GpuMemory(vram_total=None, gtt_total=None)
     return GpuMemory(
-        vram_total=read("vram_total"),
-        vram_used=read("vram_used"),
-        gtt_total=read("gtt_total"),
-        gtt_used=read("gtt_used"),
+        vram_total=read_int(gpu.device / "mem_info_vram_total"),
+        gtt_total=read_int(gpu.device / "mem_info_gtt_total"),
     )
 
 

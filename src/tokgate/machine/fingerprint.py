@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from tokgate.config.words import format_difference
+from tokgate.machine.cores import read_cpu_quotas
 from tokgate.machine.devices import ROOT, Gpu, find_gpus, read_gpu_memory
 from tokgate.machine.packages import read_package_versions
 from tokgate.machine.sysfs import read_fields, read_int, read_text
@@ -216,22 +217,7 @@ def _cpus_usable(root: Path) -> float | None:
         return None
     ends = [part.split("-") for part in allowed.split(",") if part]
     cpus = sum(int(span[-1]) - int(span[0]) + 1 for span in ends)
-    return min([float(cpus), *_cpu_quotas(root)])
-
-
-def _cpu_quotas(root: Path) -> list[float]:
-    """Limits of this process's cgroup (v2) and of each above it, in CPUs."""
-    lines = (read_text(root / "proc/self/cgroup") or "").splitlines()
-    path = next((line.removeprefix("0::/") for line in lines if line.startswith("0::/")), None)
-    if path is None:
-        return []
-    folder = Path("sys/fs/cgroup") / path
-    quotas = []
-    for group in (folder, *folder.parents):
-        quota, _, period = (read_text(root / group / "cpu.max") or "").partition(" ")
-        if quota.isdigit() and period.isdigit():
-            quotas.append(int(quota) / int(period))
-    return quotas
+    return min([float(cpus), *read_cpu_quotas(root)])
 
 
 def _installed_memory(root: Path, gpus: tuple[Gpu, ...]) -> int | None:

@@ -21,12 +21,14 @@ _TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 class Process(NamedTuple):
     """One process at one moment.
 
+    state: the kernel's letter for it; Z and X are processes that have ended.
     started: its start in clock ticks since boot; together with the pid it is unique.
     cpu_s: CPU seconds of all its threads.
     reaped_s: CPU seconds of its children that have ended.
     """
 
     pid: int
+    state: str
     parent: int
     started: int
     name: str
@@ -46,6 +48,7 @@ def read_process(pid: int, root: Path = ROOT) -> Process | None:
     utime, stime, reaped_utime, reaped_stime = map(int, fields[11:15])
     return Process(
         pid=pid,
+        state=fields[0].decode(),
         parent=int(fields[1]),
         started=int(fields[19]),
         name=stat[stat.index(b"(") + 1 : name_end].decode(errors="replace"),

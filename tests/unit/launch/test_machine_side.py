@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import PortTaken
-from tokgate.launch.cores import count_usable_cores
 from tokgate.launch.logs import create_log
 from tokgate.launch.port import check_free
+from tokgate.machine.cores import count_usable_cores
 
 
 def test_listener_takes_the_port() -> None:
@@ -38,7 +38,7 @@ def test_shared_port_is_taken() -> None:
 def test_cores_stay_within_the_affinity() -> None:
     assert 1 <= count_usable_cores() <= len(os.sched_getaffinity(0))
     cpu = min(os.sched_getaffinity(0))
-    code = f"import os; os.sched_setaffinity(0, {{{cpu}}}); from tokgate.launch.cores import count_usable_cores; print(count_usable_cores())"
+    code = f"import os; os.sched_setaffinity(0, {{{cpu}}}); from tokgate.machine.cores import count_usable_cores; print(count_usable_cores())"
     assert subprocess.run([sys.executable, "-c", code], stdout=subprocess.PIPE, check=True).stdout == b"1\n"
 
 

@@ -30,7 +30,6 @@ def test_strix_halo_is_found_as_card1(strix_halo: Box) -> None:
     assert gpu.device.name == "0000:c5:00.0"
     memory = read_gpu_memory(gpu)
     assert (memory.vram_total, memory.gtt_total) == (536870912, 128849018880)
-    assert (memory.vram_used, memory.gtt_used) == (208154624, 31457280)
 
 
 @pytest.mark.parametrize("states", [("domain", "location_id"), ("location_id",), ("drm_render_minor",)])
@@ -57,9 +56,9 @@ def test_missing_files_are_unknown(strix_halo: Box) -> None:
     assert gpu is not None
     assert gpu.device is not None
     (gpu.device / "mem_info_gtt_total").unlink()
-    (gpu.device / "mem_info_vram_used").write_text("N/A\n")
+    (gpu.device / "mem_info_vram_total").write_text("N/A\n")
     assert read_gpu_memory(gpu).gtt_total is None
-    assert read_gpu_memory(gpu).vram_used is None
+    assert read_gpu_memory(gpu).vram_total is None
 
 
 def test_second_gpu_is_told_apart_by_architecture(strix_halo: Box) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def test_any_name_is_read(box: Box, name: str) -> None:
     box.add_process(42, parent=7, name=name, cpu=150, reaped=50, started=99)
     assert read_process(42, box.root) == Process(
-        pid=42, parent=7, started=99, name=name, cpu_s=1.5, reaped_s=0.5
+        pid=42, state="S", parent=7, started=99, name=name, cpu_s=1.5, reaped_s=0.5
     )
 
 
@@ -48,7 +48,7 @@ def test_this_process_and_its_child_are_seen() -> None:
 
 
 def _process(pid: int, parent: int) -> Process:
-    return Process(pid=pid, parent=parent, started=0, name="p", cpu_s=1.0, reaped_s=0.25)
+    return Process(pid=pid, state="S", parent=parent, started=0, name="p", cpu_s=1.0, reaped_s=0.25)
 
 
 @given(st.dictionaries(st.integers(1, 30), st.integers(0, 30)), st.lists(st.integers(1, 35), max_size=3))

@@ -53,7 +53,7 @@ class DockerServer(msgspec.Struct, frozen=True, kw_only=True):
 
 @contextmanager
 def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
-    """See `Launcher`. Raises DockerUnavailable, ImageMissing, ModelMissing, OptionRejected, PortTaken,
+    """See `start`. Raises DockerUnavailable, ImageMissing, ModelMissing, OptionRejected, PortTaken,
     ServerExited, ServerNotReady, and LaunchError for whatever else Docker refuses.
 
     While it is open, SIGTERM to this process raises KeyboardInterrupt, so that the container is removed too.

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from tokgate.machine.processes import read_process
+
 
 class Owner(msgspec.Struct, frozen=True, kw_only=True):
     """A process, unique by its start (clock ticks since boot), because pids are reused."""
@@ -40,9 +42,5 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 
 def _started(pid: int) -> int | None:
     """When process `pid` started (clock ticks since boot); None when it has ended, also when it is a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    state, *fields = stat.rpartition(")")[2].split()  # the name before it may hold spaces and brackets
-    return None if state in "ZX" else int(fields[18])
+    process = read_process(pid)
+    return None if process is None or process.state in "ZX" else process.started
