@@ -36,8 +36,7 @@ class Catalogue:
 
     def names(self, kind: str) -> list[str]:
         """The names declared in the folder `kind`: servers, workloads, prompts, hardware, hypotheses or profiles."""
-        suffix = "jsonl" if kind == "prompts" else "yaml"
-        return sorted(path.stem for path in (self.root / kind).glob(f"*.{suffix}"))
+        return sorted(path.stem for path in (self.root / kind).glob(self._path(kind, "*").name))
 
     def server(self, name: str, override: Mapping[str, object] | None = None) -> ServerSpec:
         """One server, its YAML overridden by `override`. Raises SpecError."""
@@ -131,9 +130,7 @@ class Catalogue:
         """The file of `name`, merged over the file that it `extends`, if any."""
         path = self._path(kind, name)
         if not path.is_file():
-            raise SpecError(
-                f"no such {_singular(kind)}: `{name}`; {nearest(name, self.names(kind))}", file=path
-            )
+            raise SpecError(self._unknown(kind, name), file=path)
         document = Document.read(path)
         base = document.data.pop("extends", None)
         if base is None:
@@ -150,9 +147,11 @@ class Catalogue:
 
     def _refer(self, document: Document, at: KeyPath, kind: str, name: str) -> None:
         if name not in self.names(kind):
-            raise document.error(
-                f"no such {_singular(kind)}: `{name}`; {nearest(name, self.names(kind))}", at
-            )
+            raise document.error(self._unknown(kind, name), at)
+
+    def _unknown(self, kind: str, name: str) -> str:
+        irregular = {"prompts": "prompt set", "hardware": "hardware", "hypotheses": "hypothesis"}
+        return f"no such {irregular.get(kind, kind[:-1])}: `{name}`; {nearest(name, self.names(kind))}"
 
 
 def _arms_error(hypothesis: Hypothesis) -> str | None:
@@ -194,8 +193,3 @@ def _claim_error(hypothesis: Hypothesis) -> str | None:
     if bounded and hypothesis.arms and claim.arm is None:
         return f"must name the arm that its bounds are about, for example `arm: {list(arms)[-1]}`"
     return None
-
-
-def _singular(kind: str) -> str:
-    irregular = {"prompts": "prompt set", "hardware": "hardware", "hypotheses": "hypothesis"}
-    return irregular.get(kind, kind.removesuffix("s"))

@@ -44,9 +44,9 @@ def explain_syntax(error: yaml.YAMLError, text: str) -> str:
     match error.problem:
         case "found a tab character that violates indentation":
             return "tabs cannot be used for indentation"
-        case "found character that cannot start any token" if rest.startswith("\t"):
-            return "tabs cannot be used for indentation"
         case "found character that cannot start any token" if rest:
+            if rest[0] == "\t":
+                return "tabs cannot be used for indentation"
             return f"a value cannot start with `{rest[0]}`; put it in quotes"
         case "mapping values are not allowed in this context":
             return "unexpected `:`; check the indentation, and put a value that contains `: ` in quotes"
@@ -69,16 +69,13 @@ def explain_type(
         parent = _type_at(info, data, at[:-1])
         info, value = (parent.key_type if isinstance(parent, inspect.DictType) else parent), at[-1]
     else:
-        info, value = _type_at(info, data, at), _value_at(data, at)
+        info, value = _type_at(info, data, at), get_value(data, at)
     if field := _FIELD.search(message):
         if field[1] == "unknown":
             return f"unknown key; {nearest(field[2], _field_names(info))}", (*at, field[2])
         missing = [name for name in _field_names(info, required=True) if name not in value] or [field[2]]
-        keys = ", ".join(f"`{name}`" for name in missing)
-        return (
-            f"the key{'s' if len(missing) > 1 else ''} {keys} {'are' if len(missing) > 1 else 'is'} missing",
-            at,
-        )
+        keys, several = ", ".join(f"`{name}`" for name in missing), len(missing) > 1
+        return f"the {'keys' if several else 'key'} {keys} {'are' if several else 'is'} missing", at
     if message.startswith("Invalid"):
         choices = _choices(info)
         if not choices:  # a date
@@ -107,10 +104,8 @@ def _explain_value(message: str, info: inspect.Type, value: object) -> str:
         elif expected.endswith("mapping") and (keys := _field_names(info, required=True)):
             advice = f", for example `{{{keys[0]}: {value}}}`"
     elif expected.endswith("text") and isinstance(value, bool):
-        got, advice = (
-            str(value).lower(),
-            "; YAML reads yes, no, on and off as true or false: put them in quotes",
-        )
+        got = str(value).lower()
+        advice = "; YAML reads yes, no, on and off as true or false: put them in quotes"
     elif expected.endswith("text") and isinstance(value, int | float):
         advice = f'; put it in quotes: "{value}"'
     return f"{expected}, got {got}{advice}"
@@ -121,7 +116,8 @@ def _name_types(types: re.Match[str]) -> str:
     return " or ".join(_TYPE_NAMES.get(name, name) for name in names)
 
 
-def _value_at(data: Any, at: KeyPath) -> Any:
+def get_value(data: Any, at: KeyPath) -> Any:
+    """The value at `at` of plain data."""
     for part in at:
         data = data[part]
     return data

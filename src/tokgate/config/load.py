@@ -12,7 +12,7 @@ import yaml
 from msgspec import inspect
 
 from tokgate._exceptions import SpecError
-from tokgate.config.explain import KeyPath, explain_syntax, explain_type
+from tokgate.config.explain import KeyPath, explain_syntax, explain_type, get_value
 from tokgate.config.units import Duration, Size
 
 T = TypeVar("T")
@@ -82,7 +82,7 @@ class Document:
 
     def _wrong_key(self, at: KeyPath, kind: type) -> str:
         """The key of the mapping at `at` whose name or value is wrong; msgspec does not name it."""
-        for key in _value_at(self.data, at):
+        for key in get_value(self.data, at):
             try:
                 msgspec.convert(_with_only(key, self.data, at), kind, dec_hook=_decode_unit)
             except msgspec.ValidationError:
@@ -141,19 +141,11 @@ def _dotted(path: KeyPath) -> str:
 
 
 def _decode_unit(kind: type, value: object) -> object:
-    if kind is Size:
-        return Size.parse(value)
-    if kind is Duration:
-        return Duration.parse(value)
+    if kind in (Size, Duration):
+        return kind.parse(value)
     if kind is object:  # free-form: an arm's override, a request's extra fields
         return value
     raise NotImplementedError(f"no decoder for {kind}")
-
-
-def _value_at(data: Any, at: KeyPath) -> Any:
-    for part in at:
-        data = data[part]
-    return data
 
 
 def _with_only(key: object, data: Any, at: KeyPath) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -109,46 +108,27 @@ def compute_config_facts(path: Path, quantisation: Quantisation) -> ModelFacts:
         raise SpecError(f"is not the config.json of a dense decoder: {error}", file=path) from error
     if config.num_experts or config.num_local_experts:
         raise _mixture(path)
-    embedding = config.vocab_size * config.hidden_size
+    layers, embedding = config.num_hidden_layers, config.vocab_size * config.hidden_size
     value = config.hidden_size * config.kv_width
     attention = 2 * config.hidden_size * config.head_width * config.num_attention_heads + value
     down = config.hidden_size * config.intermediate_size
-    body = config.num_hidden_layers * (attention + value + 3 * down)
-    bits = _BITS[quantisation](_Parts(config, value=value, down=down, body=body, output=embedding))
+    body = layers * (attention + value + 3 * down)
+    # Q4_K_M is Q4_K, but Q6_K for the output layer and, in half of the layers, for the value and down projections.
+    wide = sum(i < layers // 8 or i >= 7 * layers // 8 or (i - layers // 8) % 3 == 2 for i in range(layers))
+    six = wide * (value + down)
+    bits = {
+        "FP16": (body + embedding) * _FP16,
+        "AWQ": body * _AWQ + embedding * _FP16,
+        "Q4_K_M": six * _Q6_K + (body - six) * _Q4_K + embedding * _Q6_K,
+    }[quantisation]
     return ModelFacts(
         name=path.parent.name if path.name == "config.json" else path.stem,
         quantisation=quantisation,
         parameters=body + embedding * (1 if config.tie_word_embeddings else 2),
         parameters_per_token=body + embedding,
         bytes_per_token=bits / 8,
-        kv_bytes_per_token=2 * config.num_hidden_layers * config.kv_width * _KV_BYTES,
+        kv_bytes_per_token=2 * layers * config.kv_width * _KV_BYTES,
     )
-
-
-class _Parts(msgspec.Struct, frozen=True):
-    """Number of weights of one layer's value and down projections, of all layers, and of the output layer."""
-
-    config: Config
-    value: int
-    down: int
-    body: int
-    output: int
-
-
-def _q4_k_m(parts: _Parts) -> float:
-    """Q4_K, but Q6_K for the output layer and, in half of the layers, for the value and down projections."""
-    layers = parts.config.num_hidden_layers
-    eighth = layers // 8
-    wide = sum(i < eighth or i >= 7 * layers // 8 or (i - eighth) % 3 == 2 for i in range(layers))
-    six = wide * (parts.value + parts.down)
-    return six * _Q6_K + (parts.body - six) * _Q4_K + parts.output * _Q6_K
-
-
-_BITS: dict[str, Callable[[_Parts], float]] = {
-    "FP16": lambda parts: (parts.body + parts.output) * _FP16,
-    "AWQ": lambda parts: parts.body * _AWQ + parts.output * _FP16,
-    "Q4_K_M": _q4_k_m,
-}
 
 
 def _mixture(path: Path) -> SpecError:

@@ -27,16 +27,16 @@ def read_prompts(path: Path, *, stated: bool = True) -> PromptSet:
     digest = hashlib.sha256(raw).hexdigest()
     if stated:
         _check_hash(path, digest)
-    prompts = tuple(
-        _prompt(line, path, number) for number, line in enumerate(raw.splitlines(), start=1) if line.strip()
-    )
+    prompts: dict[str, Prompt] = {}
+    for number, line in enumerate(raw.splitlines(), start=1):
+        if line.strip():
+            prompt = _prompt(line, path, number)
+            if prompt.id in prompts:
+                raise SpecError(f"duplicate id {prompt.id!r}", file=path, line=number, key="id")
+            prompts[prompt.id] = prompt
     if not prompts:
         raise SpecError("has no prompts; expected one JSON object per line", file=path)
-    ids = [prompt.id for prompt in prompts]
-    for number, name in enumerate(ids, start=1):
-        if name in ids[: number - 1]:
-            raise SpecError(f"duplicate id {name!r}", file=path, line=number, key="id")
-    return PromptSet(name=path.stem, sha256=digest, prompts=prompts)
+    return PromptSet(name=path.stem, sha256=digest, prompts=tuple(prompts.values()))
 
 
 def _prompt(line: bytes, path: Path, number: int) -> Prompt:

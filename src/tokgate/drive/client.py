@@ -64,7 +64,8 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
     def sample(self, zero_s: float) -> Sample:
         """Decode the stream. zero_s: start of the timed region, on the clock of `perf_counter`."""
         wire = self.exchange
-        stream = decode_stream(wire.times_s, wire.pieces)
+        stream = decode_stream([time_s - zero_s for time_s in wire.times_s], wire.pieces)
+        stream.error = self.error or stream.error
         assert self.end_s is not None, "the request has not ended"
         return Sample(
             index=self.index,
@@ -73,19 +74,9 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
             scheduled_s=self.scheduled_s,
             sent_s=(self.begun_s if wire.sent_s is None else wire.sent_s) - zero_s,
             first_byte_s=None if wire.first_byte_s is None else wire.first_byte_s - zero_s,
-            token_times_s=tuple([time_s - zero_s for time_s in stream.token_times_s]),
             end_s=self.end_s - zero_s,
-            first_chunk_tokens=stream.first_chunk_tokens,
-            first_chunk_told=stream.first_chunk_told,
-            first_chunk_text=stream.first_chunk_text,
-            prompt_tokens=stream.prompt_tokens,
-            cached_tokens=stream.cached_tokens,
-            completion_tokens=stream.completion_tokens,
-            finish_reason=stream.finish_reason,
-            text=stream.text,
             status=wire.status,
-            error=self.error or stream.error,
-            timings=stream.timings,
+            **msgspec.structs.asdict(stream),
         )
 
 

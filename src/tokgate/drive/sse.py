@@ -6,11 +6,9 @@ then finds the arrival that completed each event.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-_LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r|$)")
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -21,37 +19,17 @@ def split(body: bytes) -> Iterator[tuple[bytes, int]]:
     last event without its blank line is complete at the end of the body.
     Source: WHATWG HTML, section 9.2.6, except for that last event, which some engines send.
     """
-    if b"\r" in body:
-        yield from _by_line(body, 0)
-        return
-    start = len(_BOM) if body.startswith(_BOM) else 0
-    while (end := body.find(b"\n\n", start)) >= 0:
-        if body.startswith(b"data: ", start) and body.find(b"\n", start, end) < 0:
-            yield body[start + 6 : end], end + 2
-        else:
-            yield from _by_line(body[start : end + 2], start)
-        start = end + 2
-    if start < len(body):
-        yield from _by_line(body[start:], start)
-
-
-def _by_line(text: bytes, offset: int) -> Iterator[tuple[bytes, int]]:
-    """The general case: any kind of line; `text` starts at `offset` of the body."""
     data: list[bytes] = []
-    position = len(_BOM) if offset == 0 and text.startswith(_BOM) else 0
-    while position < len(text):
-        match = _LINE.match(text, position)
-        assert match is not None  # the pattern matches the empty line
-        line, position = match[1], match.end()
-        if line:
-            name, _, value = line.partition(b":")
+    end = len(_BOM) if body.startswith(_BOM) else 0
+    for line in [*body[end:].splitlines(keepends=True), b""]:
+        end += len(line)
+        if text := line.rstrip(b"\r\n"):
+            name, _, value = text.partition(b":")
             if name == b"data":
                 data.append(value.removeprefix(b" "))
         elif data:
-            yield b"\n".join(data), offset + position
+            yield b"\n".join(data), end
             data = []
-    if data:
-        yield b"\n".join(data), offset + len(text)
 
 
 def stamp(ends: Sequence[int], times_s: Sequence[float], sizes: Sequence[int]) -> list[float]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
 
 import msgspec
 
@@ -44,16 +43,12 @@ def check_answers(
         model, engine or set of questions.
     sensible: False for random weights, whose text is garbage by design.
     """
-    comparable = stored is not None and _origin(stored) == _origin(answers)
-    agreements = (
-        {
-            question: compute_agreement(text, stored.texts[question])
-            for question, text in answers.texts.items()
-            if question in stored.texts
-        }
-        if comparable and stored is not None
-        else {}
-    )
+    before = stored.texts if stored is not None and _origin(stored) == _origin(answers) else {}
+    agreements = {
+        question: compute_agreement(text, before[question])
+        for question, text in answers.texts.items()
+        if question in before
+    }
     timed, _ = check_timed_answers(answers)
     known = {prompt.id: prompt.answer for prompt in prompts.prompts if prompt.answer is not None}
     right = sum(_contains(answers.texts.get(question, ""), answer) for question, answer in known.items())
@@ -63,7 +58,13 @@ def check_answers(
         right=right,
         known=len(known),
     )
-    details = [] if stored is None else _disagreement(canary, agreements, stored)
+    details = []
+    if canary.agreement is not None and canary.agreement < AGREEMENT:
+        worst = min(agreements, key=agreements.__getitem__)
+        details.append(
+            f"only {format_percent(canary.agreement)} of the stored answers' tokens are the same "
+            f"(limit {format_percent(AGREEMENT)}); {worst} was {_short(before[worst])} and is {_short(answers.texts[worst])}"
+        )
     if sensible:
         details += _garbage(canary)
     return canary, tuple(Problem(rule="canary", detail=detail) for detail in details)
@@ -101,17 +102,6 @@ def is_repetitive(text: str) -> bool:
 
 def _origin(answers: Answers) -> tuple[str, str, str]:
     return answers.model, answers.engine, answers.prompts_sha256
-
-
-def _disagreement(canary: Canary, agreements: Mapping[str, float], stored: Answers) -> list[str]:
-    if canary.agreement is None or canary.agreement >= AGREEMENT:
-        return []
-    worst = min(agreements, key=lambda question: agreements[question])
-    text, stored_text = canary.answers.texts[worst], stored.texts[worst]
-    return [
-        f"only {format_percent(canary.agreement)} of the stored answers' tokens are the same (limit {format_percent(AGREEMENT)}); "
-        f"{worst} was {_short(stored_text)} and is {_short(text)}"
-    ]
 
 
 def check_timed_answers(answers: Answers) -> tuple[Canary, tuple[Problem, ...]]:

@@ -7,36 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
 from tokgate.config.words import format_percent
 from tokgate.machine.host import HostReport
 from tokgate.measure.measurement import Problem
 
+OTHERS_SHARE, OTHERS_CORES = 0.05, 0.5
+"""CPU that other processes may use, as a share of the machine and in CPUs; the smaller limit applies. An engine's
+threads wait for each other, so one that is preempted stops all: one busy core of two slowed a server from 119 to
+0.58 tok/s. 5 % is the drop that a gate must detect by default; an idle machine used 0.01 CPUs. On a machine with
+many CPUs, half a CPU still takes memory bandwidth that an APU needs."""
 
-class QuietLimits(msgspec.Struct, frozen=True, kw_only=True):
-    """How much else the host may do during a measurement.
+STEAL = 0.015
+"""Share of the machine's CPU time that the hypervisor may give to others: half of the default tolerance of decode_tps.
+A virtual machine with all cores busy had 0.1 %."""
 
-    others_share, others_cores: CPU of other processes, as a share of the machine and in CPUs; the smaller limit
-        applies. An engine's threads wait for each other, so one that is preempted stops all: one busy core of two
-        slowed a server from 119 to 0.58 tok/s. 5 % is the drop that a gate must detect by default; an idle machine
-        used 0.01 CPUs. On a machine with many CPUs, half a CPU still takes memory bandwidth that an APU needs.
-    steal: share of the machine's CPU time that the hypervisor gave to others: half of the default tolerance of
-        decode_tps. A virtual machine with all cores busy had 0.1 %.
-    swapped_bytes: some pages of other processes may move; moving those of the model stalls it.
-    gpu_idle_pct, gpu_looks: a GPU whose load was never above this percentage, in at least this number of
-        readings, did not make the tokens.
-    """
+SWAPPED_BYTES = 16 * 2**20
+"""Some pages of other processes may move; moving those of the model stalls it."""
 
-    others_share: float = 0.05
-    others_cores: float = 0.5
-    steal: float = 0.015
-    swapped_bytes: int = 16 * 2**20
-    gpu_idle_pct: float = 5.0
-    gpu_looks: int = 3
-
-
-DEFAULT_LIMITS = QuietLimits()
+GPU_IDLE_PCT, GPU_LOOKS = 5.0, 3
+"""A GPU whose load was never above this percentage, in at least this number of readings, did not make the tokens."""
 
 # Throttling by heat varies from run to run. Power limits (gpu_spl, gpu_fppt, gpu_sppt) do not count: one of them
 # always limits a busy APU, above all in prefill; they are in the report.
@@ -53,20 +42,20 @@ def is_disturbed(problems: Iterable[Problem]) -> bool:
     return bool(rules) and rules <= PASSING
 
 
-def check_host(report: HostReport, *, limits: QuietLimits = DEFAULT_LIMITS) -> tuple[Problem, ...]:
+def check_host(report: HostReport) -> tuple[Problem, ...]:
     """Everything the host did in the region of `report` that makes a measurement invalid."""
     details = {
-        "host_busy": _busy(report, limits),
-        "host_stolen": _stolen(report, limits),
-        "host_swapping": _swapping(report, limits),
+        "host_busy": _busy(report),
+        "host_stolen": _stolen(report),
+        "host_swapping": _swapping(report),
         "host_throttled": _throttled(report),
-        "gpu_idle": _gpu_idle(report, limits),
+        "gpu_idle": _gpu_idle(report),
     }
     return tuple(Problem(rule=rule, detail=detail) for rule, detail in details.items() if detail is not None)
 
 
-def _busy(report: HostReport, limits: QuietLimits) -> str | None:
-    limit = min(limits.others_cores, limits.others_share * report.cpus)
+def _busy(report: HostReport) -> str | None:
+    limit = min(OTHERS_CORES, OTHERS_SHARE * report.cpus)
     if report.others_cores is None or report.others_cores <= limit:
         return None
     whom = report.culprit or "a process that is not visible (it has ended, or runs outside this container)"
@@ -76,16 +65,16 @@ def _busy(report: HostReport, limits: QuietLimits) -> str | None:
     )
 
 
-def _stolen(report: HostReport, limits: QuietLimits) -> str | None:
-    if report.steal is None or report.steal <= limits.steal:
+def _stolen(report: HostReport) -> str | None:
+    if report.steal is None or report.steal <= STEAL:
         return None
-    return f"the hypervisor gave {format_percent(report.steal)} of this machine's CPU time to others (limit {format_percent(limits.steal)})"
+    return f"the hypervisor gave {format_percent(report.steal)} of this machine's CPU time to others (limit {format_percent(STEAL)})"
 
 
-def _swapping(report: HostReport, limits: QuietLimits) -> str | None:
-    if report.swapped_bytes is None or report.swapped_bytes <= limits.swapped_bytes:
+def _swapping(report: HostReport) -> str | None:
+    if report.swapped_bytes is None or report.swapped_bytes <= SWAPPED_BYTES:
         return None
-    moved, limit = report.swapped_bytes / 2**20, limits.swapped_bytes / 2**20
+    moved, limit = report.swapped_bytes / 2**20, SWAPPED_BYTES / 2**20
     return f"{moved:.0f} MiB moved to or from swap (limit {limit:.0f} MiB)"
 
 
@@ -100,14 +89,14 @@ def _throttled(report: HostReport) -> str | None:
     return f"the chip was throttled by heat: {counters}" + (f" ({', '.join(highs)})" if highs else "")
 
 
-def _gpu_idle(report: HostReport, limits: QuietLimits) -> str | None:
+def _gpu_idle(report: HostReport) -> str | None:
     busy = report.levels.get("gpu_busy_pct")
-    if busy is None or busy.high > limits.gpu_idle_pct:
+    if busy is None or busy.high > GPU_IDLE_PCT:
         return None
     looks = sum(value is not None for value in report.timeline["gpu_busy_pct"])
-    if looks < limits.gpu_looks:
+    if looks < GPU_LOOKS:
         return None
     return (
-        f"the GPU was never more than {busy.high:.0f} % busy in {looks} readings (limit {limits.gpu_idle_pct:.0f} %): "
+        f"the GPU was never more than {busy.high:.0f} % busy in {looks} readings (limit {GPU_IDLE_PCT:.0f} %): "
         "it did not make these tokens"
     )

@@ -113,39 +113,30 @@ def _request_problems(sample: Sample) -> list[Problem]:
 
 
 class _Rates(NamedTuple):
-    """A decode rate by client and by server, the server's seconds of decoding, and the number of requests."""
+    """The mean decode rate by client and by server, the server's seconds of decoding, and the number of requests."""
 
     client_tps: float
     server_tps: float
     server_s: float
-    requests: int = 1
+    requests: int
 
 
 def _mean_rates(samples: Sequence[Sample]) -> _Rates | None:
-    rates = [rate for sample in samples if (rate := _rates(sample)) is not None]
-    client_tps = compute_geometric_mean([rate.client_tps for rate in rates])
-    server_tps = compute_geometric_mean([rate.server_tps for rate in rates])
-    if client_tps is None or server_tps is None:
-        return None
-    return _Rates(client_tps, server_tps, fmean(rate.server_s for rate in rates), len(rates))
-
-
-def _rates(sample: Sample) -> _Rates | None:
-    """The rates of one request; None when one is not known, or the request failed.
+    """Over the requests that did not fail and whose rates are known; None when there is none.
 
     llama.cpp's rate is (predicted_n - 1) / predicted_ms: the first token belongs to the prompt.
     """
-    rate, server = decode_tps(sample), sample.timings
-    if (
-        sample.error is not None
-        or rate is None
-        or server is None
-        or server.predicted_n < 2
-        or server.predicted_ms <= 0
-    ):
+    client, server, seconds = [], [], []
+    for sample in samples:
+        rate, timings = decode_tps(sample), sample.timings
+        if sample.error is None and rate and timings and timings.predicted_n > 1 and timings.predicted_ms > 0:
+            client.append(rate)
+            seconds.append(timings.predicted_ms / 1e3)
+            server.append((timings.predicted_n - 1) / seconds[-1])
+    client_tps, server_tps = compute_geometric_mean(client), compute_geometric_mean(server)
+    if client_tps is None or server_tps is None:
         return None
-    seconds = server.predicted_ms / 1e3
-    return _Rates(rate, (server.predicted_n - 1) / seconds, seconds)
+    return _Rates(client_tps, server_tps, fmean(seconds), len(seconds))
 
 
 def _problem(scope: str, detail: str, limit: float) -> Problem:

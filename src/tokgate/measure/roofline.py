@@ -24,7 +24,7 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     effective_GBps: memory bandwidth (decode of one stream).
     effective_tflops: arithmetic (prefill).
     of_paper, of_measured: share of the theoretical limit, and of the limit measured on such chips (1.0 is all of it).
-    possible, possible_measured: the value that these limits allow, in its own unit.
+    possible: the value that the theoretical limit allows, in its own unit.
     """
 
     effective_GBps: float | None = None
@@ -32,7 +32,6 @@ class Use(msgspec.Struct, frozen=True, kw_only=True):
     of_paper: float | None
     of_measured: float | None
     possible: float | None
-    possible_measured: float | None
 
 
 def compute_roofline(
@@ -67,17 +66,16 @@ def compute_use(roof: Roofline | None, metric: str, value: float | None) -> Use 
     """
     if roof is None or value is None or not value > 0:
         return None
-    bounds = [_bound(ceiling, metric, roof.streams) for ceiling in (roof.paper, roof.measured)]
-    if bounds == [None, None]:
+    on_paper, as_measured = (_bound(ceiling, metric, roof.streams) for ceiling in (roof.paper, roof.measured))
+    if on_paper is None and as_measured is None:
         return None
     flop = FLOP_PER_PARAMETER * (roof.parameters_per_token or 0)
     return Use(
         effective_GBps=roof.bytes_per_token * value / 1e9 if metric == "decode_tps" else None,
         effective_tflops=flop * value / 1e12 if metric == "prefill_tps" else None,
-        of_paper=None if bounds[0] is None else value / bounds[0],
-        of_measured=None if bounds[1] is None else value / bounds[1],
-        possible=bounds[0],
-        possible_measured=bounds[1],
+        of_paper=None if on_paper is None else value / on_paper,
+        of_measured=None if as_measured is None else value / as_measured,
+        possible=on_paper,
     )
 
 
@@ -99,11 +97,7 @@ def check_roofline(roof: Roofline | None, metrics: Mapping[str, float]) -> Itera
         used = compute_use(roof, metric, metrics.get(metric))
         if roof is None or used is None or used.of_paper is None or used.of_paper <= 1:
             continue
-        read = (
-            ""
-            if used.effective_GBps is None
-            else f"would read {format_quantity(used.effective_GBps, 'GB/s')}, "
-        )
+        read = f"would read {format_quantity(used.effective_GBps, 'GB/s')}, " if used.effective_GBps else ""
         yield Problem(
             rule="above_roofline",
             detail=f"{format_figure(metric, metrics[metric])} ({metric}) {read}{format_percent(used.of_paper)} of the theoretical limit of "
@@ -121,40 +115,24 @@ def compute_ceilings(
     parameters_per_token: number of weights multiplied for one token: all but the input embedding; None if unknown.
     Raises ValueError: not above zero.
     """
-    _positive(bytes_per_token=bytes_per_token)
-    if parameters_per_token is not None:
-        _positive(parameters_per_token=parameters_per_token)
-    return (
-        _ceiling(hardware.bandwidth_GBps, hardware.fp16_tflops, bytes_per_token, parameters_per_token),
-        _ceiling(
-            hardware.bandwidth_measured_GBps,
-            hardware.fp16_measured_tflops,
-            bytes_per_token,
-            parameters_per_token,
-        ),
-    )
-
-
-def _ceiling(
-    bandwidth_GBps: float | None,
-    fp16_tflops: float | None,
-    bytes_per_token: float,
-    parameters_per_token: float | None,
-) -> Ceiling:
-    decode_tps = None if bandwidth_GBps is None else bandwidth_GBps * 1e9 / bytes_per_token
-    prefill_tps = None
-    if fp16_tflops is not None and parameters_per_token is not None:
-        prefill_tps = fp16_tflops * 1e12 / (FLOP_PER_PARAMETER * parameters_per_token)
-    return Ceiling(
-        bandwidth_GBps=bandwidth_GBps,
-        fp16_tflops=fp16_tflops,
-        decode_tps=decode_tps,
-        prefill_tps=prefill_tps,
-        streams=prefill_tps / decode_tps if decode_tps is not None and prefill_tps is not None else None,
-    )
-
-
-def _positive(**values: float) -> None:
-    for name, value in values.items():
-        if not value > 0:
+    for name, value in (("bytes_per_token", bytes_per_token), ("parameters_per_token", parameters_per_token)):
+        if value is not None and not value > 0:
             raise ValueError(f"{name} must be above zero (got {value})")
+
+    def compute_ceiling(bandwidth_GBps: float | None, fp16_tflops: float | None) -> Ceiling:
+        decode_tps = bandwidth_GBps * 1e9 / bytes_per_token if bandwidth_GBps else None
+        prefill_tps = None
+        if fp16_tflops is not None and parameters_per_token is not None:
+            prefill_tps = fp16_tflops * 1e12 / (FLOP_PER_PARAMETER * parameters_per_token)
+        return Ceiling(
+            bandwidth_GBps=bandwidth_GBps,
+            fp16_tflops=fp16_tflops,
+            decode_tps=decode_tps,
+            prefill_tps=prefill_tps,
+            streams=prefill_tps / decode_tps if decode_tps and prefill_tps else None,
+        )
+
+    return (
+        compute_ceiling(hardware.bandwidth_GBps, hardware.fp16_tflops),
+        compute_ceiling(hardware.bandwidth_measured_GBps, hardware.fp16_measured_tflops),
+    )

@@ -46,7 +46,6 @@ class Weights(msgspec.Struct, frozen=True, kw_only=True):
 class MissingFiles(msgspec.Struct, frozen=True, kw_only=True):
     """The missing files of some weights: their names, and bytes (None when the size is not declared)."""
 
-    weights: Weights
     files: tuple[str, ...]
     size: int | None
 
@@ -75,19 +74,19 @@ def find_weights(spec: ServerSpec) -> Weights | None:
 
 def find_missing(weights: Weights) -> MissingFiles | None:
     """The missing files, by looking at the disk only; None when all are there."""
+    folder: Path | None = weights.folder
     if weights.file is not None:
-        if (weights.folder / weights.file).is_file():
-            return None
-        part = sum(path.stat().st_size for path in weights.folder.glob(f"{weights.file}.*.part"))
-        return MissingFiles(weights=weights, files=(weights.file,), size=_less(weights.size, part))
-    snapshot = _snapshot(weights)
-    here = sum(path.stat().st_size for path in (locate_repository(weights) / "blobs").glob("*"))
-    if snapshot is None:
-        return MissingFiles(weights=weights, files=("all files",), size=_less(weights.size, here))
-    missing = tuple(name for name in _expected(snapshot) if not (snapshot / name).is_file())
+        names: tuple[str, ...] = (weights.file,)
+        parts = weights.folder.glob(f"{weights.file}.*.part")
+    else:
+        folder = _snapshot(weights)
+        names = ("all files",) if folder is None else _expected(folder)
+        parts = (locate_repository(weights) / "blobs").glob("*")
+    missing = tuple(name for name in names if folder is None or not (folder / name).is_file())
     if not missing:
         return None
-    return MissingFiles(weights=weights, files=missing, size=_less(weights.size, here))
+    here = sum(path.stat().st_size for path in parts)
+    return MissingFiles(files=missing, size=None if weights.size is None else max(0, weights.size - here))
 
 
 def find_damaged(weights: Weights) -> Iterator[Path]:
@@ -160,7 +159,3 @@ def _noted(metadata: Path) -> str | None:
 def compute_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _less(size: int | None, here: int) -> int | None:
-    return None if size is None else max(0, size - here)
