@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import msgspec
 from rich.text import Text
 
 from tokgate.config.metric import find_metric
@@ -35,30 +34,6 @@ _ALIKE = 2
 
 _BADGES = {"slower": ("▼", "bad"), "faster": ("▲", "good"), "alike": ("=", "plain")}
 
-_COLUMNS = (
-    Column(title="server", key="server"),
-    Column(title="workload, metric", key="cell", wide=True),
-    Column(title="A", key="a", right=True),
-    Column(title="B", key="b", right=True),
-    Column(title="B/A", key="ratio", right=True),
-    Column(title="interval", key="interval", right=True, drop=1),
-    Column(title="launches", key="launches", right=True, drop=2),
-    Column(title="B is", key="badge"),
-)
-
-
-class ComparisonRow(msgspec.Struct, frozen=True, kw_only=True):
-    """What two runs measured of one cell; launches: of A and of B."""
-
-    server: str
-    cell: str
-    a: str
-    b: str
-    ratio: str
-    interval: str
-    launches: str
-    badge: Badge
-
 
 def format_comparison(a: RunRecord, b: RunRecord, *, width: int, color: bool) -> str:
     """What `b` measured of the cells of `a`, and what else differs, as text `width` columns wide."""
@@ -70,24 +45,9 @@ def format_comparison(a: RunRecord, b: RunRecord, *, width: int, color: bool) ->
         )
         for name, run in (("A", a), ("B", b))
     ]
-    rows = [_make_row(result) for result in results]
-    table = [lay_out(rows, _COLUMNS, width=width, group="server")] if rows else []
+    table = [lay_out(results, _COLUMNS, width=width, group="server")] if results else []
     sentences = (*explain_level(results), *explain_unknown(results), *describe_differences(both, "A", "B"))
     return render(*titles, *table, *sentences, width=width, color=color)
-
-
-def _make_row(result: PairResult) -> ComparisonRow:
-    pair = result.pair
-    return ComparisonRow(
-        server=pair.server,
-        cell=f"{pair.workload} {pair.metric}",
-        a=format_mean(pair.metric, pair.a),
-        b=format_mean(pair.metric, pair.b),
-        ratio=format_ratio(result.ratio),
-        interval=format_interval(result.low, result.high),
-        launches=f"{len(pair.a)}, {len(pair.b)}",
-        badge=make_comparison_badge(result),
-    )
 
 
 def format_mean(metric: str, values: tuple[float, ...]) -> str:
@@ -103,6 +63,18 @@ def make_comparison_badge(result: PairResult) -> Badge:
     symbol, tone = _BADGES[result.finding]
     within = f" ±{format_percent(result.within or 0)}" if result.finding == "alike" else ""
     return Badge(symbol, f"{result.finding}{within}", tone)
+
+
+_COLUMNS: tuple[Column[PairResult], ...] = (
+    Column("server", lambda result: result.pair.server),
+    Column("workload, metric", lambda result: f"{result.pair.workload} {result.pair.metric}", wide=True),
+    Column("A", lambda result: format_mean(result.pair.metric, result.pair.a), right=True),
+    Column("B", lambda result: format_mean(result.pair.metric, result.pair.b), right=True),
+    Column("B/A", lambda result: format_ratio(result.ratio), right=True),
+    Column("interval", lambda result: format_interval(result.low, result.high), right=True, drop=1),
+    Column("launches", lambda result: f"{len(result.pair.a)}, {len(result.pair.b)}", right=True, drop=2),
+    Column("B is", make_comparison_badge),
+)
 
 
 def _find_obstacle(result: PairResult) -> str:

@@ -6,9 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, TextIO
-
-import msgspec
+from typing import Any, NamedTuple, TextIO
 
 from tokgate._exceptions import ExtraMissing
 from tokgate.config.words import ABSENT, format_change, format_figure, format_p, format_time
@@ -24,31 +22,12 @@ _COLUMNS = (
 LAST = 30
 """Points that a sparkline shows: a month of nights."""
 
-_TABLE = (
-    Column(title="server", key="server", wide=True),
-    Column(title="workload", key="workload", wide=True),
-    Column(title="metric", key="metric"),
-    Column(title="runs", key="runs", right=True, drop=2),
-    Column(title="invalid", key="invalid", right=True, drop=3),
-    Column(title="median", key="median", right=True, drop=1),
-    Column(title="newest", key="newest", right=True),
-    Column(title=f"last {LAST}", key="spark", drop=5),
-    Column(title="newest run (UTC)", key="time", drop=4),
-)
 
+class _Row(NamedTuple):
+    """A series, and the values of its usable points."""
 
-class HistoryRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One series. spark: its last values as a line of bars; time: of its newest run."""
-
-    server: str
-    workload: str
-    metric: str
-    runs: str
-    invalid: str
-    median: str
-    newest: str
-    spark: str
-    time: str
+    series: Series
+    values: list[float]
 
 
 def draw_sparkline(values: Sequence[float]) -> str:
@@ -62,26 +41,31 @@ def draw_sparkline(values: Sequence[float]) -> str:
 
 def format_history(history: Iterable[Series], *, width: int, color: bool) -> str:
     """A row for each series: the number of valid runs, the newest value, the median and the last 30."""
-    rows = [_make_row(series) for series in history]
+    rows = [_Row(series, [point.value for point in select_usable(series)]) for series in history]
     return render(lay_out(rows, _TABLE, width=width), width=width, color=color)
 
 
-def _make_row(series: Series) -> HistoryRow:
-    points = select_usable(series)
-    values = [point.value for point in points]
-    newest = series.points[-1]
-    invalid = len(series.points) - len(points)
-    return HistoryRow(
-        server=series.server + (" (imported)" if newest.provenance == "imported" else ""),
-        workload=series.workload,
-        metric=series.metric,
-        runs=str(len(points)),
-        invalid=str(invalid) if invalid else ABSENT,
-        median=format_figure(series.metric, median(values) if values else None),
-        newest=format_figure(series.metric, values[-1] if values else None),
-        spark=draw_sparkline(values[-LAST:]),
-        time=format_time(newest.started),
-    )
+def _name_server(row: _Row) -> str:
+    return row.series.server + (" (imported)" if row.series.points[-1].provenance == "imported" else "")
+
+
+def _format_median(row: _Row, values: list[float]) -> str:
+    return format_figure(row.series.metric, median(values) if values else None)
+
+
+_TABLE: tuple[Column[_Row], ...] = (
+    Column("server", _name_server, wide=True),
+    Column("workload", lambda row: row.series.workload, wide=True),
+    Column("metric", lambda row: row.series.metric),
+    Column("runs", lambda row: str(len(row.values)), right=True, drop=2),
+    Column(
+        "invalid", lambda row: str(len(row.series.points) - len(row.values) or ABSENT), right=True, drop=3
+    ),
+    Column("median", lambda row: _format_median(row, row.values), right=True, drop=1),
+    Column("newest", lambda row: _format_median(row, row.values[-1:]), right=True),
+    Column(f"last {LAST}", lambda row: draw_sparkline(row.values[-LAST:]), drop=5),
+    Column("newest run (UTC)", lambda row: format_time(row.series.points[-1].started), drop=4),
+)
 
 
 def describe_changes(series: Series, changes: Iterable[DatedChange]) -> Iterator[str]:

@@ -10,6 +10,7 @@ import numpy as np
 from tokgate.config.words import format_count, format_figure, format_number
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.metrics import Pass, collect_values, tokens_per_chunk
+from tokgate.store.runs import group_launches
 
 SHARES = (0.0, *(round(0.02 * step, 2) for step in range(1, 50)), 0.99, 0.995, 0.999, 1.0)
 """Shares at which a distribution is kept; finer in the tail, which is what users complain about."""
@@ -38,10 +39,7 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
 def collect_latencies(measurements: Sequence[Measurement]) -> tuple[Latency, ...]:
     """The distributions of each cell, in the order of the run."""
-    cells: dict[tuple[str, str], list[Measurement]] = {}
-    for run in measurements:
-        cells.setdefault((run.server, run.workload), []).append(run)
-    return tuple(_latency(*key, launches) for key, launches in cells.items())
+    return tuple(_latency(*case, launches) for case, launches in group_launches(measurements).items())
 
 
 def _latency(server: str, workload: str, launches: list[Measurement]) -> Latency:

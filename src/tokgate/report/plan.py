@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-import msgspec
 from rich.text import Text
 
 from tokgate.config.words import format_duration, format_percent
@@ -12,16 +12,8 @@ from tokgate.judge.cell import CaseKey
 from tokgate.judge.plan import CellPlan, LaunchPlan
 from tokgate.report.table import Column, lay_out, render
 
-_COLUMNS = (
-    Column(title="server, workload", key="name"),
-    Column(title="launches", key="launches", right=True),
-    Column(title="requests", key="requests", right=True),
-    Column(title="takes", key="takes", right=True),
-    Column(title="smallest detectable drop", key="detectable", wide=True),
-)
 
-
-class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
+class _Row(NamedTuple):
     """A server with its starts and its time, or one of its workloads with its launches and requests."""
 
     name: str
@@ -29,6 +21,15 @@ class PlanRow(msgspec.Struct, frozen=True, kw_only=True):
     requests: str = ""
     takes: str = ""
     detectable: str = ""
+
+
+_COLUMNS: tuple[Column[_Row], ...] = (
+    Column("server, workload", lambda row: row.name),
+    Column("launches", lambda row: row.launches, right=True),
+    Column("requests", lambda row: row.requests, right=True),
+    Column("takes", lambda row: row.takes, right=True),
+    Column("smallest detectable drop", lambda row: row.detectable, wide=True),
+)
 
 
 def describe_plan(
@@ -48,16 +49,16 @@ def describe_plan(
     return render(*table, *map(Text, notes), width=width, color=color)
 
 
-def _make_rows(plan: LaunchPlan, requests: Mapping[CaseKey, int]) -> Iterator[PlanRow]:
+def _make_rows(plan: LaunchPlan, requests: Mapping[CaseKey, int]) -> Iterator[_Row]:
     for server in plan.servers:
         takes = format_duration(server.seconds)
-        yield PlanRow(name=server.server, launches=str(server.starts), takes=takes)
+        yield _Row(server.server, str(server.starts), takes=takes)
         for workload, launches in server.launches.items():
             case = CaseKey(server.server, workload)
             cells = [cell for cell in plan.cells if (cell.server, cell.workload) == case]
-            yield PlanRow(
-                name=f"  {workload}",
-                launches=str(launches),
+            yield _Row(
+                f"  {workload}",
+                str(launches),
                 requests=f"{launches} × {requests[case]}",
                 detectable=_describe_detectable(cells),
             )

@@ -18,11 +18,11 @@ def collect_rooflines(record: RunRecord) -> Rooflines:
     return {CaseKey(run.server, run.workload): run.roofline for run in record.measurements if run.roofline}
 
 
-def format_used(used: Use | None) -> str:
+def format_used(used: Use) -> str:
     """`179.1 GB/s` or `18.47 TFLOPS`."""
-    if used is not None and used.effective_GBps is not None:
+    if used.effective_GBps is not None:
         return format_quantity(used.effective_GBps, "GB/s")
-    if used is not None and used.effective_tflops is not None:
+    if used.effective_tflops is not None:
         return format_quantity(used.effective_tflops, "TFLOPS")
     return ABSENT
 

@@ -20,7 +20,7 @@ from tokgate.judge.hypothesis import format_arm
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.judge.wording import format_bounds
 from tokgate.measure.metrics import compute_geometric_mean
-from tokgate.measure.roofline import compute_use
+from tokgate.measure.roofline import Use, compute_use
 from tokgate.report.badge import Badge, make_badge
 from tokgate.report.headline import describe_change, find_contradictions
 from tokgate.report.roofline import Rooflines, collect_rooflines, format_share, format_used
@@ -29,35 +29,6 @@ from tokgate.store.runs import RunRecord
 
 # Half the width of the scale of bars: noise of 1 % must look like noise, and a factor of 5 is large enough to see.
 _LEAST_SPAN, _MOST_SPAN = math.log(1.1), math.log(5)
-
-VERDICT_COLUMNS = (
-    Column(title="server", key="server"),
-    Column(title="workload, metric", key="cell"),
-    Column(title="verdict", key="badge"),
-    Column(title="now", key="now", right=True),
-    Column(title="baseline", key="baseline", right=True),
-    Column(title="change", key="change", right=True, drop=3),
-    Column(title="ratio", key="ratio", right=True),
-    Column(title="interval", key="interval", right=True, drop=1),
-    Column(title="can detect", key="can_detect", right=True, drop=2),
-    Column(title="uses", key="uses", right=True, drop=6),
-    Column(title="of paper", key="of_paper", right=True, drop=4),
-    Column(title="of measured", key="of_measured", right=True, drop=5),
-    Column(title="possible", key="possible", right=True, drop=7),
-)
-
-HYPOTHESIS_COLUMNS = (
-    Column(title="hypothesis", key="name"),
-    Column(title="outcome", key="badge"),
-    Column(title="on record", key="status", drop=4),
-    Column(title="claim", key="claim", wide=True, drop=7),
-    Column(title="A → B", key="arms", right=True),
-    Column(title="ratio", key="ratio", right=True),
-    Column(title="interval", key="interval", right=True, drop=1),
-    Column(title="launches", key="launches", right=True, drop=3),
-    Column(title="of paper", key="of_paper", right=True, drop=5),
-    Column(title="of measured", key="of_measured", right=True, drop=6),
-)
 
 
 class Bar(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,56 +45,67 @@ class Bar(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One verdict of the gate.
-
-    dim: whether the value is of an invalid measurement. uses, of_paper, of_measured, possible: see `roofline`.
-    """
+    """One verdict of the gate. now: what was measured, valid or not. dim: whether it is invalid."""
 
     server: str
-    workload: str
-    metric: str
+    cell: str
+    verdict: Verdict
     badge: Badge
     now: str
-    baseline: str
-    change: str
-    ratio: str
-    interval: str
-    can_detect: str
-    uses: str
-    of_paper: str
-    of_measured: str
-    possible: str
+    used: Use
     bar: Bar | None
     reason: str
     dim: bool
 
-    @property
-    def cell(self) -> str:
-        return f"{self.workload} {self.metric}"
+
+_NO_USE = Use(of_paper=None, of_measured=None, possible=None, possible_measured=None)
+_UNTESTED = Verdict(
+    kind="hypothesis",
+    server="",
+    workload="",
+    metric="",
+    outcome=Outcome.INCONCLUSIVE,
+    reason="not tested in this run",
+)
+
+VERDICT_COLUMNS: tuple[Column[Row], ...] = (
+    Column("server", lambda row: row.server),
+    Column("workload, metric", lambda row: row.cell),
+    Column("verdict", lambda row: row.badge),
+    Column("now", lambda row: row.now, right=True),
+    Column("baseline", lambda row: format_figure(row.verdict.metric, row.verdict.baseline), right=True),
+    Column("change", lambda row: describe_change(row.verdict), right=True, drop=3),
+    Column("ratio", lambda row: format_ratio(row.verdict.ratio), right=True),
+    Column(
+        "interval", lambda row: format_interval(row.verdict.ci_low, row.verdict.ci_high), right=True, drop=1
+    ),
+    Column("can detect", lambda row: format_share(row.verdict.min_detectable_drop), right=True, drop=2),
+    Column("uses", lambda row: format_used(row.used), right=True, drop=6),
+    Column("of paper", lambda row: format_share(row.used.of_paper), right=True, drop=4),
+    Column("of measured", lambda row: format_share(row.used.of_measured), right=True, drop=5),
+    Column(
+        "possible",
+        lambda row: format_figure(row.verdict.metric, row.used.possible),
+        right=True,
+        drop=7,
+    ),
+)
 
 
 class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
     """One hypothesis: the claim, the result, and whether that contradicts the record.
 
-    status: as recorded before this run; contradiction: the sentence of the failing test, empty if none.
-    of_paper, of_measured: shares of the roofline, arm by arm.
+    hypothesis: as recorded before this run. verdict: without values if this run did not test it.
+    used: what arm A and arm B use of the chip. contradiction: the sentence of the failing test, empty if none.
     """
 
     name: str
-    title: str
-    claim: str
+    hypothesis: Hypothesis | None
+    verdict: Verdict
     badge: Badge
-    status: str
-    ratio: str
-    interval: str
-    arms: str
-    launches: str
-    of_paper: str
-    of_measured: str
+    used: tuple[Use, ...]
     bar: Bar | None
     reason: str
-    rival: str
-    source: str
     contradiction: str
     tested: bool
 
@@ -143,26 +125,21 @@ def _make_row(verdict: Verdict, record: RunRecord, roofs: Rooflines, span: float
     current = verdict.current
     if current is None and verdict.outcome is Outcome.INVALID:
         current = _find_measured(verdict, record)
-    used = compute_use(roofs.get(CaseKey(verdict.server, verdict.workload)), verdict.metric, verdict.current)
     return Row(
         server=verdict.server,
-        workload=verdict.workload,
-        metric=verdict.metric,
+        cell=f"{verdict.workload} {verdict.metric}",
+        verdict=verdict,
         badge=make_badge(verdict.outcome),
         now=format_figure(verdict.metric, current),
-        baseline=format_figure(verdict.metric, verdict.baseline),
-        change=describe_change(verdict),
-        ratio=format_ratio(verdict.ratio),
-        interval=format_interval(verdict.ci_low, verdict.ci_high),
-        can_detect=format_share(verdict.min_detectable_drop),
-        uses=format_used(used),
-        of_paper=format_share(used.of_paper if used else None),
-        of_measured=format_share(used.of_measured if used else None),
-        possible=format_figure(verdict.metric, used.possible if used else None),
+        used=_find_use(roofs, verdict.server, verdict, verdict.current),
         bar=_make_bar(verdict, span, (1.0,)),
         reason="; ".join((verdict.reason, *verdict.notes)),
         dim=verdict.outcome is Outcome.INVALID,
     )
+
+
+def _find_use(roofs: Rooflines, server: str, verdict: Verdict, value: float | None) -> Use:
+    return compute_use(roofs.get(CaseKey(server, verdict.workload)), verdict.metric, value) or _NO_USE
 
 
 def _find_measured(verdict: Verdict, record: RunRecord) -> float | None:
@@ -180,57 +157,45 @@ def make_experiment_rows(record: RunRecord) -> tuple[ExperimentRow, ...]:
     verdicts = {verdict.hypothesis: verdict for verdict in record.verdicts if verdict.kind == "hypothesis"}
     known = {hypothesis.name: hypothesis for hypothesis in record.hypotheses}
     against = {verdict.hypothesis: message for verdict, message in find_contradictions(record)}
-    bounds = [bound for each in known.values() for bound in (each.claim.above, each.claim.below)]
-    span = _find_span([*bounds, *(e for v in verdicts.values() for e in (v.ci_low, v.ci_high, v.ratio))])
-    names = dict.fromkeys((*known, *(name for name in verdicts if name is not None)))
+    all_bounds = [bound for each in known.values() for bound in (each.claim.above, each.claim.below)]
+    span = _find_span([*all_bounds, *(e for v in verdicts.values() for e in (v.ci_low, v.ci_high, v.ratio))])
     roofs = collect_rooflines(record)
-    rows = [
-        _make_experiment_row(
-            name, verdicts.get(name), known.get(name), against.get(name), roofs, span, record.run_id
+    rows = []
+    for name in dict.fromkeys((*known, *(name for name in verdicts if name is not None))):
+        tested = name in verdicts
+        verdict = verdicts.get(name, _UNTESTED)
+        hypothesis = known.get(name)
+        claim = hypothesis.claim if hypothesis else Claim()
+        bounds = tuple(bound for bound in (claim.above, claim.below) if bound is not None)
+        badge = make_badge(verdict.outcome) if tested else Badge("○", "open", "plain")
+        if name in against:
+            contradicted = "the claim" if hypothesis is None or hypothesis.status == "open" else "the record"
+            badge = Badge("✕", f"{badge.word}, against {contradicted}", "bad")
+        rows.append(
+            ExperimentRow(
+                name=name,
+                hypothesis=hypothesis,
+                verdict=verdict,
+                badge=badge,
+                used=tuple(
+                    _find_use(roofs, f"{name}/{arm}", verdict, value)
+                    for arm, value in (("a", verdict.baseline), ("b", verdict.current))
+                ),
+                bar=_make_bar(verdict, span, bounds),
+                reason="; ".join((verdict.reason, *verdict.notes)).replace(
+                    "--run RUN", f"--run {record.run_id}"
+                ),
+                contradiction=against.get(name, ""),
+                tested=tested,
+            )
         )
-        for name in names
-    ]
     return tuple(sorted(rows, key=lambda row: not row.contradiction))
 
 
-def _make_experiment_row(
-    name: str,
-    verdict: Verdict | None,
-    hypothesis: Hypothesis | None,
-    against: str | None,
-    roofs: Rooflines,
-    span: float,
-    run_id: str,
-) -> ExperimentRow:
-    claim = hypothesis.claim if hypothesis else Claim()
-    bounds = tuple(bound for bound in (claim.above, claim.below) if bound is not None)
-    result = make_badge(verdict.outcome) if verdict else Badge("○", "open", "plain")
-    if against:
-        contradicted = "the claim" if hypothesis is None or hypothesis.status == "open" else "the record"
-        result = Badge("✕", f"{result.word}, against {contradicted}", "bad")
-    reason = "; ".join((verdict.reason, *verdict.notes)) if verdict else "not tested in this run"
-    return ExperimentRow(
-        name=name,
-        title=hypothesis.title if hypothesis else "",
-        claim=_describe_claim(claim) if hypothesis else "not on record",
-        badge=result,
-        status=hypothesis.status if hypothesis else "not on record",
-        ratio=format_ratio(verdict.ratio if verdict else None),
-        interval=format_interval(verdict.ci_low, verdict.ci_high) if verdict else ABSENT,
-        arms=_describe_arms(verdict) if verdict else ABSENT,
-        launches=str(verdict.launches) if verdict and verdict.launches else ABSENT,
-        of_paper=_describe_shares(verdict, roofs, "of_paper") if verdict else ABSENT,
-        of_measured=_describe_shares(verdict, roofs, "of_measured") if verdict else ABSENT,
-        bar=_make_bar(verdict, span, bounds) if verdict else None,
-        reason=reason.replace("--run RUN", f"--run {run_id}"),
-        rival=hypothesis.rival if hypothesis else "",
-        source=hypothesis.source if hypothesis else "",
-        contradiction=against or "",
-        tested=verdict is not None,
-    )
-
-
-def _describe_claim(claim: Claim) -> str:
+def _describe_claim(hypothesis: Hypothesis | None) -> str:
+    if hypothesis is None:
+        return "not on record"
+    claim = hypothesis.claim
     if claim.fails is not None:
         return f"{format_arm(claim.fails)} does not start" + (f": {claim.cause}" if claim.cause else "")
     if claim.untreated:
@@ -250,15 +215,31 @@ def _describe_arms(verdict: Verdict) -> str:
     return f"{a} → {b}"
 
 
-def _describe_shares(verdict: Verdict, roofs: Rooflines, share: str) -> str:
+def _describe_shares(shares: Iterable[float | None]) -> str:
     """`70 % → 80.2 %`: what arm A and arm B reach of what the chip allows."""
-    shares = []
-    for arm, value in (("a", verdict.baseline), ("b", verdict.current)):
-        used = compute_use(
-            roofs.get(CaseKey(f"{verdict.hypothesis}/{arm}", verdict.workload)), verdict.metric, value
-        )
-        shares.append(format_share(getattr(used, share, None)))
-    return ABSENT if shares == [ABSENT, ABSENT] else " → ".join(shares)
+    texts = [format_share(share) for share in shares]
+    return ABSENT if texts == [ABSENT, ABSENT] else " → ".join(texts)
+
+
+HYPOTHESIS_COLUMNS: tuple[Column[ExperimentRow], ...] = (
+    Column("hypothesis", lambda row: row.name),
+    Column("outcome", lambda row: row.badge),
+    Column("on record", lambda row: row.hypothesis.status if row.hypothesis else "not on record", drop=4),
+    Column("claim", lambda row: _describe_claim(row.hypothesis), wide=True, drop=7),
+    Column("A → B", lambda row: _describe_arms(row.verdict), right=True),
+    Column("ratio", lambda row: format_ratio(row.verdict.ratio), right=True),
+    Column(
+        "interval", lambda row: format_interval(row.verdict.ci_low, row.verdict.ci_high), right=True, drop=1
+    ),
+    Column("launches", lambda row: str(row.verdict.launches or ABSENT), right=True, drop=3),
+    Column("of paper", lambda row: _describe_shares(use.of_paper for use in row.used), right=True, drop=5),
+    Column(
+        "of measured",
+        lambda row: _describe_shares(use.of_measured for use in row.used),
+        right=True,
+        drop=6,
+    ),
+)
 
 
 def _find_span(ratios: Iterable[float | None]) -> float:

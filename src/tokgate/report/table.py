@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from io import StringIO
+from typing import Generic, TypeVar
 
 import msgspec
 from rich.console import Console, Group
@@ -17,76 +18,76 @@ STYLES = {"good": "green", "bad": "bold red", "unsure": "yellow", "plain": ""}
 """How a terminal shows the tones of badges."""
 
 
-class Column(msgspec.Struct, frozen=True, kw_only=True):
+R = TypeVar("R")
+
+
+class Column(msgspec.Struct, Generic[R], frozen=True):
     """One column of a table.
 
-    key: the field of a row that it shows: a text or a badge.
+    show: the text or the badge that it shows of a row.
     right: whether it is aligned to the right.
     wide: whether its text is long and may break into lines.
     drop: in a terminal that is too narrow for all columns, those with the highest number are left out first; 0 stays.
     """
 
     title: str
-    key: str
+    show: Callable[[R], str | Badge]
     right: bool = False
     wide: bool = False
     drop: int = 0
 
-    def value(self, row: object) -> str | Badge:
-        value: str | Badge = getattr(row, self.key)
-        return value
-
-    def text(self, row: object) -> str:
+    def text(self, row: R) -> str:
         """The value as text; a badge is its symbol and word."""
-        value = self.value(row)
+        value = self.show(row)
         return f"{value.symbol} {value.word}" if isinstance(value, Badge) else value
 
 
-def select_filled(columns: Sequence[Column], rows: Sequence[object]) -> tuple[Column, ...]:
+def select_filled(columns: Sequence[Column[R]], rows: Sequence[R]) -> tuple[Column[R], ...]:
     """The columns that have a value in some row."""
-    return tuple(column for column in columns if any(column.value(row) not in ("", ABSENT) for row in rows))
+    return tuple(column for column in columns if any(column.show(row) not in ("", ABSENT) for row in rows))
 
 
 def lay_out(
-    rows: Sequence[object], columns: Sequence[Column], *, width: int, title: str = "", group: str = ""
+    rows: Sequence[R], columns: Sequence[Column[R]], *, width: int, title: str = "", group: str = ""
 ) -> Table:
     """`rows` for a terminal of `width` columns, columns left out until the rest fits.
 
-    group: the field whose values stand above their rows instead of in a column of their own.
+    group: the title of the column whose values stand above their rows instead.
     Rows with a true field `dim` are grayed out, except for their badge.
     """
-    kept = [column for column in select_filled(columns, rows) if column.key != group]
+    cells = {column: [_cell(column, row) for row in rows] for column in select_filled(columns, rows)}
+    above = next((cells.pop(column) for column in list(cells) if column.title == group), None)
     while True:
-        table = _fill(rows, kept, title=title, group=group)
-        optional = [column for column in kept if column.drop]
+        table = _fill(cells, title=title, group=group, above=above)
+        optional = [column for column in cells if column.drop]
         if not optional or Console(width=10_000).measure(table).maximum <= width:
             return table
-        kept.remove(max(optional, key=lambda column: column.drop))
+        del cells[max(optional, key=lambda column: column.drop)]
 
 
-def _fill(rows: Sequence[object], columns: Sequence[Column], *, title: str, group: str) -> Table:
+def _fill(
+    cells: Mapping[Column[R], Sequence[Text]], *, title: str, group: str, above: Sequence[Text] | None
+) -> Table:
     table = Table(title=Text(title) if title else None, title_justify="left", box=None)
-    for at, column in enumerate(columns):
-        header = f"{group}, {column.title}" if group and at == 0 else column.title
+    for at, column in enumerate(cells):
         table.add_column(
-            header,
+            f"{group}, {column.title}" if group and at == 0 else column.title,
             justify="right" if column.right else "left",
             no_wrap=not column.wide,
             overflow="fold" if column.wide else "ellipsis",
         )
-    above = ""
-    for row in rows:
-        name = getattr(row, group) if group else ""
-        if name != above:
-            table.add_row(Text(escape_controls(name), style="bold"))
-        above = name
-        cells = [_cell(column, row) for column in columns]
-        table.add_row(Text("  ").append_text(cells[0]) if group else cells[0], *cells[1:])
+    for at, (first, *others) in enumerate(zip(*cells.values(), strict=True)):
+        if above is None:
+            table.add_row(first, *others)
+            continue
+        if at == 0 or above[at] != above[at - 1]:
+            table.add_row(Text(above[at].plain, style="bold"))
+        table.add_row(Text("  ").append_text(first), *others)
     return table
 
 
-def _cell(column: Column, row: object) -> Text:
-    value = column.value(row)
+def _cell(column: Column[R], row: R) -> Text:
+    value = column.show(row)
     if isinstance(value, Badge):
         return Text(column.text(row), style=STYLES[value.tone])
     return Text(escape_controls(value), style="dim" if getattr(row, "dim", False) else "")

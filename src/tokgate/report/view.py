@@ -30,9 +30,9 @@ from tokgate.report.rows import (
     make_verdict_rows,
 )
 from tokgate.report.trend import Mark, Trend, Turn, collect_marks, collect_trends, collect_turns, list_changes
-from tokgate.report.trust import TRUST_COLUMNS, TrustRow, make_trust_rows
+from tokgate.report.trust import TRUST_COLUMNS, TrustRow
 from tokgate.store.history import Series
-from tokgate.store.runs import RECORD, Box, RunRecord, list_runs
+from tokgate.store.runs import RECORD, Box, RunRecord, group_launches, list_runs
 
 COLUMNS = {"verdicts": VERDICT_COLUMNS, "hypotheses": HYPOTHESIS_COLUMNS, "trust": TRUST_COLUMNS}
 """The columns of each table that HTML and Markdown show."""
@@ -149,7 +149,7 @@ def build_view(
         limits=tuple(describe_limits(collect_rooflines(record))),
         experiments=make_experiment_rows(record),
         conclusions=draw_conclusions(record.conclusions, record.verdicts),
-        trust=make_trust_rows(record.measurements),
+        trust=tuple(TrustRow(*case) for case in group_launches(record.measurements).items()),
         trends=series,
         turns=turns,
         marks=collect_marks(series),

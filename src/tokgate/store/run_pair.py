@@ -11,7 +11,7 @@ from tokgate.judge.compare import Pair
 from tokgate.machine.fingerprint import Difference, Fingerprint, find_differences
 from tokgate.measure.measurement import Measurement, collect_gated
 from tokgate.store.baselines import collect_yardsticks
-from tokgate.store.runs import RunRecord, is_cell
+from tokgate.store.runs import RunRecord, group_launches, is_cell
 from tokgate.store.summary import collect_server_facts
 
 
@@ -39,7 +39,9 @@ class RunPair(msgspec.Struct, frozen=True, kw_only=True):
 
 def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
     """Compare the contents of `a` and `b`, in the order of `a`."""
-    cells_a, cells_b = _launches(a), _launches(b)
+    cells_a, cells_b = (
+        group_launches(launch for launch in run.measurements if is_cell(launch.server)) for run in (a, b)
+    )
     both = [key for key in cells_a if key in cells_b]
     unlike = {workload: _unlike(a, b, workload) for workload in dict.fromkeys(key.workload for key in both)}
     values_a, values_b = (
@@ -79,14 +81,6 @@ def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
         },
         pace=(median(paces[0]), median(paces[1])) if all(paces) else None,
     )
-
-
-def _launches(record: RunRecord) -> dict[CaseKey, list[Measurement]]:
-    cells: dict[CaseKey, list[Measurement]] = {}
-    for launch in record.measurements:
-        if is_cell(launch.server):
-            cells.setdefault(CaseKey(launch.server, launch.workload), []).append(launch)
-    return cells
 
 
 def _facts(launches: list[Measurement]) -> Fingerprint:

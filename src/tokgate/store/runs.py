@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeVar
@@ -14,6 +15,7 @@ from tokgate.config.hypothesis import Hypothesis
 from tokgate.config.profile import Conclusion
 from tokgate.config.words import format_count
 from tokgate.config.workload import Workload
+from tokgate.judge.cell import CaseKey
 from tokgate.judge.verdict import Verdict
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.measurement import Measurement
@@ -116,6 +118,14 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
 def list_runs(record: RunRecord) -> tuple[RunRecord, ...]:
     """The records with measurements: of each box, or of the run itself."""
     return tuple(box.record for box in record.boxes) or (record,)
+
+
+def group_launches(measurements: Iterable[Measurement]) -> dict[CaseKey, list[Measurement]]:
+    """The launches of each case, in the order of the run."""
+    cases: dict[CaseKey, list[Measurement]] = {}
+    for launch in measurements:
+        cases.setdefault(CaseKey(launch.server, launch.workload), []).append(launch)
+    return cases
 
 
 class RunWriter:

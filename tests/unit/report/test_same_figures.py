@@ -12,6 +12,7 @@ from tokgate.config.words import format_percent
 from tokgate.judge.verdict import Outcome
 from tokgate.report.html import to_html
 from tokgate.report.markdown import to_markdown
+from tokgate.report.rows import VERDICT_COLUMNS
 from tokgate.report.terminal import format_summary
 from tokgate.report.view import Report, build_view
 from tokgate.store.history import read_history
@@ -38,11 +39,12 @@ def test_figures_agree_to_the_character(report: Report, slow_night: RunRecord) -
     }
     for outcome in (Outcome.REGRESSED, Outcome.INCONCLUSIVE):
         row = next(row for row in report.rows if row.badge.word == outcome)
-        figures = [row.now, row.baseline, row.ratio, row.interval]
+        texts = {column.title: column.text(row) for column in VERDICT_COLUMNS}
+        figures = [texts[title] for title in ("now", "baseline", "ratio", "interval")]
         if outcome is Outcome.REGRESSED:
-            figures.append(row.change.removesuffix(" slower"))
+            figures.append(texts["change"].removesuffix(" slower"))
         else:
-            figures.append(row.can_detect)
+            figures.append(texts["can detect"])
         for figure in figures:
             assert figure in row.reason
             assert all(figure in text for text in shown.values()), figure
@@ -58,7 +60,7 @@ def test_percentages_have_one_form(report: Report, slow_night: RunRecord) -> Non
 def test_a_cell_has_one_value_in_a_report(runs: Path, slow_night: RunRecord) -> None:
     """The trend ends with the value of the verdict, whatever launches came after it."""
     report = build_view(slow_night, read_history(runs))
-    values = {(row.server, row.workload, row.metric): row.now for row in report.rows}
+    values = {(row.server, row.cell): row.now for row in report.rows}
     assert {key: values[key] for key in values} == {
-        (trend.server, trend.workload, trend.metric): trend.last for trend in report.trends
+        (trend.server, f"{trend.workload} {trend.metric}"): trend.last for trend in report.trends
     }

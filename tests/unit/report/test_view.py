@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -14,22 +14,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tokgate.drive.sample import ServerTimings
+from tokgate.judge.cell import CaseKey
 from tokgate.judge.verdict import Outcome
 from tokgate.measure.measurement import Problem
 from tokgate.report.badge import State, make_badge
 from tokgate.report.host import DRAWN
-from tokgate.report.rows import make_experiment_rows, make_verdict_rows
+from tokgate.report.rows import HYPOTHESIS_COLUMNS, VERDICT_COLUMNS, make_experiment_rows, make_verdict_rows
+from tokgate.report.table import Column
 from tokgate.report.trend import SHOWN
+from tokgate.report.trust import TRUST_COLUMNS
 from tokgate.report.view import Gap, Report, build_view, make_link
 from tokgate.store.history import read_history
 from tokgate.store.runs import RunRecord
 
 replace = msgspec.structs.replace
+R = TypeVar("R")
 
 
 @pytest.fixture(scope="module")
 def shown(runs: Path, slow_night: RunRecord) -> Report:
     return build_view(slow_night, read_history(runs))
+
+
+def texts(row: R, columns: Sequence[Column[R]]) -> dict[str, str]:
+    """What a table shows of `row`, by column."""
+    return {column.title: column.text(row) for column in columns}
 
 
 def gaps(report: Report) -> dict[str, Gap]:
@@ -40,8 +49,8 @@ def test_servers_with_a_regression_come_first(shown: Report) -> None:
     assert [row.server for row in shown.rows] == ["llamacpp-q4"] * 6 + ["vllm-fp16"] * 6
     worst = shown.rows[0]
     assert (worst.badge.word, worst.badge.symbol) == ("regressed", "▼")
-    assert worst.change.endswith("% slower")
-    assert worst.uses.startswith("173")
+    assert texts(worst, VERDICT_COLUMNS)["change"].endswith("% slower")
+    assert texts(worst, VERDICT_COLUMNS)["uses"].startswith("173")
     assert worst.bar is not None
     assert worst.bar.low < worst.bar.at < worst.bar.high < worst.bar.marks[0] == 50
 
@@ -71,9 +80,12 @@ def test_contradicted_claims_come_first(slow_night: RunRecord) -> None:
     assert shm.bar is not None
     assert batch.bar is not None
     assert shm.bar.high < shm.bar.marks[0] == batch.bar.marks[0] < batch.bar.low
-    assert (tiny.badge.word, tiny.claim) == ("confirmed", "arm A does not start: /dev/shm")
+    assert (tiny.badge.word, texts(tiny, HYPOTHESIS_COLUMNS)["claim"]) == (
+        "confirmed",
+        "arm A does not start: /dev/shm",
+    )
     assert (awq.badge.word, awq.reason) == ("open", "not tested in this run")
-    assert awq.claim == "decode_tps B / A above 2 and below 3"
+    assert texts(awq, HYPOTHESIS_COLUMNS)["claim"] == "decode_tps B / A above 2 and below 3"
 
 
 def test_trends_name_what_changed_between_runs(shown: Report, slow_night: RunRecord) -> None:
@@ -211,12 +223,12 @@ def test_trust_is_shown_by_cell(slow_night: RunRecord) -> None:
     first, second, *_ = slow_night.measurements
     assert first.bias is not None
     assert first.canary is not None
-    told = {(one.server, one.workload): one for one in build_view(slow_night).trust}
+    told = {row.case: texts(row, TRUST_COLUMNS) for row in build_view(slow_night).trust}
     assert len(told) == 4
-    cell = told["vllm-fp16", "chat-c1"]
-    assert (cell.badge.word, cell.launches, cell.agrees) == ("yes", "3 of 3", "–")
-    assert cell.bias.startswith("decode_tps −0.02 %, ttft_s +0.5")
-    assert cell.answers == "90 % same as stored"
+    cell = told[CaseKey("vllm-fp16", "chat-c1")]
+    assert (cell["trusted"], cell["valid launches"], cell["client vs server"]) == ("✓ yes", "3 of 3", "–")
+    assert cell["client bias"].startswith("decode_tps −0.02 %, ttft_s +0.5")
+    assert cell["answers"] == "90 % same as stored"
 
     timed = replace(
         first.samples[0],
@@ -232,14 +244,16 @@ def test_trust_is_shown_by_cell(slow_night: RunRecord) -> None:
         canary=replace(first.canary, agreement=None, right=0),
         samples=(timed,),
     )
-    (cell,) = build_view(replace(slow_night, measurements=(wild,))).trust
-    assert (cell.badge.word, cell.launches) == ("no", "0 of 1")
-    assert cell.bias.startswith("! decode_tps +5 %")
-    assert cell.answers == "! 0 of 1 known ones right, none stored: the model does not answer correctly"
-    assert cell.agrees.startswith("! +")
+    (row,) = build_view(replace(slow_night, measurements=(wild,))).trust
+    cell = texts(row, TRUST_COLUMNS)
+    assert (cell["trusted"], cell["valid launches"]) == ("! no", "0 of 1")
+    assert cell["client bias"].startswith("! decode_tps +5 %")
+    assert cell["answers"] == "! 0 of 1 known ones right, none stored: the model does not answer correctly"
+    assert cell["client vs server"].startswith("! +")
 
-    (cell,) = build_view(replace(slow_night, measurements=(replace(second, bias=None, canary=None),))).trust
-    assert (cell.bias, cell.answers) == ("–", "–")
+    (row,) = build_view(replace(slow_night, measurements=(replace(second, bias=None, canary=None),))).trust
+    cell = texts(row, TRUST_COLUMNS)
+    assert (cell["client bias"], cell["answers"]) == ("–", "–")
 
 
 def test_clock_set_back_gives_no_time(slow_night: RunRecord) -> None:
