@@ -58,7 +58,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     dim: bool
 
 
-_NO_USE = Use(of_paper=None, of_measured=None, possible=None, possible_measured=None)
+_NO_USE = Use(of_paper=None, of_measured=None, possible=None)
 _UNTESTED = Verdict(
     kind="hypothesis",
     server="",
