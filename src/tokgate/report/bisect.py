@@ -39,13 +39,12 @@ def describe_result(result: Bisection, record: RunRecord, created: Mapping[str, 
     assert step is not None  # the bad image is its own step
     if result.outcome == "found":
         yield escape_controls(f"first slow image: {_name_image(result.first_slow, record)}")
-        yield escape_controls(f"last fast image:  {_name_image(result.last_fast, record)}")
     else:
         names = ", ".join((*result.between, result.first_slow))
         yield escape_controls(f"the first slow image is one of {names}")
-        yield escape_controls(f"last fast image:  {_name_image(result.last_fast, record)}")
-        if result.stopped:
-            yield escape_controls(f"stopped: {result.stopped}")
+    yield escape_controls(f"last fast image:  {_name_image(result.last_fast, record)}")
+    if result.stopped and result.outcome != "found":
+        yield escape_controls(f"stopped: {result.stopped}")
     yield (
         f"{result.metric}: {format_figure(result.metric, step.own)} against {format_figure(result.metric, step.good)} of the "
         f"good image, {_describe_ratio(step)}"

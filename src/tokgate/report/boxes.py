@@ -23,7 +23,7 @@ from tokgate.report.compare import (
 from tokgate.report.table import escape_controls, render
 from tokgate.report.terminal import format_summary
 from tokgate.store.run_pair import RunPair, pair_runs
-from tokgate.store.runs import Box, RunRecord
+from tokgate.store.runs import Box, RunRecord, find_gate_verdict
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,9 +37,7 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 class Line(msgspec.Struct, frozen=True, kw_only=True):
     """One cell, with a figure for each box; None where there is nothing to compare."""
 
-    server: str
-    workload: str
-    metric: str
+    cell: CellKey
     figures: tuple[Figure | None, ...]
 
 
@@ -107,10 +105,8 @@ def _compare_boxes(first: Box, box: Box) -> RunPair:
 
 def _as_judged(values: tuple[float, ...], pair: Pair, record: RunRecord) -> tuple[float, ...]:
     """Without the launches that came after the verdict, to confirm another metric."""
-    for verdict in record.verdicts:
-        if verdict.kind == "gate" and CellKey(verdict.server, verdict.workload, verdict.metric) == _key(pair):
-            return values[: verdict.launches] if verdict.current is not None else values
-    return values
+    verdict = find_gate_verdict(record, _key(pair))
+    return values if verdict is None or verdict.current is None else values[: verdict.launches]
 
 
 def _key(pair: Pair) -> CellKey:
@@ -120,9 +116,7 @@ def _key(pair: Pair) -> CellKey:
 def _make_line(cell: CellKey, results: Sequence[PairResult | None]) -> Line:
     first = next(result.pair.a for result in results if result is not None)
     return Line(
-        server=cell.server,
-        workload=cell.workload,
-        metric=cell.metric,
+        cell=cell,
         figures=(
             Figure(value=format_mean(cell.metric, first)),
             *(None if result is None else _make_figure(result) for result in results),
@@ -146,7 +140,7 @@ def _lay_out(boxes: Across) -> list[Table | Text]:
     for host in boxes.hosts:
         table.add_column(escape_controls(host), justify="right", overflow="fold")
     for line in boxes.lines:
-        cell = Text(escape_controls(f"{line.server} {line.workload} {line.metric}"))
+        cell = Text(escape_controls(" ".join(line.cell)))
         table.add_row(cell, *(_describe(figure) for figure in line.figures))
     notes = [
         Text(escape_controls(f"{host}: {note}"), "dim") for host, listed in boxes.notes for note in listed

@@ -37,8 +37,8 @@ def draw_trends(trends: Iterable[Trend]) -> tuple[Chart, ...]:
     """For each server and metric, its workloads as percent of their own median, so that they share one axis."""
     groups: dict[tuple[str, str], list[Trend]] = {}
     for trend in trends:
-        if median(trend.values) > 0:
-            groups.setdefault((trend.server, trend.metric), []).append(trend)
+        if _find_middle(trend) > 0:
+            groups.setdefault((trend.series.server, trend.series.metric), []).append(trend)
     return tuple(_trend_chart(at, *key, group) for at, (key, group) in enumerate(groups.items()))
 
 
@@ -100,22 +100,30 @@ def draw_host(host: HostActivity) -> Chart | None:
     )
 
 
+def _find_middle(trend: Trend) -> float:
+    return median(point.value for point in trend.series.points)
+
+
 def _trend_chart(at: int, server: str, metric: str, group: list[Trend]) -> Chart:
     data: list[dict[str, Any]] = []
     for trend, (color, dash, symbol) in zip(group, _looks(), strict=False):
-        middle = median(trend.values)
-        symbols = [symbol if valid else f"{symbol}-open" for valid in trend.valid]
+        middle, points = _find_middle(trend), trend.series.points
+        symbols = [symbol if point.valid else f"{symbol}-open" for point in points]
         data.append(
             {
                 "type": "scatter",
                 "mode": "lines+markers",
-                "name": _text(trend.workload),
-                "x": [_to_minute(time) for time in trend.times],
-                "y": [round(100 * value / middle, 2) for value in trend.values],
-                "customdata": [float(f"{value:.4g}") for value in trend.values],
+                "name": _text(trend.series.workload),
+                "x": [_to_minute(point.started) for point in points],
+                "y": [round(100 * point.value / middle, 2) for point in points],
+                "customdata": [float(f"{point.value:.4g}") for point in points],
                 "hovertemplate": f"%{{customdata}} {find_metric(metric).unit}, %{{x}}",
                 "line": {"color": color, "dash": dash, "width": 1.5},
-                "marker": {"color": color, "size": 6, "symbol": symbol if all(trend.valid) else symbols},
+                "marker": {
+                    "color": color,
+                    "size": 6,
+                    "symbol": symbols if f"{symbol}-open" in symbols else symbol,
+                },
             }
         )
     marks = dict.fromkeys(mark for trend in group for mark in trend.facts)

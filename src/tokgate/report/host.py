@@ -94,28 +94,25 @@ def _list_repeated(ordered: Sequence[Measurement]) -> tuple[str, ...]:
 
 
 def _make_track(name: str, ordered: Sequence[Measurement], borders_s: Sequence[float]) -> Track | None:
-    at_s: list[float] = []
-    values: list[float | None] = []
-    labels: list[str] = []
+    points: list[tuple[float, float | None, str]] = []
     for run, end_s in zip(ordered, borders_s, strict=True):
         start_s, started = end_s - run.host.duration_s, datetime.fromisoformat(run.started)
         about = f"{run.server} {run.workload}, launch {run.launch}"
         for moment_s, value in zip(run.host.at_s, run.host.timeline.get(name, ()), strict=False):
-            at_s.append(round(start_s + moment_s, 2))
-            values.append(value)
-            labels.append(f"{about}, {started + timedelta(seconds=moment_s):%H:%M:%S} UTC")
-        at_s.append(round(end_s, 2))
-        values.append(None)
-        labels.append("")
-    known = [value for value in values if value is not None]
+            label = f"{about}, {started + timedelta(seconds=moment_s):%H:%M:%S} UTC"
+            points.append((round(start_s + moment_s, 2), value, label))
+        points.append((round(end_s, 2), None, ""))
+    known = [value for _, value, _ in points if value is not None]
     if not known:
         return None
-    kept = _select(values)
+    at_s, values, labels = zip(
+        *(points[at] for at in _select([value for _, value, _ in points])), strict=True
+    )
     return Track(
         title=SENSORS[name],
-        at_s=tuple(at_s[at] for at in kept),
-        values=tuple(values[at] for at in kept),
-        labels=tuple(labels[at] for at in kept),
+        at_s=at_s,
+        values=values,
+        labels=labels,
         low=format_number(min(known)),
         mean=format_number(fmean(known)),
         high=format_number(max(known)),

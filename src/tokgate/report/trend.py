@@ -16,7 +16,7 @@ from tokgate.machine.fingerprint import find_differences
 from tokgate.report.badge import Badge
 from tokgate.report.changes import date_changes
 from tokgate.store.history import Point, Series
-from tokgate.store.runs import RunRecord
+from tokgate.store.runs import RunRecord, find_gate_verdict
 
 SHOWN = 365
 """Newest runs of a series that are drawn: a year of nights; `tokgate history` has the whole series."""
@@ -49,17 +49,11 @@ class Turn(msgspec.Struct, frozen=True, kw_only=True):
 class Trend(msgspec.Struct, frozen=True, kw_only=True):
     """The newest SHOWN runs of one series.
 
-    values: the figure of each run, in the metric's unit; valid: whether each can be trusted.
     facts: what changed in the fingerprint; turns: the change points, the oldest first.
     before: median of up to ten runs before the last; spark: the newest forty as points of a line in a box of 100 × 20.
     """
 
-    server: str
-    workload: str
-    metric: str
-    times: tuple[str, ...]
-    values: tuple[float, ...]
-    valid: tuple[bool, ...]
+    series: Series
     facts: tuple[Mark, ...]
     turns: tuple[Turn, ...]
     total: int
@@ -98,12 +92,8 @@ def _as_judged(series: Series, record: RunRecord) -> Series:
 
     A launch that confirmed another metric counts in the history of all, but not in a verdict given before it.
     """
-    current = {
-        CellKey(verdict.server, verdict.workload, verdict.metric): verdict.current
-        for verdict in record.verdicts
-        if verdict.kind == "gate" and verdict.current is not None
-    }
-    value = current.get(CellKey(series.server, series.workload, series.metric))
+    verdict = find_gate_verdict(record, CellKey(series.server, series.workload, series.metric))
+    value = None if verdict is None else verdict.current
     if value is None:
         return series
     points = (
@@ -157,12 +147,7 @@ def _make_trend(series: Series, total: int, turns: tuple[Turn, ...]) -> Trend:
     earlier = [point.value for point in points[:-1] if point.valid][-_BEFORE:]
     last = points[-1].value
     return Trend(
-        server=series.server,
-        workload=series.workload,
-        metric=series.metric,
-        times=tuple(point.started for point in points),
-        values=tuple(point.value for point in points),
-        valid=tuple(point.valid for point in points),
+        series=series,
         facts=tuple(
             Mark(now.started, "; ".join(changed))
             for was, now in pairwise(points)

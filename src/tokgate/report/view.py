@@ -40,13 +40,6 @@ COLUMNS = {"verdicts": VERDICT_COLUMNS, "hypotheses": HYPOTHESIS_COLUMNS, "trust
 _FILES = (RECORD, "junit.xml", "benchmark.json")
 
 
-class Count(msgspec.Struct, frozen=True):
-    """The number of verdicts with an outcome."""
-
-    badge: Badge
-    count: int
-
-
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
     """Something that was not checked, and why. items: of several things with one reason, their names."""
 
@@ -58,11 +51,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 class LaunchRow(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement. figures: its gated metrics; log: the link to its server's log, empty if none."""
 
-    server: str
-    workload: str
-    launch: int
-    valid: bool
-    problems: tuple[str, ...]
+    run: Measurement
     figures: str
     startup: str
     engine: str
@@ -81,6 +70,7 @@ class BoxReport(msgspec.Struct, frozen=True, kw_only=True):
 class Report(msgspec.Struct, frozen=True, kw_only=True):
     """One run as its report shows it.
 
+    counts: the number of verdicts with each outcome.
     limits: what the roofline columns of `rows` are shares of.
     conclusions: what follows from the experiments together.
     turns: the change points of all trends, the open ones first.
@@ -97,7 +87,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     command: str
     state: Badge
     headline: Headline
-    counts: tuple[Count, ...]
+    counts: tuple[tuple[Badge, int], ...]
     rows: tuple[Row, ...]
     limits: tuple[str, ...]
     experiments: tuple[ExperimentRow, ...]
@@ -144,7 +134,7 @@ def build_view(
         command=" ".join(record.command),
         state=make_badge(first.state),
         headline=first,
-        counts=tuple(Count(make_badge(outcome), counts[outcome]) for outcome in Outcome if counts[outcome]),
+        counts=tuple((make_badge(outcome), counts[outcome]) for outcome in Outcome if counts[outcome]),
         rows=make_verdict_rows(record),
         limits=tuple(describe_limits(collect_rooflines(record))),
         experiments=make_experiment_rows(record),
@@ -209,11 +199,7 @@ def _make_launch_row(run: Measurement, folder: str | None) -> LaunchRow:
     facts = run.facts
     log = PurePosixPath(facts.log_path).name if facts.log_path else ""
     return LaunchRow(
-        server=run.server,
-        workload=run.workload,
-        launch=run.launch,
-        valid=run.valid,
-        problems=tuple(f"{problem.rule}: {problem.detail}" for problem in run.problems),
+        run=run,
         figures=", ".join(f"{name} {format_figure(name, value)}" for name, value in run.gated.items()),
         startup=ABSENT if facts.startup_s is None else format_duration(facts.startup_s),
         engine=" ".join(filter(None, (facts.engine, facts.engine_version))),

@@ -15,7 +15,7 @@ from tokgate.config.hypothesis import Hypothesis
 from tokgate.config.profile import Conclusion
 from tokgate.config.words import format_count
 from tokgate.config.workload import Workload
-from tokgate.judge.cell import CaseKey
+from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.verdict import Verdict
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.measure.measurement import Measurement
@@ -118,6 +118,14 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
 def list_runs(record: RunRecord) -> tuple[RunRecord, ...]:
     """The records with measurements: of each box, or of the run itself."""
     return tuple(box.record for box in record.boxes) or (record,)
+
+
+def find_gate_verdict(record: RunRecord, cell: CellKey) -> Verdict | None:
+    """The last verdict of the gate on this cell."""
+    for verdict in reversed(record.verdicts):
+        if verdict.kind == "gate" and (verdict.server, verdict.workload, verdict.metric) == cell:
+            return verdict
+    return None
 
 
 def group_launches(measurements: Iterable[Measurement]) -> dict[CaseKey, list[Measurement]]:

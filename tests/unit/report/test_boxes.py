@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tokgate.judge.cell import CellKey
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.report.badge import State
 from tokgate.report.boxes import compare_boxes, format_summaries
@@ -62,8 +63,8 @@ def test_boxes_stand_side_by_side_beside_the_first(whole: RunRecord) -> None:
     shown = compare_boxes(whole)
     assert shown is not None
     assert shown.hosts == (NEAR, FAR)
-    lines = {(one.server, one.workload, one.metric): one.figures for one in shown.lines}
-    first, other = lines["llamacpp-q4", "chat-c1", "decode_tps"]
+    lines = {line.cell: line.figures for line in shown.lines}
+    first, other = lines[CellKey("llamacpp-q4", "chat-c1", "decode_tps")]
     assert first is not None
     assert other is not None
     assert other.badge is not None

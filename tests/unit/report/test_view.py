@@ -93,9 +93,14 @@ def test_trends_name_what_changed_between_runs(shown: Report, slow_night: RunRec
     slow = next(
         one
         for one in shown.trends
-        if (one.server, one.workload, one.metric) == ("llamacpp-q4", "chat-c1", "decode_tps")
+        if (one.series.server, one.series.workload, one.series.metric)
+        == ("llamacpp-q4", "chat-c1", "decode_tps")
     )
-    assert (slow.total, len(slow.values), slow.times[-1]) == (12, 12, slow_night.started)
+    assert (slow.total, len(slow.series.points), slow.series.points[-1].started) == (
+        12,
+        12,
+        slow_night.started,
+    )
     assert slow.change.startswith("−1")
     assert [(mark.at[:10], mark.text) for mark in shown.marks] == [("2026-03-12", "kernel: 6.17 → 6.18")]
     assert shown.changed == ("kernel: 6.17 → 6.18",)
@@ -151,7 +156,7 @@ def test_a_long_history_is_drawn_in_part(slow_night: RunRecord, runs: Path) -> N
     series = read_history(runs, server="llamacpp-q4", workload="chat-c1", metric="decode_tps")[0]
     long = replace(series, points=(*[series.points[0]] * 1000, series.points[-1]))
     (trend,) = build_view(slow_night, (long,)).trends
-    assert (trend.total, len(trend.values)) == (1001, SHOWN)
+    assert (trend.total, len(trend.series.points)) == (1001, SHOWN)
 
 
 def test_latency_and_host_are_of_all_launches(shown: Report) -> None:
