@@ -59,6 +59,8 @@ def date_change(metric: str, points: Sequence[Point], change: Change) -> DatedCh
     worse = (change.ratio < 1) == (find_metric(metric).direction == "higher")
     last, first = points[change.index - 1], points[change.index]
     found_at = None if change.found is None else points[change.found]
+    sure = change.found is not None or len(points) - change.index >= LASTING
+    recent = datetime.fromisoformat(points[-1].started) - datetime.fromisoformat(first.started) <= OPEN
     until = found_at if change.kind == "slide" and found_at is not None else first
     return DatedChange(
         change=change,
@@ -66,17 +68,9 @@ def date_change(metric: str, points: Sequence[Point], change: Change) -> DatedCh
         first=first,
         shown=found_at,
         worse=worse,
-        open=worse and _sure(points, change) and _recent(first, points[-1]) and _still(points, change),
+        open=worse and sure and recent and _still(points, change),
         suspects=find_differences(last.fingerprint, until.fingerprint),
     )
-
-
-def _sure(points: Sequence[Point], change: Change) -> bool:
-    return change.found is not None or len(points) - change.index >= LASTING
-
-
-def _recent(first: Point, newest: Point) -> bool:
-    return datetime.fromisoformat(newest.started) - datetime.fromisoformat(first.started) <= OPEN
 
 
 def _still(points: Sequence[Point], change: Change) -> bool:

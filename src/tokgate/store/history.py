@@ -23,8 +23,7 @@ RECENT = 20
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a series.
 
-    run_id: the run.
-    started: when it started; UTC, ISO 8601, to the millisecond.
+    started: when the run started; UTC, ISO 8601, to the millisecond.
     value: geometric mean of the launches; 0 if one of them is not above zero.
     launches: one value for each launch, in the unit of the metric.
     valid: whether every launch is valid.
@@ -49,9 +48,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     """Points that can be compared, at least one, in the order of time.
 
     fingerprint: id of the facts of the machine that must match.
-    server, workload, metric: the cell.
     conditions: short hash of the conditions of the workload. A changed workload is another series.
-    points: the points.
     """
 
     fingerprint: str
@@ -95,17 +92,21 @@ def read_history(
             for name, launches in cell.metrics.items():
                 if metric is None or name == metric:
                     key = (cell.server, cell.workload, name, box, cell.conditions)
-                    series.setdefault(key, []).append(_point(cell, name, launches, facts))
+                    point = Point(
+                        run_id=cell.run_id,
+                        started=cell.started,
+                        value=_mean(launches),
+                        launches=launches,
+                        valid=cell.valid,
+                        outcome=cell.outcomes.get(name),
+                        provenance=cell.provenance,
+                        source=cell.source,
+                        fingerprint=facts,
+                    )
+                    series.setdefault(key, []).append(point)
+    names = ("server", "workload", "metric", "fingerprint", "conditions")
     return tuple(
-        Series(
-            server=key[0],
-            workload=key[1],
-            metric=key[2],
-            fingerprint=key[3],
-            conditions=key[4],
-            points=tuple(points),
-        )
-        for key, points in sorted(series.items(), key=lambda item: item[0])
+        Series(**dict(zip(names, key, strict=True)), points=tuple(series[key])) for key in sorted(series)
     )
 
 
@@ -163,20 +164,6 @@ def _cells(
                     continue
                 seen.add(same)
                 yield box, fingerprint_facts, cell
-
-
-def _point(cell: CellSummary, metric: str, launches: tuple[float, ...], facts: Fingerprint) -> Point:
-    return Point(
-        run_id=cell.run_id,
-        started=cell.started,
-        value=_mean(launches),
-        launches=launches,
-        valid=cell.valid,
-        outcome=cell.outcomes.get(metric),
-        provenance=cell.provenance,
-        source=cell.source,
-        fingerprint=facts,
-    )
 
 
 def _mean(launches: Sequence[float]) -> float:

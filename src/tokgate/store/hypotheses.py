@@ -32,6 +32,7 @@ def make_evidence(run: RunRecord, name: str) -> Evidence:
             "run it again, with more --tokgate-blocks if it was inconclusive"
         )
     verdict = settled[-1]
+    arms = max((len(tested.named_arms) for tested in run.hypotheses if tested.name == name), default=2)
     return Evidence(
         date=date.fromisoformat(run.started[:10]),
         run=run.run_id,
@@ -39,14 +40,8 @@ def make_evidence(run: RunRecord, name: str) -> Evidence:
         ratio=_rounded(verdict.ratio),
         ci_low=_rounded(verdict.ci_low),
         ci_high=_rounded(verdict.ci_high),
-        blocks=verdict.launches // _launches_per_block(run, name) or None,
+        blocks=verdict.launches // (2 * max(arms, 2)) or None,  # a block has two launches of each arm
     )
-
-
-def _launches_per_block(run: RunRecord, name: str) -> int:
-    """Two of each arm."""
-    arms = max((len(tested.named_arms) for tested in run.hypotheses if tested.name == name), default=2)
-    return 2 * max(arms, 2)
 
 
 def write_evidence(path: Path, evidence: Evidence) -> None:

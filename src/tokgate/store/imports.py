@@ -23,7 +23,6 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     """One value of another tool.
 
     started: when it was measured; UTC, ISO 8601, to the millisecond.
-    server, workload, metric: the cell.
     value: in the unit of the metric's name, finite.
     conditions: what another value must share to be compared with it.
     machine: facts of the box that another value must share.
@@ -55,7 +54,6 @@ class ImportRecord(msgspec.Struct, frozen=True, kw_only=True):
     run_id: name of its folder.
     imported: when it was imported; UTC.
     source: the tool and the name of the file.
-    rows: the values.
     """
 
     schema: int = SCHEMA
@@ -68,12 +66,7 @@ class ImportRecord(msgspec.Struct, frozen=True, kw_only=True):
 def write_import(out: Path, rows: Sequence[Imported], *, source: str) -> tuple[ImportRecord, bool]:
     """Write `rows` below `out`; also returns whether they are new. Raises RecordError."""
     digest = hashlib.sha256(msgspec.json.encode((source, rows), order="sorted")).hexdigest()[:12]
-    record = ImportRecord(
-        run_id=f"import-{digest}",
-        imported=now(),
-        source=source,
-        rows=tuple(rows),
-    )
+    record = ImportRecord(run_id=f"import-{digest}", imported=now(), source=source, rows=tuple(rows))
     file = out / record.run_id / IMPORT
     if file.exists():
         return record, False

@@ -33,8 +33,6 @@ _SHOWN_MATCHES = 5  # of an ambiguous name: enough to choose from, and short eno
 class Launches(msgspec.Struct, frozen=True, kw_only=True):
     """The launches of one server under one workload.
 
-    server, workload: names of the case.
-    planned: number of launches planned.
     used: number of launches measured, including a repeat launch that confirms a regression.
     stopped: `decided`: early, because all its metrics were decided; `planned`: as planned; `budget`: at the end of
         the budget; None: not measured, or still in progress.
@@ -50,9 +48,8 @@ class Launches(msgspec.Struct, frozen=True, kw_only=True):
 class Spending(msgspec.Struct, frozen=True, kw_only=True):
     """How a run used its budget.
 
-    budget_s: the budget, seconds.
     spent_s: time until the latest verdict, seconds.
-    launches: the launches of each case.
+    launches: of each case.
     """
 
     budget_s: float
@@ -68,8 +65,6 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     started: UTC, ISO 8601.
     ended: UTC, ISO 8601; None while it runs, or if it was interrupted.
     tokgate: version of tokgate.
-    command: the command line.
-    profile: name of the profile.
     baselines: folder of this run's baselines, below `baselines/`.
     fingerprint: facts of the machine.
     conditions: by workload, what a baseline must share to be compared.
@@ -77,7 +72,6 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     conclusions: the conclusions of the profile, likewise.
     not_checked: what this run could not check, each with its reason.
     measurements: one for each case and launch.
-    verdicts: the verdicts.
     spending: how the budget was used; None without a budget.
     boxes: of a run on several boxes, the record of each; the record of such a run has no measurements or verdicts of
         its own, and its fingerprint is empty.
@@ -107,7 +101,6 @@ class Box(msgspec.Struct, frozen=True, kw_only=True):
 
     host: its address, as in --tokgate-hosts.
     place: path of its own record on that box.
-    record: the record.
     """
 
     host: str

@@ -24,11 +24,9 @@ Provenance = Literal["measured", "imported"]
 class CellSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """One server × workload of one run.
 
-    run_id: the run.
-    started: when it started; UTC, ISO 8601, to the millisecond.
+    started: when the run started; UTC, ISO 8601, to the millisecond.
     provenance: measured by tokgate, or imported.
     source: the run, or the imported file.
-    server, workload: names of the case.
     conditions: a short hash of the conditions of the workload.
     valid: whether every launch is valid.
     metrics: by gated metric, one value for each launch.
@@ -63,7 +61,11 @@ def summarize(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
 
     A run on several boxes has the cells of all of them. Arms of experiments are not cells. Raises RecordError.
     """
-    return _of_import(read_as(file, ImportRecord)) if file.name == IMPORT else _of_run(file)
+    if file.name == IMPORT:
+        return _of_import(read_as(file, ImportRecord))
+    record = read_as(file, _Record)
+    boxes = [box.record for box in record.boxes] or [record]
+    return tuple(cell for box in boxes for cell in _of_record(box, file))
 
 
 def _of_import(record: ImportRecord) -> tuple[tuple[CellSummary, Fingerprint], ...]:
@@ -84,12 +86,6 @@ def _of_import(record: ImportRecord) -> tuple[tuple[CellSummary, Fingerprint], .
         )
         for row in record.rows
     )
-
-
-def _of_run(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
-    record = read_as(file, _Record)
-    boxes = [box.record for box in record.boxes] or [record]
-    return tuple(cell for box in boxes for cell in _of_record(box, file))
 
 
 def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
