@@ -33,7 +33,7 @@ def roofline(
     from rich.table import Table
 
     from tokgate.config.words import format_number, format_size
-    from tokgate.measure.roofline import compute_ceilings
+    from tokgate.measure.roofline import compute_roofline
 
     chip = catalogue(fixtures).hardware(hardware)
     facts = _facts(model, quant, fixtures)
@@ -55,8 +55,11 @@ def roofline(
         "streams before compute-bound",
         box=None,
     )
-    both = compute_ceilings(chip, bytes_per_token=read, parameters_per_token=facts.parameters_per_token)
-    for name, ceiling in zip(("on paper", "as measured"), both, strict=True):
+    roof = compute_roofline(
+        chip, bytes_per_token=read, parameters_per_token=facts.parameters_per_token, streams=1
+    )
+    assert roof is not None  # chip and bytes are known
+    for name, ceiling in (("on paper", roof.paper), ("as measured", roof.measured)):
         rates = (ceiling.bandwidth_GBps, ceiling.fp16_tflops, ceiling.decode_tps, ceiling.prefill_tps)
         texts = ("unknown" if value is None else format_number(value) for value in (*rates, ceiling.streams))
         table.add_row(name, *texts)

@@ -148,10 +148,8 @@ def _pick(info: inspect.Type, data: Any) -> inspect.Type:
     if not isinstance(info, inspect.UnionType):
         return info
     rest = [kind for kind in info.types if not isinstance(kind, inspect.NoneType)]
-    for kind in rest:
-        if not isinstance(kind, inspect.StructType) or not isinstance(data, Mapping):
-            continue
-        if kind.tag is None or data.get(kind.tag_field) == kind.tag:
+    for kind in rest if isinstance(data, Mapping) else ():
+        if isinstance(kind, inspect.StructType) and kind.tag in (None, data.get(kind.tag_field)):
             return kind
     return rest[0] if len(rest) == 1 else info
 

@@ -7,36 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import msgspec
-
 from tokgate import engines
 from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.config.server import AttachLaunch, ServerSpec
 from tokgate.launch.probe import check_health, check_model, find_engine, get, read_info
 from tokgate.launch.ready import wait_until_ready
-from tokgate.launch.server import ServerFacts
+from tokgate.launch.server import Server, ServerFacts
 from tokgate.machine.processes import find_listeners
 
 
-class AttachedServer(msgspec.Struct, frozen=True, kw_only=True):
-    """A server known only by its URL."""
-
-    spec: ServerSpec
-    facts: ServerFacts
-
-    def check_alive(self) -> None:
-        """Raise ServerUnreachable if its health page no longer answers 200."""
-        engine = engines.find(self.spec.engine)
-        if answer := check_health(engine, self.facts.base_url):
-            raise ServerUnreachable(
-                f"server {self.spec.name} answered before, and now: {answer}. "
-                "Next: check it where it was started.",
-                url=f"{self.facts.base_url}{engine.health}",
-            )
-
-
 @contextmanager
-def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
+def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
     """See `start`; log_dir stays unused, as the log belongs to the server's owner.
 
     Waits while the server loads. Raises LaunchError at once when nothing answers there, ServerNotReady.
@@ -54,10 +35,9 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
             )
 
     wait_until_ready(
-        server=spec.name,
+        spec,
         not_ready=lambda: check_health(engine, base_url),
         check_alive=check_answers,
-        timeout_s=spec.start_timeout,
         log_path=None,
     )
     # Declared only as OpenAI-compatible, it may still be an engine whose caches and lengths can be fixed.
@@ -73,7 +53,15 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[AttachedServer]:
         settings=settings,
         pids=_pids(base_url),
     )
-    yield AttachedServer(spec=spec, facts=facts)
+
+    def check_alive() -> None:
+        if answer := check_health(engine, base_url):
+            raise ServerUnreachable(
+                f"server {spec.name} answered before, and now: {answer}. Next: check it where it was started.",
+                url=f"{base_url}{engine.health}",
+            )
+
+    yield Server(spec=spec, facts=facts, check_alive=check_alive)
 
 
 def _pids(base_url: str) -> tuple[int, ...] | None:

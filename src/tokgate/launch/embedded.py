@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -24,7 +25,7 @@ from tokgate.launch.logs import create_log, exit_error
 from tokgate.launch.models.paths import locate_gguf
 from tokgate.launch.probe import check_health, check_model, read_info
 from tokgate.launch.ready import wait_until_ready
-from tokgate.launch.server import ServerFacts
+from tokgate.launch.server import Server, ServerFacts
 from tokgate.machine.cores import count_usable_cores
 
 _GRACE_S = 3.0  # between SIGTERM and SIGKILL: a server has no state to save
@@ -32,21 +33,8 @@ _GRACE_S = 3.0  # between SIGTERM and SIGKILL: a server has no state to save
 _ENGINE_ENV = ("GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_", "MALLOC_", "LD_")
 
 
-class EmbeddedServer(msgspec.Struct, frozen=True, kw_only=True):
-    """A live llama.cpp server in a child process."""
-
-    spec: ServerSpec
-    facts: ServerFacts
-    process: subprocess.Popen[bytes]
-    log_path: Path
-
-    def check_alive(self) -> None:
-        """Raise ServerExited if the process has ended."""
-        _check(self.spec, self.process, self.log_path, doing="while it was in use")
-
-
 @contextmanager
-def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[EmbeddedServer]:
+def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
     """See `start`. Raises ModelMissing, LaunchError, ServerExited, ServerNotReady."""
     assert isinstance(spec.launch, EmbeddedLaunch)
     config = _config(spec, spec.launch)
@@ -64,7 +52,8 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[EmbeddedServer]:
     try:
         base_url = _wait(spec, process, log_path)
         facts = _facts(spec, base_url, process, log_path, startup_s=time.perf_counter() - started)
-        yield EmbeddedServer(spec=spec, facts=facts, process=process, log_path=log_path)
+        check_alive = partial(_check, spec, process, log_path, doing="while it was in use")
+        yield Server(spec=spec, facts=facts, check_alive=check_alive)
     finally:
         _stop(process)
 
@@ -93,10 +82,9 @@ def _wait(spec: ServerSpec, process: subprocess.Popen[bytes], log_path: Path) ->
         return check_health(engine, base_url) if base_url else "loading: it has not printed its address yet"
 
     wait_until_ready(
-        server=spec.name,
+        spec,
         not_ready=check_ready,
-        check_alive=lambda: _check(spec, process, log_path, doing="while it started"),
-        timeout_s=spec.start_timeout,
+        check_alive=partial(_check, spec, process, log_path, doing="while it started"),
         log_path=log_path,
     )
     return base_url

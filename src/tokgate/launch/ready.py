@@ -7,26 +7,26 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tokgate._exceptions import ServerNotReady
+from tokgate.config.server import ServerSpec
 from tokgate.config.words import format_duration
 
 _POLL_S = 0.15  # short against any start, so that startup_s is not rounded up noticeably
 
 
 def wait_until_ready(
+    spec: ServerSpec,
     *,
-    server: str,
     not_ready: Callable[[], str | None],
     check_alive: Callable[[], None],
-    timeout_s: float,
     log_path: Path | None,
 ) -> None:
     """Return when the server is ready.
 
     not_ready: gives None when it is, else the last answer as text.
     check_alive: raises when it has ended, so that a crash shows at the next poll and not at the limit.
-    timeout_s: seconds after which ServerNotReady is raised. log_path: the log to name in that error.
+    log_path: the log to name in ServerNotReady, which is raised after `spec.start_timeout`.
     """
-    started = time.perf_counter()
+    started, timeout_s = time.perf_counter(), spec.start_timeout
     while True:
         check_alive()
         answer = not_ready()
@@ -38,7 +38,7 @@ def wait_until_ready(
             raise ServerNotReady(
                 f"alive, but not ready after {format_duration(waited_s)} (limit {format_duration(timeout_s)}); last answer: {answer}. "
                 f"Next: {log}raise `start_timeout` in the server's YAML.",
-                server=server,
+                server=spec.name,
                 last_seen=answer,
                 waited_s=waited_s,
                 log_path=log_path,

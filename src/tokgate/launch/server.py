@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
 
 import msgspec
 
@@ -37,15 +37,13 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     log_path: str | None = None
 
 
-class Server(Protocol):
-    """A live server. It ends when the context that gave it ends, whatever happens inside."""
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """A live server. It ends when the context that gave it ends, whatever happens inside.
 
-    @property
-    def spec(self) -> ServerSpec: ...
+    check_alive: raises ServerExited, with exit code and root cause, if it has ended; ServerUnreachable if it was
+        started elsewhere and no longer answers.
+    """
 
-    @property
-    def facts(self) -> ServerFacts: ...
-
-    def check_alive(self) -> None:
-        """Raise ServerExited, with exit code and root cause, if it has ended."""
-        ...
+    spec: ServerSpec
+    facts: ServerFacts
+    check_alive: Callable[[], None]

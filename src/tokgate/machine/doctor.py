@@ -21,6 +21,7 @@ from tokgate.machine.fingerprint import read_iommu
 from tokgate.machine.processes import find_listeners, read_program
 from tokgate.machine.sysfs import read_text
 
+_DISK_BYTES = 10**9  # space that the records may need
 _PAGE_BYTES = 4096  # the unit of ttm.pages_limit
 _INSTALL = {
     "xllamacpp": "pip install 'tokgate[embedded]'",
@@ -54,7 +55,6 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     model_files: files of models, and folders that containers mount.
     ports: TCP ports that must be free.
     disk: folder of the records.
-    disk_bytes: space they may need there.
     """
 
     docker: bool = False
@@ -65,7 +65,6 @@ class Needs(msgspec.Struct, frozen=True, kw_only=True):
     model_files: tuple[Path, ...] = ()
     ports: tuple[int, ...] = ()
     disk: Path = Path("runs")
-    disk_bytes: int = 10**9
 
 
 def examine(needs: Needs, *, root: Path = ROOT, environ: Mapping[str, str] = os.environ) -> tuple[Check, ...]:
@@ -77,7 +76,7 @@ def examine(needs: Needs, *, root: Path = ROOT, environ: Mapping[str, str] = os.
         *(check_module(module) for module in needs.modules),
         *(check_file(path) for path in needs.model_files),
         *(check_port(port, root) for port in needs.ports),
-        check_disk(needs.disk, needs.disk_bytes),
+        check_disk(needs.disk, _DISK_BYTES),
     )
 
 
@@ -253,11 +252,10 @@ def check_file(path: Path) -> Check:
     if os.access(path, os.R_OK):
         size = f", {format_size(path.stat().st_size)}" if path.is_file() else ""
         return Check(name=name, ok=True, seen=f"{path}{size}")
-    seen = f"{path} {'cannot be read' if path.exists() else 'does not exist'}"
     return Check(
         name=name,
         ok=False,
-        seen=seen,
+        seen=f"{path} {'cannot be read' if path.exists() else 'does not exist'}",
         remedy="create or mount it, or correct its path in the server's YAML",
     )
 

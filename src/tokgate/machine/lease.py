@@ -86,11 +86,9 @@ def _prepare(directory: Path) -> None:
     It is not sticky like /tmp itself, where one user may not use another's lock file.
     """
     try:
-        try:
+        with suppress(FileExistsError):
             directory.mkdir(parents=True)
             directory.chmod(0o777)
-        except FileExistsError:
-            pass
         if not os.access(directory, os.W_OK | os.X_OK):
             raise PermissionError("this user may not write to it")
     except OSError as error:

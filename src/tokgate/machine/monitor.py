@@ -10,11 +10,11 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from statistics import fmean
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from tokgate.machine.devices import ROOT, Gpu
 from tokgate.machine.host import Culprit, HostReport, Level
@@ -36,6 +36,8 @@ from tokgate.machine.sensors import (
     read_throttle_counters,
 )
 from tokgate.machine.sysfs import read_text
+
+Count = TypeVar("Count", int, float)
 
 _BUSY_CORES = 0.1  # CPUs of others from which on all processes are read, which costs four times as much
 
@@ -170,19 +172,12 @@ class Monitor:
         duration_s = end.usage.at_s - start.usage.at_s
         others = end.usage.others_cores_since(start.usage)
         steal = _steal(start.usage.cpu, end.usage.cpu)
-        pressure = {
-            kind: (seconds - start.pressure_s[kind]) / duration_s
-            for kind, seconds in end.pressure_s.items()
-            if kind in start.pressure_s
-        }
+        waited_s = _subtract(start.pressure_s, end.pressure_s)
+        pressure = {kind: seconds / duration_s for kind, seconds in waited_s.items()}
         swapped = None
         if start.swapped_pages is not None and end.swapped_pages is not None:
             swapped = (end.swapped_pages - start.swapped_pages) * os.sysconf("SC_PAGE_SIZE")
-        throttled = {
-            name: count - start.throttle[name]
-            for name, count in end.throttle.items()
-            if name in start.throttle
-        }
+        throttled = _subtract(start.throttle, end.throttle)
         governor = read_text(self._root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
         facts = {
             "others_cores": others,
@@ -231,6 +226,10 @@ class Monitor:
             cores=totals[worst] / duration_s,
             processes=len(by_name[worst]),
         )
+
+
+def _subtract(before: Mapping[str, Count], after: Mapping[str, Count]) -> dict[str, Count]:
+    return {name: count - before[name] for name, count in after.items() if name in before}
 
 
 def _steal(start: CpuTimes | None, end: CpuTimes | None) -> float | None:

@@ -15,7 +15,8 @@ from typing import NamedTuple
 from tokgate.machine.devices import ROOT
 from tokgate.machine.sysfs import read_text
 
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+"""Seconds of one clock tick, in which the kernel counts CPU time."""
 
 
 class Process(NamedTuple):
@@ -52,8 +53,8 @@ def read_process(pid: int, root: Path = ROOT) -> Process | None:
         parent=int(fields[1]),
         started=int(fields[19]),
         name=stat[stat.index(b"(") + 1 : name_end].decode(errors="replace"),
-        cpu_s=(utime + stime) * _TICK_S,
-        reaped_s=(reaped_utime + reaped_stime) * _TICK_S,
+        cpu_s=(utime + stime) * TICK_S,
+        reaped_s=(reaped_utime + reaped_stime) * TICK_S,
     )
 
 

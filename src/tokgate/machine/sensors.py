@@ -14,12 +14,12 @@ from statistics import fmean
 from typing import NamedTuple
 
 from tokgate.machine.devices import Gpu
+from tokgate.machine.processes import TICK_S
 from tokgate.machine.sysfs import read_fields, read_int, read_text
 
 Reader = Callable[[], float | None]
 
 _NOWHERE = Path(os.devnull)  # there is no file below it
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 _CPU_SENSORS = ("k10temp", "zenpower", "coretemp", "cpu_thermal")
 _CURRENT_CLOCK = re.compile(r"(\d+)Mhz \*", re.IGNORECASE)
 
@@ -74,7 +74,7 @@ class CpuTimes(NamedTuple):
 def read_cpu(root: Path) -> CpuTimes | None:
     """The machine's CPU times, without interrupts, which belong to no process."""
     fields = read_fields(root / "proc/stat")
-    times = [int(word) * _TICK_S for word in fields.get("cpu", "").split()[:8]]
+    times = [int(word) * TICK_S for word in fields.get("cpu", "").split()[:8]]
     if len(times) < 8:
         return None
     user, nice, system, *_, steal = times
@@ -109,12 +109,8 @@ def read_throttle_counters(root: Path, gpu: Gpu | None) -> dict[str, int]:
     """
     counters = {}
     for name in ("core_throttle_count", "package_throttle_count"):
-        counts = [
-            read_int(path)
-            for path in (root / "sys/devices/system/cpu").glob(f"cpu[0-9]*/thermal_throttle/{name}")
-        ]
-        known = [count for count in counts if count is not None]
-        if known:
+        paths = (root / "sys/devices/system/cpu").glob(f"cpu[0-9]*/thermal_throttle/{name}")
+        if known := [count for path in paths if (count := read_int(path)) is not None]:
             counters[f"cpu_{name.removesuffix('_count')}"] = sum(known)
     return counters | _gpu_residencies(gpu)
 

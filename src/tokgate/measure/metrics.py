@@ -6,7 +6,7 @@ A value that cannot be computed is None or absent, never zero. A new metric is o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -47,9 +47,8 @@ class Pass(msgspec.Struct, frozen=True):
         return sum(sample.completion_tokens or 0 for sample in self.answered)
 
 
-_VALUES: dict[
-    str, Callable[[Pass], np.ndarray]
-] = {}  # by metric, the values that its statistic is taken over
+# By metric, the values that its statistic is taken over.
+_VALUES: dict[str, Callable[[Pass], np.ndarray]] = {}
 
 
 def per_request(function: OfRequest) -> OfRequest:
@@ -186,18 +185,16 @@ def collect_values(metric: str, timed: Pass) -> np.ndarray:
 def compute_metrics(timed: Pass) -> dict[str, float]:
     """Every metric of one launch that can be computed, for the reader: rates are medians over requests."""
     instead: dict[Statistic, Statistic] = {"geometric mean": "median"}
-    values = {
-        row.name: _reduce(collect_values(row.name, timed), instead.get(row.statistic, row.statistic))
-        for row in METRICS
-    }
-    return {name: value for name, value in values.items() if value is not None}
+    return _compute(timed, {row.name: instead.get(row.statistic, row.statistic) for row in METRICS})
 
 
 def compute_gated(timed: Pass, workload: Workload) -> dict[str, float]:
     """The launch's one value of each gated metric, by the metric's statistic, as it enters the comparison of launches."""
-    values = {
-        name: _reduce(collect_values(name, timed), find_metric(name).statistic) for name in workload.gated
-    }
+    return _compute(timed, {name: find_metric(name).statistic for name in workload.gated})
+
+
+def _compute(timed: Pass, statistics: Mapping[str, Statistic]) -> dict[str, float]:
+    values = {name: _reduce(collect_values(name, timed), how) for name, how in statistics.items()}
     return {name: value for name, value in values.items() if value is not None}
 
 

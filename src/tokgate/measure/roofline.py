@@ -43,20 +43,37 @@ def compute_roofline(
 ) -> Roofline | None:
     """What `hardware` allows a model; None if the chip or the bytes read per token are unknown.
 
-    streams: number of answers generated at once. The others as for `compute_ceilings`.
+    bytes_per_token: bytes read for one token: the weights, and the KV cache of its context if it is to count.
+    parameters_per_token: number of weights multiplied for one token: all but the input embedding; None if unknown.
+    streams: number of answers generated at once.
+    Raises ValueError: not above zero.
     """
     if hardware is None or bytes_per_token is None:
         return None
-    on_paper, as_measured = compute_ceilings(
-        hardware, bytes_per_token=bytes_per_token, parameters_per_token=parameters_per_token
-    )
+    for name, value in (("bytes_per_token", bytes_per_token), ("parameters_per_token", parameters_per_token)):
+        if value is not None and not value > 0:
+            raise ValueError(f"{name} must be above zero (got {value})")
+
+    def compute_ceiling(bandwidth_GBps: float | None, fp16_tflops: float | None) -> Ceiling:
+        decode_tps = bandwidth_GBps * 1e9 / bytes_per_token if bandwidth_GBps else None
+        prefill_tps = None
+        if fp16_tflops is not None and parameters_per_token is not None:
+            prefill_tps = fp16_tflops * 1e12 / (FLOP_PER_PARAMETER * parameters_per_token)
+        return Ceiling(
+            bandwidth_GBps=bandwidth_GBps,
+            fp16_tflops=fp16_tflops,
+            decode_tps=decode_tps,
+            prefill_tps=prefill_tps,
+            streams=prefill_tps / decode_tps if decode_tps and prefill_tps else None,
+        )
+
     return Roofline(
         hardware=hardware.name,
         streams=streams,
         bytes_per_token=bytes_per_token,
         parameters_per_token=parameters_per_token,
-        paper=on_paper,
-        measured=as_measured,
+        paper=compute_ceiling(hardware.bandwidth_GBps, hardware.fp16_tflops),
+        measured=compute_ceiling(hardware.bandwidth_measured_GBps, hardware.fp16_measured_tflops),
     )
 
 
@@ -104,35 +121,3 @@ def check_roofline(roof: Roofline | None, metrics: Mapping[str, float]) -> Itera
             f"{roof.hardware} ({roof.paper.bandwidth_GBps:g} GB/s, at most {format_figure(metric, used.possible)}): check for "
             "cached or speculated tokens and for a wrong `bytes_per_token`",
         )
-
-
-def compute_ceilings(
-    hardware: Hardware, *, bytes_per_token: float, parameters_per_token: float | None
-) -> tuple[Ceiling, Ceiling]:
-    """The theoretical ceiling, and the one measured on such chips.
-
-    bytes_per_token: bytes read for one token: the weights, and the KV cache of its context if it is to count.
-    parameters_per_token: number of weights multiplied for one token: all but the input embedding; None if unknown.
-    Raises ValueError: not above zero.
-    """
-    for name, value in (("bytes_per_token", bytes_per_token), ("parameters_per_token", parameters_per_token)):
-        if value is not None and not value > 0:
-            raise ValueError(f"{name} must be above zero (got {value})")
-
-    def compute_ceiling(bandwidth_GBps: float | None, fp16_tflops: float | None) -> Ceiling:
-        decode_tps = bandwidth_GBps * 1e9 / bytes_per_token if bandwidth_GBps else None
-        prefill_tps = None
-        if fp16_tflops is not None and parameters_per_token is not None:
-            prefill_tps = fp16_tflops * 1e12 / (FLOP_PER_PARAMETER * parameters_per_token)
-        return Ceiling(
-            bandwidth_GBps=bandwidth_GBps,
-            fp16_tflops=fp16_tflops,
-            decode_tps=decode_tps,
-            prefill_tps=prefill_tps,
-            streams=prefill_tps / decode_tps if decode_tps and prefill_tps else None,
-        )
-
-    return (
-        compute_ceiling(hardware.bandwidth_GBps, hardware.fp16_tflops),
-        compute_ceiling(hardware.bandwidth_measured_GBps, hardware.fp16_measured_tflops),
-    )

@@ -13,7 +13,7 @@ from tokgate.config.catalogue import Catalogue
 from tokgate.config.hardware import Hardware
 from tokgate.config.model_facts import ModelFacts, Quantisation, compute_config_facts
 from tokgate.measure.measurement import Roofline
-from tokgate.measure.roofline import Use, check_roofline, compute_ceilings, compute_roofline, compute_use
+from tokgate.measure.roofline import Use, check_roofline, compute_roofline, compute_use
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 GFX1151 = Catalogue(FIXTURES).hardware("gfx1151")
@@ -55,23 +55,20 @@ def test_decode_is_limited_by_the_format(
     assert facts.parameters == pytest.approx(14.77e9, rel=0.01)
     assert facts.kv_bytes_per_token == pytest.approx(0.197e6, rel=0.01)
     assert facts.bytes_per_token / 1e9 == pytest.approx(gigabytes, rel=0.01)
-    paper, copy = compute_ceilings(
-        GFX1151, bytes_per_token=facts.bytes_per_token, parameters_per_token=facts.parameters_per_token
-    )
-    assert paper.decode_tps == pytest.approx(on_paper, rel=0.01)
-    assert copy.decode_tps == pytest.approx(measured, rel=0.01)
+    limits = roof(facts.bytes_per_token, facts.parameters_per_token)
+    assert limits.paper.decode_tps == pytest.approx(on_paper, rel=0.01)
+    assert limits.measured.decode_tps == pytest.approx(measured, rel=0.01)
 
 
 def test_prefill_and_decode_limits() -> None:
     """Arithmetic limits prefill, memory limits decode."""
     facts = qwen("FP16")
-    paper, measured = compute_ceilings(
-        GFX1151, bytes_per_token=facts.bytes_per_token, parameters_per_token=facts.parameters_per_token
-    )
+    limits = roof(facts.bytes_per_token, facts.parameters_per_token)
+    paper, measured = limits.paper, limits.measured
     assert paper.prefill_tps == pytest.approx(2120, rel=0.01)
     assert measured.prefill_tps == pytest.approx(1320, rel=0.01)
     assert measured.streams == pytest.approx(170, rel=0.05)
-    used = compute_use(roof(facts.bytes_per_token, facts.parameters_per_token), "prefill_tps", 1060)
+    used = compute_use(limits, "prefill_tps", 1060)
     assert used is not None
     assert used.of_paper == pytest.approx(0.5, rel=0.01)
     assert used.effective_tflops == pytest.approx(29.7, rel=0.01)
@@ -117,7 +114,9 @@ def test_streams_share_the_weights() -> None:
 def test_unknown_limits() -> None:
     """An unknown limit limits nothing."""
     plain = Hardware(name="x", description="", source="", bandwidth_GBps=100)
-    paper, measured = compute_ceilings(plain, bytes_per_token=1e9, parameters_per_token=5e8)
+    limits = compute_roofline(plain, bytes_per_token=1e9, parameters_per_token=5e8, streams=1)
+    assert limits is not None
+    paper, measured = limits.paper, limits.measured
     assert (paper.decode_tps, paper.prefill_tps, paper.streams) == (100, None, None)
     assert (measured.decode_tps, measured.prefill_tps) == (None, None)
     unknown = compute_roofline(plain, bytes_per_token=1e9, parameters_per_token=None, streams=1)

@@ -3,35 +3,31 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.server import DockerLaunch, Model, ServerSpec
-from tokgate.launch.server import ServerFacts
+from tokgate.launch.server import Server, ServerFacts
 from tokgate.suite.manipulation import differences, undeclared
 
 SEEN = dict.fromkeys(("args", "env", "image", "shm_bytes", "container", "request"), "A this, B that")
 
 
-class Arm(NamedTuple):
+SPEC = ServerSpec(
+    name="s",
+    description="",
+    engine="vllm",
+    launch=DockerLaunch(image="i", port=1),
+    model=Model(id="m"),
+)
+
+
+def arm(**settings: str) -> Server:
     """A server that is only its facts."""
-
-    facts: ServerFacts
-    spec: ServerSpec = ServerSpec(
-        name="s",
-        description="",
-        engine="vllm",
-        launch=DockerLaunch(image="i", port=1),
-        model=Model(id="m"),
-    )
-
-    def check_alive(self) -> None: ...
-
-
-def arm(**settings: str) -> Arm:
-    return Arm(ServerFacts(name="s", engine="vllm", base_url="http://h:1", model="m", settings=settings))
+    facts = ServerFacts(name="s", engine="vllm", base_url="http://h:1", model="m", settings=settings)
+    return Server(spec=SPEC, facts=facts, check_alive=lambda: None)
 
 
 @pytest.mark.parametrize(

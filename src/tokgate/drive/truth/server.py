@@ -174,14 +174,9 @@ class StreamServer:
             }
             self._reply(connection, 200, {"id": "c", "object": "chat.completion", "choices": [choice]})
         else:
-            usage = scenario.usage
-            if usage is None:
-                options = body.stream_options
-                usage = (
-                    ("every" if options.continuous_usage_stats else "last")
-                    if options.include_usage
-                    else "none"
-                )
+            usage, options = scenario.usage or "none", body.stream_options
+            if scenario.usage is None and options.include_usage:
+                usage = "every" if options.continuous_usage_stats else "last"
             prompt_tokens = sum(len(str(message.get("content")).split()) for message in body.messages)
             connection.record = record
             connection.plan = make_sends(scenario, tokens, usage, prompt_tokens)

@@ -10,9 +10,7 @@ import msgspec
 
 from tokgate.drive.truth.scenario import Scenario
 
-_BLOCK_TOKENS = (
-    256  # tokens in one send when there is no schedule: one system call for each would limit the rate
-)
+_BLOCK_TOKENS = 256  # in one send when there is no schedule: one system call for each would limit the rate
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n"
 
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -30,7 +31,7 @@ from tokgate.launch.logs import create_log, exit_error
 from tokgate.launch.port import check_free
 from tokgate.launch.probe import check_health
 from tokgate.launch.ready import wait_until_ready
-from tokgate.launch.server import ServerFacts
+from tokgate.launch.server import Server
 from tokgate.machine.daemon import image_command
 
 _GRACE_S = 5  # between SIGTERM and SIGKILL: a server has no state to save
@@ -38,21 +39,8 @@ _LOG_END_S = 5.0  # the last lines of an ended container arrive at once; a dead 
 _CREATED_TRIES = 20  # of 0.1 s each: the daemon finishes a creation even when its client is interrupted
 
 
-class DockerServer(msgspec.Struct, frozen=True, kw_only=True):
-    """A live server in a container."""
-
-    spec: ServerSpec
-    facts: ServerFacts
-    container: Container
-    log: _Log
-
-    def check_alive(self) -> None:
-        """Raise ServerExited if the container has ended, DockerUnavailable if the daemon has."""
-        _check(self.spec, self.container, self.log, doing="while it was in use")
-
-
 @contextmanager
-def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
+def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
     """See `start`. Raises DockerUnavailable, ImageMissing, ModelMissing, OptionRejected, PortTaken,
     ServerExited, ServerNotReady, and LaunchError for whatever else Docker refuses.
 
@@ -83,16 +71,16 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[DockerServer]:
             log = _Log(container, create_log(log_dir, spec.name))
             base_url = f"http://127.0.0.1:{spec.launch.port}"
             wait_until_ready(
-                server=spec.name,
+                spec,
                 not_ready=lambda: check_health(engines.find(spec.engine), base_url),
-                check_alive=lambda: _check(spec, container, log, doing="while it started"),
-                timeout_s=spec.start_timeout,
+                check_alive=partial(_check, spec, container, log, doing="while it started"),
                 log_path=log.path,
             )
             startup_s = time.perf_counter() - started
             with convert_docker_errors(spec.name, doing="inspect its container"):
                 facts = read_facts(spec, container, base_url, log.path, startup_s=startup_s)
-            yield DockerServer(spec=spec, facts=facts, container=container, log=log)
+            check_alive = partial(_check, spec, container, log, doing="while it was in use")
+            yield Server(spec=spec, facts=facts, check_alive=check_alive)
         finally:
             _remove(client, spec.name, name)
             if log is not None:
@@ -113,9 +101,8 @@ class _Log:
             try:
                 for piece in container.logs(stream=True, follow=True):
                     file.write(piece)
-            except (
-                Exception
-            ) as error:  # a thread has no caller to raise to, so it is written where people look
+            # A thread has no caller to raise to, so it is written where people look.
+            except Exception as error:
                 file.write(f"\n[tokgate] the log ends here: {error}\n".encode())
 
     def join(self) -> None:
@@ -124,12 +111,10 @@ class _Log:
 
 
 def _check_image(client: DockerClient, server: str, image: str) -> None:
-    with convert_docker_errors(server, doing=f"look for image {image}"):
-        try:
-            client.images.get(image)
-        except ImageNotFound:
-            message = f"image {image} is not on this machine. Next: {image_command(image)}"
-            raise ImageMissing(message, server=server) from None
+    with convert_docker_errors(server, doing=f"look for image {image}"), suppress(ImageNotFound):
+        client.images.get(image)
+        return
+    raise ImageMissing(f"image {image} is not on this machine. Next: {image_command(image)}", server=server)
 
 
 def _create(client: DockerClient, *, name: str, **options: Any) -> Container:
@@ -146,24 +131,21 @@ def _create(client: DockerClient, *, name: str, **options: Any) -> Container:
 
 
 def _check(spec: ServerSpec, container: Container, log: _Log, *, doing: str) -> None:
-    with convert_docker_errors(spec.name, doing="check whether its container runs"):
-        try:
-            container.reload()
-        except NotFound:
-            log.join()
-            raise exit_error(
-                spec, doing=f"{doing}: its container was removed", exit_code=None, log_path=log.path
-            ) from None
-    state = container.attrs["State"]
-    if not state["Running"]:
-        log.join()
-        raise exit_error(
-            spec,
-            doing=doing,
-            exit_code=state["ExitCode"],
-            log_path=log.path,
-            out_of_memory=state["OOMKilled"],
-        )
+    """Raise ServerExited if the container has ended, DockerUnavailable if the daemon has."""
+    state: dict[str, Any] = {}
+    with convert_docker_errors(spec.name, doing="check whether its container runs"), suppress(NotFound):
+        container.reload()
+        state = container.attrs["State"]
+    if state.get("Running"):
+        return
+    log.join()
+    raise exit_error(
+        spec,
+        doing=doing if state else f"{doing}: its container was removed",
+        exit_code=state.get("ExitCode"),
+        log_path=log.path,
+        out_of_memory=state.get("OOMKilled", False),
+    )
 
 
 def _remove(client: DockerClient, server: str, name: str) -> None:

@@ -95,16 +95,15 @@ def check_files(spec: ServerSpec) -> None:
             )
     for arg in build_command(spec):
         if arg == locate_model(spec) or arg.endswith(".gguf"):
-            for bind in mounted:
-                path = PurePosixPath(arg.rpartition("=")[2])
-                if path.is_relative_to(bind.target):
-                    file = bind.host / path.relative_to(bind.target)
-                    if not file.exists():
-                        raise ModelMissing(
-                            f"model file {file} does not exist (inside the container: {path}). "
-                            "Next: download it there, or correct `model` or `launch.args`.",
-                            server=spec.name,
-                        )
+            path = PurePosixPath(arg.rpartition("=")[2])
+            inside = (bind for bind in mounted if path.is_relative_to(bind.target))
+            for file in (bind.host / path.relative_to(bind.target) for bind in inside):
+                if not file.exists():
+                    raise ModelMissing(
+                        f"model file {file} does not exist (inside the container: {path}). "
+                        "Next: download it there, or correct `model` or `launch.args`.",
+                        server=spec.name,
+                    )
 
 
 def read_device_gids(devices: Iterable[str], *, server: str) -> tuple[int, ...]:
