@@ -21,7 +21,7 @@ REGRESSED = "20261126T134705Z-cf6def"
 @pytest.fixture
 def runs(tmp_path: Path) -> Path:
     """A copy: reading a history writes its index beside the runs."""
-    return Path(shutil.copytree(KEPT / "runs", tmp_path / "runs"))
+    return Path(shutil.copytree(KEPT / "records", tmp_path / "runs"))
 
 
 def test_a_regression_and_a_claim_load(runs: Path) -> None:
