@@ -154,7 +154,7 @@ def _distribution(key: str, title: str, cells: list[tuple[Latency, Spread]]) -> 
         {
             "type": "scatter",
             "mode": "lines",
-            "name": _text(f"{cell.server} {cell.workload}"),
+            "name": _text(" ".join(cell.case)),
             "x": [round(1e3 * value, 4) for value in spread.seconds],
             "y": [100 * share for share in SHARES],
             "hovertemplate": "%{y} % within %{x:.4g} ms",

@@ -15,10 +15,9 @@ from tokgate.report.table import Column, lay_out, render
 from tokgate.store.history import Series
 
 _BARS = "▁▂▃▄▅▆▇█"
-_COLUMNS = (
-    *("fingerprint", "server", "workload", "metric", "conditions"),
-    *("run_id", "started", "value", "valid", "outcome", "provenance", "source", "launches"),
-)
+_SERIES = ("fingerprint", "server", "workload", "metric", "conditions")
+_POINT = ("run_id", "started", "value", "valid", "outcome", "provenance", "source", "launches")
+_EXPORTED = (*_SERIES, *_POINT)
 LAST = 30
 """Points that a sparkline shows: a month of nights."""
 
@@ -49,8 +48,12 @@ def _name_server(row: _Row) -> str:
     return row.series.server + (" (imported)" if row.series.points[-1].provenance == "imported" else "")
 
 
-def _format_median(row: _Row, values: list[float]) -> str:
-    return format_figure(row.series.metric, median(values) if values else None)
+def _format_median(row: _Row) -> str:
+    return format_figure(row.series.metric, median(row.values) if row.values else None)
+
+
+def _format_newest(row: _Row) -> str:
+    return format_figure(row.series.metric, row.values[-1] if row.values else None)
 
 
 _TABLE: tuple[Column[_Row], ...] = (
@@ -61,8 +64,8 @@ _TABLE: tuple[Column[_Row], ...] = (
     Column(
         "invalid", lambda row: str(len(row.series.points) - len(row.values) or ABSENT), right=True, drop=3
     ),
-    Column("median", lambda row: _format_median(row, row.values), right=True, drop=1),
-    Column("newest", lambda row: _format_median(row, row.values[-1:]), right=True),
+    Column("median", _format_median, right=True, drop=1),
+    Column("newest", _format_newest, right=True),
     Column(f"last {LAST}", lambda row: draw_sparkline(row.values[-LAST:]), drop=5),
     Column("newest run (UTC)", lambda row: format_time(row.series.points[-1].started), drop=4),
 )
@@ -90,7 +93,7 @@ def describe_changes(series: Series, changes: Iterable[DatedChange]) -> Iterator
 def write_csv(file: TextIO, history: Iterable[Series]) -> None:
     """A header, then a line for each point; launches are separated by spaces."""
     writer = csv.writer(file)
-    writer.writerow(_COLUMNS)
+    writer.writerow(_EXPORTED)
     for row in _rows(history):
         writer.writerow([*row[:-1], " ".join(map(repr, row[-1]))])
 
@@ -102,19 +105,14 @@ def write_parquet(path: Path, history: Iterable[Series]) -> None:
         from pyarrow import parquet
     except ImportError as error:
         raise ExtraMissing("Parquet", "pyarrow", extra="parquet") from error
-    columns = list(zip(*_rows(history), strict=True)) or [()] * len(_COLUMNS)
+    columns = list(zip(*_rows(history), strict=True)) or [()] * len(_EXPORTED)
     text, figure_, flag = pyarrow.string(), pyarrow.float64(), pyarrow.bool_()
     kinds = {"value": figure_, "valid": flag, "launches": pyarrow.list_(figure_)}
-    schema = pyarrow.schema([(name, kinds.get(name, text)) for name in _COLUMNS])
+    schema = pyarrow.schema([(name, kinds.get(name, text)) for name in _EXPORTED])
     parquet.write_table(pyarrow.table([list(column) for column in columns], schema=schema), path)
 
 
 def _rows(history: Iterable[Series]) -> Iterator[tuple[Any, ...]]:
     for series in history:
         for point in series.points:
-            yield (
-                *(series.fingerprint, series.server, series.workload, series.metric, series.conditions),
-                *(point.run_id, point.started, point.value, point.valid),
-                None if point.outcome is None else str(point.outcome),
-                *(point.provenance, point.source, point.launches),
-            )
+            yield (*(getattr(series, name) for name in _SERIES), *(getattr(point, name) for name in _POINT))

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from tokgate.config.words import format_count, format_figure, format_number
+from tokgate.judge.cell import CaseKey
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.metrics import Pass, collect_values, tokens_per_chunk
 from tokgate.store.runs import group_launches
@@ -29,8 +30,7 @@ class Spread(msgspec.Struct, frozen=True, kw_only=True):
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
     """One cell, all valid launches together. note: what limits its figures, empty if nothing."""
 
-    server: str
-    workload: str
+    case: CaseKey
     launches: int
     ttft: Spread | None
     itl: Spread | None
@@ -39,16 +39,15 @@ class Latency(msgspec.Struct, frozen=True, kw_only=True):
 
 def collect_latencies(measurements: Sequence[Measurement]) -> tuple[Latency, ...]:
     """The distributions of each cell, in the order of the run."""
-    return tuple(_latency(*case, launches) for case, launches in group_launches(measurements).items())
+    return tuple(_latency(case, launches) for case, launches in group_launches(measurements).items())
 
 
-def _latency(server: str, workload: str, launches: list[Measurement]) -> Latency:
+def _latency(case: CaseKey, launches: list[Measurement]) -> Latency:
     valid = [run for run in launches if run.valid]
     used = valid or launches
     timed = Pass([sample for run in used for sample in run.samples if sample.error is None])
     return Latency(
-        server=server,
-        workload=workload,
+        case=case,
         launches=len(used),
         ttft=_spread("ttft_s", collect_values("ttft_s", timed)),
         itl=_spread("itl_s", collect_values("itl_s", timed)),

@@ -161,7 +161,7 @@ def test_a_long_history_is_drawn_in_part(slow_night: RunRecord, runs: Path) -> N
 
 def test_latency_and_host_are_of_all_launches(shown: Report) -> None:
     first = shown.latencies[0]
-    assert (first.server, first.workload, first.launches) == ("vllm-fp16", "chat-c1", 3)
+    assert (first.case, first.launches) == (CaseKey("vllm-fp16", "chat-c1"), 3)
     assert first.ttft is not None
     assert first.itl is not None
     assert (first.ttft.count, first.itl.count) == (12, 3 * 4 * 47)
