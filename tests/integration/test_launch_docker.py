@@ -176,7 +176,7 @@ def test_server_never_ready_reports_its_last_answer(
         top={"start_timeout": "1s"}, entrypoint="python3", args=["-c", "import time; time.sleep(99)"]
     )
     with (
-        pytest.raises(ServerNotReady, match=r"limit 1 s.*connection refused.*start_timeout") as raised,
+        pytest.raises(ServerNotReady, match=r"limit 1s.*connection refused.*start_timeout") as raised,
         start(spec, log_dir=tmp_path),
     ):
         pass

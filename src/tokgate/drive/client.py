@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import suppress
 from time import perf_counter
 from typing import Any
 
@@ -111,11 +112,9 @@ class Client:
 
     async def _open_one(self) -> None:
         CURRENT.set(Exchange())
-        try:
+        with suppress(openai.OpenAIError, aiohttp.ClientError, TimeoutError):
             async with asyncio.timeout(self._request_timeout_s):
                 await self._openai.with_raw_response.models.list()
-        except (openai.OpenAIError, aiohttp.ClientError, TimeoutError):
-            pass
 
     async def send(self, call: Call) -> None:
         """Send the request of `call` and wait for the end of its stream.

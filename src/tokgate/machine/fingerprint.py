@@ -168,9 +168,7 @@ def _settings(root: Path) -> dict[str, Value]:
     cmdline = read_text(root / "proc/cmdline")
     return {
         "kernel": read_text(root / "proc/sys/kernel/osrelease"),
-        "cmdline": None
-        if cmdline is None
-        else " ".join(sorted(option for option in cmdline.split() if _BOOT_OPTIONS.match(option))),
+        "cmdline": cmdline and " ".join(sorted(filter(_BOOT_OPTIONS.match, cmdline.split()))),
         "ttm_pages_limit": read_int(root / "sys/module/ttm/parameters/pages_limit"),
         "iommu": read_iommu(root),
         "platform_profile": read_text(root / "sys/firmware/acpi/platform_profile"),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from itertools import takewhile
 
 import msgspec
 
@@ -51,7 +52,10 @@ def check_answers(
     }
     timed, _ = check_timed_answers(answers)
     known = {prompt.id: prompt.answer for prompt in prompts.prompts if prompt.answer is not None}
-    right = sum(_contains(answers.texts.get(question, ""), answer) for question, answer in known.items())
+    right = sum(
+        re.search(rf"\b{re.escape(answer)}\b", answers.texts.get(question, ""), re.IGNORECASE) is not None
+        for question, answer in known.items()
+    )
     canary = msgspec.structs.replace(
         timed,
         agreement=sum(agreements.values()) / len(agreements) if agreements else None,
@@ -74,10 +78,7 @@ def compute_agreement(text: str, stored: str) -> float:
     """Number of equal tokens (words and punctuation marks) before the first difference, as a share of the longer text."""
     ours, theirs = split_tokens(text), split_tokens(stored)
     longest = max(len(ours), len(theirs))
-    alike = next(
-        (at for at, pair in enumerate(zip(ours, theirs, strict=False)) if pair[0] != pair[1]),
-        min(len(ours), len(theirs)),
-    )
+    alike = len([*takewhile(lambda pair: pair[0] == pair[1], zip(ours, theirs, strict=False))])
     return alike / longest if longest else 1.0
 
 
@@ -140,10 +141,6 @@ def _garbage(canary: Canary) -> list[str]:
             f"none of {canary.known} questions with a known answer was answered correctly: {example}"
         )
     return details
-
-
-def _contains(text: str, answer: str) -> bool:
-    return re.search(rf"\b{re.escape(answer)}\b", text, re.IGNORECASE) is not None
 
 
 def _short(text: str) -> str:
