@@ -83,12 +83,7 @@ VERDICT_COLUMNS: tuple[Column[Row], ...] = (
     Column("uses", lambda row: format_used(row.used), right=True, drop=6),
     Column("of paper", lambda row: format_share(row.used.of_paper), right=True, drop=4),
     Column("of measured", lambda row: format_share(row.used.of_measured), right=True, drop=5),
-    Column(
-        "possible",
-        lambda row: format_figure(row.verdict.metric, row.used.possible),
-        right=True,
-        drop=7,
-    ),
+    Column("possible", lambda row: format_figure(row.verdict.metric, row.used.possible), right=True, drop=7),
 )
 
 
