@@ -49,9 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server" in metafunc.fixturenames:
         # One object a launch: pytest keeps a session fixture while its parameter is the same object.
         launches = {name: [LaunchKey(name, n + 1) for n in range(plan.launches)] for name in plan.servers}
-        cases = [
-            (key, case) for name in plan.servers for key in launches[name] for case in plan.cases_of(name)
-        ]
+        cases = [(key, case) for name in plan.servers for key in launches[name] for case in plan.cases_of(name)]
         metafunc.parametrize(
             ("server", "workload"),
             [(key, case.workload.name) for key, case in cases],
@@ -67,9 +65,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ]
         metafunc.parametrize("judged", keys, ids=["-".join(key) for key in keys])
     if "experiment" in metafunc.fixturenames:
-        metafunc.parametrize(
-            "experiment", plan.experiments, ids=[e.hypothesis.name for e in plan.experiments]
-        )
+        metafunc.parametrize("experiment", plan.experiments, ids=[e.hypothesis.name for e in plan.experiments])
 
 
 @pytest.fixture(scope="session")

@@ -177,7 +177,9 @@ def machine() -> str:
     names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
     model = names[0] if names else platform.machine()
     memory = psutil.virtual_memory().total / 2**30
-    return f"{os.cpu_count()} × {model}, {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()}"
+    return (
+        f"{os.cpu_count()} × {model}, {memory:.0f} GiB, Linux {platform.release()}, Python {platform.python_version()}"
+    )
 
 
 class Turn:
@@ -199,18 +201,12 @@ class Turn:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Compare load clients: cost per token, and error of their latencies."
-    )
+    parser = argparse.ArgumentParser(description="Compare load clients: cost per token, and error of their latencies.")
     parser.add_argument("--tools", default=",".join(TOOLS), help=f"default: {','.join(TOOLS)}")
     parser.add_argument("--streams", default=",".join(map(str, STREAMS)), help="default: %(default)s")
-    parser.add_argument(
-        "--repeats", type=int, default=3, help="of values that a goal needs; default: %(default)s"
-    )
+    parser.add_argument("--repeats", type=int, default=3, help="of values that a goal needs; default: %(default)s")
     parser.add_argument("--json", type=Path, help="write the rows here")
-    parser.add_argument(
-        "--markdown", type=Path, help="write the tables here, with this machine's description"
-    )
+    parser.add_argument("--markdown", type=Path, help="write the tables here, with this machine's description")
     parser.add_argument("--lock", type=Path, help="share the machine by this file's lock")
     options = parser.parse_args()
     failures: dict[str, str] = {}

@@ -158,9 +158,7 @@ def _row(gate: str, world: World, drop: float, launches: float, counts: Counter[
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10_000, help="nights of each scenario (default: 10000)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the rows")
     parser.add_argument(

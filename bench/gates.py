@@ -50,8 +50,7 @@ def stopping(night: Night) -> Result:
     planned = night.tonight.shape[1]
     ahead = np.column_stack([night.tonight, night.fresh])
     cells = [
-        msgspec.structs.replace(cell, workload=str(index), planned=planned)
-        for index, cell in enumerate(_cells(night))
+        msgspec.structs.replace(cell, workload=str(index), planned=planned) for index, cell in enumerate(_cells(night))
     ]
     looks, spent = Looks(family=FAMILY), 0
     for launches in range(FIRST_LOOK, planned + 2):
@@ -59,10 +58,7 @@ def stopping(night: Night) -> Result:
         if cells[0] in going:
             spent = launches
         looks.look(
-            [
-                msgspec.structs.replace(cell, current=tuple(ahead[int(cell.workload), :launches]))
-                for cell in going
-            ]
+            [msgspec.structs.replace(cell, current=tuple(ahead[int(cell.workload), :launches])) for cell in going]
         )
     return _result([looks.decided[cell.key] for cell in cells], spent)
 

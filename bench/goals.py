@@ -95,9 +95,7 @@ GOALS = (
 
 def is_needed(tool: str, streams: int, phase: str) -> bool:
     """Whether a goal needs this value."""
-    return any(
-        tool in ("tokgate", goal.peer) and streams in goal.streams and phase == goal.phase for goal in GOALS
-    )
+    return any(tool in ("tokgate", goal.peer) and streams in goal.streams and phase == goal.phase for goal in GOALS)
 
 
 def markdown(rows: Sequence[Row], failures: dict[str, str]) -> str:

@@ -62,10 +62,7 @@ def write_runs(out: Path, runs: int) -> int:
         measurements = tuple(
             msgspec.structs.replace(
                 measurement,
-                gated={
-                    name: value * float(np.exp(rng.normal(0, 0.02)))
-                    for name, value in measurement.gated.items()
-                },
+                gated={name: value * float(np.exp(rng.normal(0, 0.02))) for name, value in measurement.gated.items()},
             )
             for measurement in template.measurements
         )
@@ -136,16 +133,12 @@ def _template() -> RunRecord:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=10_000)
     parser.add_argument(
         "--folder", type=Path, help="write the runs there and keep them; runs that are there already are used"
     )
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write one row of runs, query_s, report_s, peak_mb …"
-    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write one row of runs, query_s, report_s, peak_mb …")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         out = options.folder or Path(temporary)
@@ -157,9 +150,7 @@ def main() -> None:
         row: dict[str, float] = {"runs": sum(1 for _ in out.glob(f"*/{RECORD}")), "peak_mb": 0.0}
         for name, step in STEPS.items():
             program = PROGRAM.format(step=step)
-            done = subprocess.run(
-                [sys.executable, "-c", program, str(out)], check=True, capture_output=True, text=True
-            )
+            done = subprocess.run([sys.executable, "-c", program, str(out)], check=True, capture_output=True, text=True)
             seconds, peak, points, unread = json.loads(done.stdout)
             row[f"{name}_s"] = round(seconds, 3)
             row["peak_mb"] = max(row["peak_mb"], round(peak, 1))

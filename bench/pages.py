@@ -55,8 +55,7 @@ def _drops(rows: Sequence[Row]) -> str:
 def _characteristic(rows: Sequence[Row]) -> str:
     by_key = {(row.true_drop, row.cv): row for row in rows if row.gate == "tokgate" and row.drift == 0}
     lines = [
-        [_percent(drop), *(_three(by_key[drop, cv]) for cv in COLORS)]
-        for drop in sorted({drop for drop, _ in by_key})
+        [_percent(drop), *(_three(by_key[drop, cv]) for cv in COLORS)] for drop in sorted({drop for drop, _ in by_key})
     ]
     return _table(["true drop", *(f"CV {_percent(cv)}" for cv in COLORS)], lines)
 
@@ -110,14 +109,10 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "Early stopping": _early,
     "Early stopping, nothing changed": _early_alarms,
     "Drift": _only(
-        lambda row: (
-            "only tonight" in row.gate or (row.gate == "tokgate" and row.drift > 0 and row.true_drop > 0)
-        )
+        lambda row: "only tonight" in row.gate or (row.gate == "tokgate" and row.drift > 0 and row.true_drop > 0)
     ),
     "Against a history of 15 nights": _only(lambda row: "15 nights" in row.gate),
-    "Hypotheses: blocks A B B A compared with all of A before all of B": _only(
-        lambda row: "slower?" in row.gate
-    ),
+    "Hypotheses: blocks A B B A compared with all of A before all of B": _only(lambda row: "slower?" in row.gate),
 }
 
 
@@ -136,16 +131,12 @@ def svg(rows: Sequence[Row]) -> str:
         x = _x(percent / 100)
         parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{percent} %</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(
-        f'<text x="{middle:.0f}" y="{HEIGHT - 10}" text-anchor="middle">true drop of one cell of 20</text>'
-    )
+    parts.append(f'<text x="{middle:.0f}" y="{HEIGHT - 10}" text-anchor="middle">true drop of one cell of 20</text>')
     parts.append(f'<text x="{LEFT}" y="{TOP - 8}">called regressed</text>')
     for gate, dash in (("tokgate", ""), ("mean < 0.95 x baseline", ' stroke-dasharray="5 4"')):
         for cv, color in COLORS.items():
             points = sorted(
-                (row.true_drop, row.p_regressed)
-                for row in rows
-                if row.gate == gate and row.cv == cv and row.drift == 0
+                (row.true_drop, row.p_regressed) for row in rows if row.gate == gate and row.cv == cv and row.drift == 0
             )
             line = " ".join(f"{_x(drop):.1f},{_y(rate):.1f}" for drop, rate in points)
             parts.append(f'<polyline points="{line}" fill="none" stroke="{color}" stroke-width="2"{dash}/>')

@@ -43,14 +43,10 @@ def scatter(series: list[Series]) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("file", type=Path)
     parser.add_argument("--model", default="", help="print the changes of servers whose name contains this")
-    parser.add_argument(
-        "--draws", type=int, default=20, help="unchanged series for each real one (default: 20)"
-    )
+    parser.add_argument("--draws", type=int, default=20, help="unchanged series for each real one (default: 20)")
     parser.add_argument("--seed", type=int, default=20261125)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as runs:

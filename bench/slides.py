@@ -115,9 +115,7 @@ def format_rates(count: Counter[str]) -> str:
         kinds = {name: count[name] for name in sorted(count) if name.startswith("false ")}
         total = sum(kinds.values())
         low, high = chi2.ppf(0.025, 2 * total) / 2 / months, chi2.ppf(0.975, 2 * total + 2) / 2 / months
-        lines.append(
-            f"false per month: {total / months:.2f} ({low:.2f} to {high:.2f}), {total} in {months}: {kinds}"
-        )
+        lines.append(f"false per month: {total / months:.2f} ({low:.2f} to {high:.2f}), {total} in {months}: {kinds}")
     if cells := count["cells"]:
         for name in ("drop, same night", "drop, by the second", "drop, dated to the night", "slide"):
             hits = count[name]
@@ -131,13 +129,9 @@ def format_rates(count: Counter[str]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--years", type=int, default=2, help="quiet years of 20 cells (default: 2)")
-    parser.add_argument(
-        "--cells", type=int, default=200, help="number of drops, and of slides (default: 200)"
-    )
+    parser.add_argument("--cells", type=int, default=200, help="number of drops, and of slides (default: 200)")
     parser.add_argument("--cv", type=float, default=0.02, help="scatter between nights (default: 0.02)")
     parser.add_argument("--seed", type=int, default=20261125)
     parser.add_argument("--json", type=Path, metavar="FILE", help="add to the runs in FILE")

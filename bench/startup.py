@@ -32,21 +32,15 @@ def seconds(command: list[Path | str]) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=7, help="counted runs of each command (default: 7)")
-    parser.add_argument(
-        "--json", type=Path, metavar="FILE", help="write rows of command, median_s, min_s, max_s"
-    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write rows of command, median_s, min_s, max_s")
     options = parser.parse_args()
     rows = []
     for name, command in COMMANDS.items():
         seconds(command)  # warm the file cache
         times = [seconds(command) for _ in range(options.runs)]
-        rows.append(
-            {"command": name, "median_s": statistics.median(times), "min_s": min(times), "max_s": max(times)}
-        )
+        rows.append({"command": name, "median_s": statistics.median(times), "min_s": min(times), "max_s": max(times)})
         print(f"{name:32} {rows[-1]['median_s']:6.2f} s  ({min(times):.2f}–{max(times):.2f})")
     if options.json:
         options.json.write_text(json.dumps(rows, indent=1) + "\n")

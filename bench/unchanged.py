@@ -46,9 +46,7 @@ def accept_baseline(folder: Path, profile: str, extra: list[str]) -> dict[str, A
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--profile", default="embedded")
     parser.add_argument("--json", type=Path, metavar="FILE")

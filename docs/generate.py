@@ -145,11 +145,7 @@ def _parameter(parameter: Any) -> tuple[str, str, str]:
         return f"`{metavar}`", "required" if parameter.required else "–", _sentence(parameter.help or "")
     name = parameter.opts[0] if parameter.is_flag else f"{parameter.opts[0]} {metavar}"
     default = parameter.default
-    text = (
-        "–"
-        if default is None or default is False or default == ()
-        else f"`{getattr(default, 'value', default)}`"
-    )
+    text = "–" if default is None or default is False or default == () else f"`{getattr(default, 'value', default)}`"
     return f"`{name}`", "required" if parameter.required else text, _sentence(parameter.help or "")
 
 

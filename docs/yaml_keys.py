@@ -54,17 +54,11 @@ def describe_keys() -> Iterator[str]:
     for place, struct in FILES:
         yield from ("", f"## {place}")
         for kind in _structs(inspect.type_info(struct)):
-            title = (
-                kind.cls.__name__
-                if kind.tag is None
-                else f"{kind.cls.__name__} (`{kind.tag_field}: {kind.tag}`)"
-            )
+            title = kind.cls.__name__ if kind.tag is None else f"{kind.cls.__name__} (`{kind.tag_field}: {kind.tag}`)"
             yield from ("", f"### {title}", "", _summary(kind.cls), "")
             meanings = field_meanings(kind.cls)
             rows = (
-                []
-                if kind.tag is None
-                else [(f"`{kind.tag_field}`", f"`{kind.tag}`", "required", "chooses this form")]
+                [] if kind.tag is None else [(f"`{kind.tag_field}`", f"`{kind.tag}`", "required", "chooses this form")]
             )
             rows += [
                 (
@@ -144,14 +138,10 @@ def _type(kind: inspect.Type) -> str:
         case inspect.Metadata():
             return _type(kind.type)
         case inspect.UnionType():
-            return " or ".join(
-                _type(inner) for inner in kind.types if not isinstance(inner, inspect.NoneType)
-            )
+            return " or ".join(_type(inner) for inner in kind.types if not isinstance(inner, inspect.NoneType))
         case inspect.LiteralType():
             return (
-                "metric"
-                if set(kind.values) == set(METRIC_NAMES)
-                else ", ".join(f"`{value}`" for value in kind.values)
+                "metric" if set(kind.values) == set(METRIC_NAMES) else ", ".join(f"`{value}`" for value in kind.values)
             )
         case inspect.StructType():
             return f"[{kind.cls.__name__}](#{_anchor(kind)})" if kind.cls is not Fingerprint else "mapping"
@@ -165,9 +155,7 @@ def _type(kind: inspect.Type) -> str:
             return ("whole number" if isinstance(kind, inspect.IntType) else "number") + _bounds(kind)
         case inspect.StrType() if kind.pattern is not None:
             return f"text like `{kind.pattern}`".replace("|", "\\|")
-    return {"StrType": "text", "BoolType": "`true`, `false`", "DateType": "date"}.get(
-        type(kind).__name__, "any value"
-    )
+    return {"StrType": "text", "BoolType": "`true`, `false`", "DateType": "date"}.get(type(kind).__name__, "any value")
 
 
 def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:

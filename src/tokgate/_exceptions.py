@@ -59,9 +59,7 @@ class ExtraMissing(UsageError):
 
     def __init__(self, feature: str, package: str, *, extra: str) -> None:
         self.extra = extra
-        super().__init__(
-            f"{feature} needs {package}, which is not installed. Next: pip install 'tokgate[{extra}]'"
-        )
+        super().__init__(f"{feature} needs {package}, which is not installed. Next: pip install 'tokgate[{extra}]'")
 
 
 class LaunchError(TokgateError):
@@ -119,9 +117,7 @@ class ServerNotReady(LaunchError):
     log_path: the complete log.
     """
 
-    def __init__(
-        self, message: str, *, server: str, last_seen: str, waited_s: float, log_path: Path | None
-    ) -> None:
+    def __init__(self, message: str, *, server: str, last_seen: str, waited_s: float, log_path: Path | None) -> None:
         self.last_seen, self.waited_s, self.log_path = last_seen, waited_s, log_path
         super().__init__(message, server=server)
 

@@ -38,9 +38,7 @@ def bench() -> Any:
 def said(bench: ModuleType, world: dict[str, Any], drop: float, *gates: str, runs: int) -> dict[str, Any]:
     """Rows by gate, of one scenario."""
     chosen = {"stopping": bench.stopping, "history": bench.history} | bench.RIVALS
-    scenario = bench.Scenario(
-        world=bench.World(**world), true_drop=drop, gates={name: chosen[name] for name in gates}
-    )
+    scenario = bench.Scenario(world=bench.World(**world), true_drop=drop, gates={name: chosen[name] for name in gates})
     return {row.gate: row for row in bench.rows(scenario, runs=runs, seed=SEED)}
 
 
@@ -151,8 +149,7 @@ def test_error_rate_with_a_budget(bench: ModuleType, seconds: int) -> None:
 def test_mirrored_blocks_cancel_drift(bench: ModuleType) -> None:
     """One arm after the other does not."""
     rows = {
-        (row.gate.split(" x ")[0], row.drift, row.true_drop): row
-        for row in bench.experiments(runs=1000, seed=SEED)
+        (row.gate.split(" x ")[0], row.drift, row.true_drop): row for row in bench.experiments(runs=1000, seed=SEED)
     }
     for drift in (0.0, 0.03):
         row = rows["A B B A", drift, 0.0]

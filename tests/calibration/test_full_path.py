@@ -33,9 +33,7 @@ Launches = Callable[[float, int], tuple[float, ...]]
 def launches(truth_server: TruthServer, tmp_path: Path) -> Launches:
     """Decode tok/s of so many launches of a server that lost a fraction of its speed; seeded launch noise."""
     spec, noise = make_attached_spec(truth_server.url, "reference"), random.Random(20261125)
-    prompts = PromptSet(
-        name="p", sha256="", prompts=(Prompt(id="p", messages=({"role": "user", "content": "go"},)),)
-    )
+    prompts = PromptSet(name="p", sha256="", prompts=(Prompt(id="p", messages=({"role": "user", "content": "go"},)),))
     workload = Workload(name="w", description="", prompts="p", requests=2, max_tokens=40)
     cell = Case(server=spec, workload=workload, prompts=prompts)
 
@@ -52,9 +50,7 @@ def launches(truth_server: TruthServer, tmp_path: Path) -> Launches:
     return measured
 
 
-@pytest.mark.parametrize(
-    ("drop", "found"), [(0.0, 0), (0.1, NIGHTS)], ids=["unchanged", "ten-percent-slower"]
-)
+@pytest.mark.parametrize(("drop", "found"), [(0.0, 0), (0.1, NIGHTS)], ids=["unchanged", "ten-percent-slower"])
 def test_nights_of_known_speed(launches: Launches, drop: float, found: int) -> None:
     reference = Baseline(kind="launches", values=launches(0.0, 10), label="the baseline")
     outcomes: Counter[Outcome] = Counter()

@@ -79,8 +79,7 @@ def test_progress(run: Run) -> None:
     run(Scenario(itl_s=0.02), requests=4, tokens=40, on_progress=seen.append)
     assert 5 <= len(seen) <= 40
     assert all(
-        before.arrivals <= after.arrivals and before.completed <= after.completed
-        for before, after in pairwise(seen)
+        before.arrivals <= after.arrivals and before.completed <= after.completed for before, after in pairwise(seen)
     )
     assert (seen[-1].completed, seen[-1].total) == (4, 4)
     assert seen[-1].arrivals > 80  # of 160 tokens; a busy machine delivers some of them together

@@ -143,9 +143,7 @@ def test_missing_done_is_a_broken_stream(one: One) -> None:
     assert "ended without [DONE]" in sample.error
 
 
-@pytest.mark.parametrize(
-    ("tokens", "words"), [(5, "requested 10 tokens, got 5"), (15, "requested 10 tokens, got 15")]
-)
+@pytest.mark.parametrize(("tokens", "words"), [(5, "requested 10 tokens, got 5"), (15, "requested 10 tokens, got 15")])
 def test_wrong_output_length_is_invalid(one: One, tokens: int, words: str) -> None:
     sample, _ = one(Scenario(**SPREAD, tokens=tokens))
     [problem] = check_samples([sample])

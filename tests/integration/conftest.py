@@ -66,9 +66,7 @@ def catalogue() -> Catalogue:
 
 
 @pytest.fixture
-def docker_spec(
-    docker_engine: DockerClient, catalogue: Catalogue, free_port: int
-) -> Callable[..., ServerSpec]:
+def docker_spec(docker_engine: DockerClient, catalogue: Catalogue, free_port: int) -> Callable[..., ServerSpec]:
     """`llamacpp-cpu` on a free port; keywords change its `launch`, `top` what stands beside that."""
 
     def spec(*, top: dict[str, Any] | None = None, **launch: Any) -> ServerSpec:
@@ -133,9 +131,7 @@ class Project:
 
     def workload(self, name: str, *, requests: int, max_tokens: int, prompts: str = "short-chat") -> None:
         """Declare one user's workload."""
-        declared = (
-            f"description: of a test\nprompts: {prompts}\nrequests: {requests}\nmax_tokens: {max_tokens}\n"
-        )
+        declared = f"description: of a test\nprompts: {prompts}\nrequests: {requests}\nmax_tokens: {max_tokens}\n"
         (self.folder / "fixtures" / "workloads" / f"{name}.yaml").write_text(declared)
 
     def hypothesis(self, name: str, **keys: Any) -> None:

@@ -22,9 +22,7 @@ from tokgate.suite.instruments import Instruments
 from tokgate.suite.live import Live
 from tokgate.suite.plan import Case, Experiment
 
-WORKLOAD = Workload(
-    name="short", description="two short answers", prompts="short-chat", requests=2, max_tokens=8
-)
+WORKLOAD = Workload(name="short", description="two short answers", prompts="short-chat", requests=2, max_tokens=8)
 SLOW = Hardware(name="slow-chip", description="", source="", bandwidth_GBps=0.01)
 
 

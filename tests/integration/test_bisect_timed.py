@@ -60,9 +60,7 @@ def options(project: Any, tags: DockerClient, free_port: int) -> Callable[..., t
     return given
 
 
-def test_the_first_slow_image_is_found_and_kept(
-    project: Any, options: Callable[..., tuple[str, ...]]
-) -> None:
+def test_the_first_slow_image_is_found_and_kept(project: Any, options: Callable[..., tuple[str, ...]]) -> None:
     done = project.tokgate(*options("v0", "v4", "v1", "v2", "v3"), timeout=600)
     print(done.output)
     assert done.code == 0, done.output
@@ -82,9 +80,7 @@ def test_the_first_slow_image_is_found_and_kept(
     assert (refused.code, "only arms of experiments or images" in refused.output) == (3, True)
 
 
-def test_an_image_that_does_not_start_leaves_a_range(
-    project: Any, options: Callable[..., tuple[str, ...]]
-) -> None:
+def test_an_image_that_does_not_start_leaves_a_range(project: Any, options: Callable[..., tuple[str, ...]]) -> None:
     done = project.tokgate(*options("v0", "v3", "broken"))
     print(done.output)
     assert done.code == 4, done.output
@@ -106,9 +102,7 @@ def test_ctrl_c_leaves_the_record_and_no_container(
     eventually: Callable[[Callable[[], bool]], None],
 ) -> None:
     command = (str(Path(sys.executable).with_name("tokgate")), *options("v0", "v4", "v1"))
-    process = subprocess.Popen(
-        command, cwd=project.folder, stderr=subprocess.PIPE, text=True, start_new_session=True
-    )
+    process = subprocess.Popen(command, cwd=project.folder, stderr=subprocess.PIPE, text=True, start_new_session=True)
     try:
         eventually(lambda: bool(project.runs) and bool(project.record()["measurements"]))
         process.send_signal(signal.SIGINT)

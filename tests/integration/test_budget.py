@@ -113,9 +113,7 @@ def test_what_exceeds_the_budget_is_not_checked(project: Any) -> None:
     """Cells that do not fit into the budget are listed as not checked."""
     second = project.folder / "fixtures" / "servers" / "second.yaml"
     second.write_text("extends: embedded-smollm2\ndescription: the same again\n")
-    profile = (
-        "description: of a test\ncells:\n  - servers: [embedded-smollm2, second]\n    workloads: [brief]\n"
-    )
+    profile = "description: of a test\ncells:\n  - servers: [embedded-smollm2, second]\n    workloads: [brief]\n"
     (project.folder / "fixtures" / "profiles" / "both.yaml").write_text(profile)
     finished = project.perf("--tokgate-profile", "both", "--tokgate-budget", "1s", "-rs")
     record = project.record()

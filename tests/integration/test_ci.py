@@ -135,9 +135,7 @@ def test_regression_opens_updates_and_closes_one_issue(github: GitHub) -> None:
     assert len(github.issues) == 2
 
 
-@pytest.mark.parametrize(
-    "step", ["issue list", "label create", "issue create", "issue edit", "issue comment"]
-)
+@pytest.mark.parametrize("step", ["issue list", "label create", "issue create", "issue edit", "issue comment"])
 def test_killed_issue_step_is_repaired_next_night(github: GitHub, step: str) -> None:
     """If the issue step is killed, the next night makes up for it."""
     if step in ("issue edit", "issue comment"):

@@ -40,10 +40,7 @@ def arms(request: pytest.FixtureRequest) -> dict[str, dict[str, Any]]:
             "two": {"args": [*asked, "2"]},
             "same": {"args": [*asked, "1"], "env": {"COLOUR": "blue"}},
         }
-    return {
-        name: {"server": server, "override": {"launch": common | override}}
-        for name, override in overrides.items()
-    }
+    return {name: {"server": server, "override": {"launch": common | override}} for name, override in overrides.items()}
 
 
 @pytest.fixture

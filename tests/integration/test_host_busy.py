@@ -35,8 +35,7 @@ def burners(tmp_path: Path) -> Iterator[set[int]]:
     # The shell that starts them ends, and they pass to the system's first process.
     script = '"$0" -c "while :; do :; done" >&- 2>&- & echo $!'
     pids = {
-        int(subprocess.run([shell, "-c", script, program], stdout=subprocess.PIPE, check=True).stdout)
-        for _ in range(2)
+        int(subprocess.run([shell, "-c", script, program], stdout=subprocess.PIPE, check=True).stdout) for _ in range(2)
     }
     yield pids
     for pid in pids:

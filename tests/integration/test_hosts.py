@@ -153,16 +153,8 @@ def test_interrupt_leaves_nothing_running(
     """An interrupt leaves no server, no process and no lease."""
 
     def servers() -> list[Any]:
-        found = [
-            engine.containers.list(filters={"label": f"{LABEL}=1"})
-            for engine in (docker_engine, second_engine)
-        ]
-        return [
-            one
-            for listed in found
-            for one in listed
-            if str(container_project.folder) in one.labels["tokgate.run"]
-        ]
+        found = [engine.containers.list(filters={"label": f"{LABEL}=1"}) for engine in (docker_engine, second_engine)]
+        return [one for listed in found for one in listed if str(container_project.folder) in one.labels["tokgate.run"]]
 
     process = container_project.start("--tokgate-profile", "container", f"--tokgate-hosts={hosts}")
     eventually(lambda: bool(servers()))
@@ -182,9 +174,7 @@ def test_interrupt_leaves_nothing_running(
 
 
 @pytest.fixture
-def ssh_box(
-    tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, free_port: int
-) -> Iterator[str]:
+def ssh_box(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch, free_port: int) -> Iterator[str]:
     """Where this user reaches this machine by ssh, with keys and a daemon made for it: `ssh://USER@HOST:PORT`."""
     daemon = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
     if daemon is None:

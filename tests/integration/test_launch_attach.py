@@ -88,9 +88,7 @@ def test_its_end_is_noticed(theirs: Server, tmp_path: Path) -> None:
         process = psutil.Process(theirs.facts.pids[0])
         process.kill()
         process.wait(30)
-        with pytest.raises(
-            ServerUnreachable, match=r"answered before, and now: .*connection refused"
-        ) as raised:
+        with pytest.raises(ServerUnreachable, match=r"answered before, and now: .*connection refused") as raised:
             server.check_alive()
         assert raised.value.url == f"{theirs.facts.base_url}/health"
 

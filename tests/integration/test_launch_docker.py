@@ -46,12 +46,8 @@ def containers(docker_engine: DockerClient, tmp_path: Path) -> Callable[[], list
     return names
 
 
-def test_facts_come_from_the_live_container(
-    docker_spec: MakeSpec, docker_engine: DockerClient, tmp_path: Path
-) -> None:
-    spec = docker_spec(
-        cpus=1.5, memory="2GiB", env={"GGML_X": "1", "HF_TOKEN": "hush"}, cap_add=["SYS_PTRACE"]
-    )
+def test_facts_come_from_the_live_container(docker_spec: MakeSpec, docker_engine: DockerClient, tmp_path: Path) -> None:
+    spec = docker_spec(cpus=1.5, memory="2GiB", env={"GGML_X": "1", "HF_TOKEN": "hush"}, cap_add=["SYS_PTRACE"])
     with start(spec, log_dir=tmp_path) as server:
         facts = server.facts
         server.check_alive()
@@ -172,9 +168,7 @@ def test_server_never_ready_reports_its_last_answer(
     docker_spec: MakeSpec, free_port: int, tmp_path: Path, containers: Callable[[], list[str]]
 ) -> None:
     """A server that never becomes ready is reported with its last answer."""
-    spec = docker_spec(
-        top={"start_timeout": "1s"}, entrypoint="python3", args=["-c", "import time; time.sleep(99)"]
-    )
+    spec = docker_spec(top={"start_timeout": "1s"}, entrypoint="python3", args=["-c", "import time; time.sleep(99)"])
     with (
         pytest.raises(ServerNotReady, match=r"limit 1s.*connection refused.*start_timeout") as raised,
         start(spec, log_dir=tmp_path),
@@ -198,13 +192,9 @@ def test_what_docker_refuses_is_passed_on(
 def test_a_model_that_is_not_served_lists_what_is(
     docker_spec: MakeSpec, tmp_path: Path, containers: Callable[[], list[str]]
 ) -> None:
-    spec = docker_spec(
-        top={"model": {"id": "SmolLM2-360M"}}, args=["--port", "{port}", "--alias", "smollm2-135m"]
-    )
+    spec = docker_spec(top={"model": {"id": "SmolLM2-360M"}}, args=["--port", "{port}", "--alias", "smollm2-135m"])
     with (
-        pytest.raises(
-            LaunchError, match=r"`SmolLM2-360M` is not served.*lists smollm2-135m\..*`smollm2-135m`"
-        ),
+        pytest.raises(LaunchError, match=r"`SmolLM2-360M` is not served.*lists smollm2-135m\..*`smollm2-135m`"),
         start(spec, log_dir=tmp_path),
     ):
         pass
@@ -363,9 +353,7 @@ def test_stopped_daemon_is_reported_and_does_not_hang(
                 server.check_alive()
 
     try:
-        with pytest.raises(
-            DockerUnavailable, match=r"remove container tokgate-llamacpp-cpu-\w+, .* may still run"
-        ):
+        with pytest.raises(DockerUnavailable, match=r"remove container tokgate-llamacpp-cpu-\w+, .* may still run"):
             use()
     finally:
         for name in containers():

@@ -142,9 +142,7 @@ def holder(tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
         process.kill()
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name
-)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
 def test_the_server_never_outlives_its_owner(
     holder: tuple[subprocess.Popen[str], int], eventually: Eventually, number: signal.Signals
 ) -> None:
@@ -159,9 +157,7 @@ def test_loading_server_ends_with_its_owner(catalogue: Catalogue, tmp_path: Path
     """A server that is still loading ends when its owner is gone."""
     config = LlamaConfig(model="/dev/zero", alias="x", threads=1, context=512, parallel=1)
     command = [sys.executable, "-m", "tokgate.launch.llama_server", msgspec.json.encode(config).decode()]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
-    ) as process:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.close()
         assert process.wait(30) != 0

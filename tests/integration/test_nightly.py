@@ -136,9 +136,7 @@ def test_ended_night_leaves_nothing_behind(
         else:
             assert process.returncode == INTERRUPTED, output
             assert ours() == []
-            assert night.report.startswith(
-                "<!-- tokgate: broken -->\n## The run was cut off after 1 measurement."
-            )
+            assert night.report.startswith("<!-- tokgate: broken -->\n## The run was cut off after 1 measurement.")
         code, output = night.run("nightly.sh", "--tokgate-profile", "brief", "-k", "measure")
         assert code in (0, BROKEN), output  # the lease is free
         assert ours() == []
@@ -180,9 +178,7 @@ def test_killed_night_costs_the_next_ones_nothing(night: Night) -> None:
     assert json.loads((night.folder / "report" / "run.json").read_bytes()) in (first, second)
     assert "cannot be read" not in night.report
     history = night.project.tokgate("history", "--metric", "decode_tps")
-    assert (history.code, "left out" in history.output) == (0, False), (
-        "a cut record is whole as far as it goes"
-    )
+    assert (history.code, "left out" in history.output) == (0, False), "a cut record is whole as far as it goes"
     shown = night.project.tokgate("report", "--latest")
     assert (shown.code, f"run {second['run_id']}" in shown.output) == (0, True), shown.output
 

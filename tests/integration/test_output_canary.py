@@ -59,9 +59,7 @@ def test_sound_model_answers_the_same_on_every_launch(measure: Measure) -> None:
     assert problems == []
 
 
-def test_weights_in_the_wrong_place_are_never_a_pass(
-    measure: Measure, catalogue: Catalogue, tmp_path: Path
-) -> None:
+def test_weights_in_the_wrong_place_are_never_a_pass(measure: Measure, catalogue: Catalogue, tmp_path: Path) -> None:
     launch = catalogue.server(SERVER).launch
     assert isinstance(launch, EmbeddedLaunch)
     sound = locate_gguf(launch.gguf, server=SERVER)
@@ -94,9 +92,7 @@ def exchanged(path: Path) -> bytes:
     data = bytearray(path.read_bytes())
     draw, size = Random(0), BLOCK_BYTES * 2**15
     for _ in range(4):
-        one, other = (
-            draw.randrange(len(data) // 2, len(data) - size) // BLOCK_BYTES * BLOCK_BYTES for _ in range(2)
-        )
+        one, other = (draw.randrange(len(data) // 2, len(data) - size) // BLOCK_BYTES * BLOCK_BYTES for _ in range(2))
         data[one : one + size], data[other : other + size] = (
             data[other : other + size],
             data[one : one + size],

@@ -77,9 +77,7 @@ def test_slowed_container_regresses(docker_engine: DockerClient, container_proje
     assert restored.code == 0, restored.output
     assert verdict["outcome"] in ("pass", "improved", "inconclusive")
     assert verdict["ratio"] > 0.8
-    assert not docker_engine.containers.list(
-        all=True, filters={"label": f"tokgate.run={project.runs[-1] / 'logs'}"}
-    )
+    assert not docker_engine.containers.list(all=True, filters={"label": f"tokgate.run={project.runs[-1] / 'logs'}"})
 
 
 def decode_tps(project: Any) -> float:
@@ -87,16 +85,12 @@ def decode_tps(project: Any) -> float:
     return statistics.median(float(one["metrics"]["decode_tps"]) for one in project.record()["measurements"])
 
 
-def test_embedded_container_and_url_agree(
-    container_project: Any, tmp_path_factory: pytest.TempPathFactory
-) -> None:
+def test_embedded_container_and_url_agree(container_project: Any, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Embedded, in a container and by URL, a server has the same decode rate."""
     project = container_project
     project.workload("brief", requests=4, max_tokens=48)
     figures: dict[str, float] = {}
-    assert (
-        project.quiet_perf("--tokgate-profile", "brief", "--tokgate-launches", "3", "-k", "measure").code == 0
-    )
+    assert project.quiet_perf("--tokgate-profile", "brief", "--tokgate-launches", "3", "-k", "measure").code == 0
     figures["embedded"] = decode_tps(project)
     assert project.quiet_perf("--tokgate-profile", "container", "-k", "measure").code == 0
     figures["container"] = decode_tps(project)

@@ -98,14 +98,10 @@ def test_typo_in_a_spec_names_file_line_and_key(project: Any) -> None:
     assert "Traceback" not in finished.output
 
 
-def test_a_wrong_model_id_names_those_the_server_has(
-    project: Any, catalogue: Catalogue, tmp_path: Path
-) -> None:
+def test_a_wrong_model_id_names_those_the_server_has(project: Any, catalogue: Catalogue, tmp_path: Path) -> None:
     with start(catalogue.server("embedded-smollm2"), log_dir=tmp_path / "own") as server:
         url = server.facts.base_url
-        finished = project.perf(
-            "--tokgate-profile", "brief", "--tokgate-url", url, "--tokgate-model", "smolm"
-        )
+        finished = project.perf("--tokgate-profile", "brief", "--tokgate-url", url, "--tokgate-model", "smolm")
         server.check_alive()
     assert finished.code not in (0, 5)
     assert "smolm" in finished.output
@@ -152,9 +148,7 @@ def test_server_killed_in_a_stream_is_invalid(long_project: Any, eventually: Eve
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL], ids=lambda n: n.name)
-def test_ended_run_leaves_no_server(
-    long_project: Any, eventually: Eventually, number: signal.Signals
-) -> None:
+def test_ended_run_leaves_no_server(long_project: Any, eventually: Eventually, number: signal.Signals) -> None:
     """A run that is ended leaves no server and keeps its values."""
     process, server = in_the_middle(long_project, eventually)
     process.send_signal(number)
@@ -167,9 +161,7 @@ def test_ended_run_leaves_no_server(
     assert long_project.record()["ended"] is not None
 
 
-def test_a_second_run_fails_at_once_or_waits(
-    long_project: Any, eventually: Eventually, tmp_path: Path
-) -> None:
+def test_a_second_run_fails_at_once_or_waits(long_project: Any, eventually: Eventually, tmp_path: Path) -> None:
     first, server = in_the_middle(long_project, eventually)
     refused = long_project.perf("--tokgate-profile", "brief", "--tokgate-no-wait")
     assert refused.code == USAGE, refused.output

@@ -110,9 +110,7 @@ def test_invalid_run_is_accepted_only_with_a_reason(after_first: Any) -> None:
     assert unexplained.code == 2
     assert "--reason TEXT" in unexplained.output
 
-    forced = project.tokgate(
-        "baseline", "accept", "latest", "--force", "--reason", "it never touched this core"
-    )
+    forced = project.tokgate("baseline", "accept", "latest", "--force", "--reason", "it never touched this core")
     assert forced.code == 0, forced.output
     (stored,) = project.folder.glob("baselines/local/*/*.yaml")
     assert "forced: it never touched this core" in stored.read_text()

@@ -51,9 +51,7 @@ def as_written(project: Any, hypothesis: str) -> None:
     path = project.folder / "fixtures" / "hypotheses" / f"{hypothesis}.yaml"
     lines = path.read_text().splitlines()
     changed = [AS_WRITTEN if line.startswith("claim:") else line for line in lines]
-    path.write_text(
-        "\n".join(line for line in changed if not line.startswith(("status:", "evidence:", "  - {")))
-    )
+    path.write_text("\n".join(line for line in changed if not line.startswith(("status:", "evidence:", "  - {"))))
 
 
 def test_64_mb_claimed_to_be_slow_is_a_failed_arm(project: Any) -> None:
@@ -125,9 +123,7 @@ def test_image_without_a_version_is_asked(
             override = {"image": f"{unversioned}:of-a-test", "port": free_port, "args": [option]}
             spec = catalogue.server("vllm-cpu", {"launch": override})
             with (
-                pytest.raises(
-                    OptionRejected, match=rf"does not accept --\S+: .* other options; {told}"
-                ) as caught,
+                pytest.raises(OptionRejected, match=rf"does not accept --\S+: .* other options; {told}") as caught,
                 start(spec, log_dir=tmp_path / "logs"),
             ):
                 pass

@@ -26,9 +26,7 @@ def test_measure(server: Server, workload: str, tokgate: Session, benchmark: Any
         pytest.fail(f"this measurement is not valid:\n  - {listed}", pytrace=False)
 
 
-def test_verdict(
-    judged: CellKey, tokgate: Session, record_property: Any, pytestconfig: pytest.Config
-) -> None:
+def test_verdict(judged: CellKey, tokgate: Session, record_property: Any, pytestconfig: pytest.Config) -> None:
     """No metric of a cell is slower than its baseline."""
     verdict = tokgate.verdict(judged)
     record_property("outcome", str(verdict.outcome))

@@ -96,9 +96,7 @@ def test_a_folder_without_fixtures(tmp_path: Path) -> None:
 
 def test_suite_is_collected_launch_by_launch() -> None:
     """The suite is collected launch by launch, then the verdicts."""
-    done = run_pytest(
-        "-m", "perf", "--collect-only", "-q", "--tokgate-profile", "embedded", "--tokgate-launches", "2"
-    )
+    done = run_pytest("-m", "perf", "--collect-only", "-q", "--tokgate-profile", "embedded", "--tokgate-launches", "2")
     names = [line.split("::")[1] for line in done.stdout.splitlines() if "::" in line]
     measuring = [name for name in names if name.startswith("test_measure")]
     assert names[: len(measuring)] == measuring

@@ -143,9 +143,7 @@ def test_the_plan_is_of_what_is_selected(suite: pytest.Pytester) -> None:
 
 def test_budget_times_the_first_launches(suite: pytest.Pytester) -> None:
     """With a budget, the first launches show how long they take."""
-    told = perf(
-        suite, "--tokgate-profile", "here", "--tokgate-budget", "45m", "--collect-only", "-q"
-    ).outlines
+    told = perf(suite, "--tokgate-profile", "here", "--tokgate-budget", "45m", "--collect-only", "-q").outlines
     ids = [line.split("::")[1] for line in told if "::test_measure" in line]
     assert ids[:6] == [
         f"test_measure[{launch}-{workload}]"

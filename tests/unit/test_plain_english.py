@@ -92,9 +92,7 @@ WHITESPACE = r"[\s#]+"  # a line break, also inside a comment
 
 def texts() -> Iterator[tuple[Path, str]]:
     """The project's own text files below `PLACES`, as git knows them."""
-    listed = subprocess.run(
-        ["git", "ls-files", "-z", *PLACES], cwd=ROOT, capture_output=True, check=True
-    ).stdout
+    listed = subprocess.run(["git", "ls-files", "-z", *PLACES], cwd=ROOT, capture_output=True, check=True).stdout
     for name in listed.decode().split("\0"):
         path = ROOT / name
         if path.suffix in SUFFIXES and path.is_file() and not name.startswith("docs/reference/"):
@@ -198,9 +196,7 @@ def test_plain_text_is_accepted(text: str) -> None:
 
 
 def test_a_participle_is_found() -> None:
-    source = (
-        "class Row:\n    found: int\n\ndef told(given: int) -> int:\n    for one in []:\n        said = one\n"
-    )
+    source = "class Row:\n    found: int\n\ndef told(given: int) -> int:\n    for one in []:\n        said = one\n"
     assert [(line, name) for line, name, _ in find_names(source)] == [
         (4, "given"),
         (4, "told"),

@@ -69,6 +69,4 @@ def test_every_validity_rule_is_documented() -> None:
     in_code = re.findall(r'(?:\brule=|_problem\(\s*)"(\w+)"|"(\w+)": _\w+\(report\b', source)
     text = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
     table = text.partition("| rule |")[2].partition("\n\n")[0]
-    assert set(re.findall(r"^\| `(\w+)` ", table, re.MULTILINE)) == {
-        name for pair in in_code for name in pair
-    } - {""}
+    assert set(re.findall(r"^\| `(\w+)` ", table, re.MULTILINE)) == {name for pair in in_code for name in pair} - {""}

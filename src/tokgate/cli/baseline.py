@@ -14,12 +14,8 @@ app = typer.Typer(help="Stored baselines: accept a run as one.", no_args_is_help
 @app.command()
 def accept(
     run: Annotated[str, typer.Argument(help="A run ID or its beginning, its folder, or `latest`.")],
-    server: Annotated[
-        list[str] | None, typer.Option("--server", help="Only this server; may be given again.")
-    ] = None,
-    force: Annotated[
-        bool, typer.Option(help="Accept a run that is invalid or regressed; needs --reason.")
-    ] = False,
+    server: Annotated[list[str] | None, typer.Option("--server", help="Only this server; may be given again.")] = None,
+    force: Annotated[bool, typer.Option(help="Accept a run that is invalid or regressed; needs --reason.")] = False,
     reason: Annotated[str | None, typer.Option(help="The reason, which is kept in the baseline.")] = None,
     runs: Runs = RUNS,
     baselines: Baselines = BASELINES,
@@ -35,9 +31,7 @@ def accept(
 
     if force and not reason:
         raise UsageError("--force requires --reason TEXT, which is kept in the baseline")
-    accepted = make_baselines(
-        read_runs(runs, run), baselines, servers=server or (), force=force, reason=reason
-    )
+    accepted = make_baselines(read_runs(runs, run), baselines, servers=server or (), force=force, reason=reason)
     for path, new in accepted.items():
         typer.echo(describe_acceptance(read_baseline(path), new))
         write_baseline(path, new)

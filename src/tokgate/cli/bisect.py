@@ -16,9 +16,7 @@ NOT_REPRODUCED, CANNOT_TELL, INTERRUPTED = 1, 4, 130
 
 
 def bisect(
-    good: Annotated[
-        str, typer.Option(metavar="IMAGE", help="Full reference of an image that is known to be fast.")
-    ],
+    good: Annotated[str, typer.Option(metavar="IMAGE", help="Full reference of an image that is known to be fast.")],
     bad: Annotated[str, typer.Option(metavar="IMAGE", help="Full reference of an image that is slow.")],
     tags: Annotated[
         str,

@@ -20,9 +20,7 @@ app = typer.Typer(help="Show the values of each cell over all runs, and when the
 Server = Annotated[str | None, typer.Option("--server", help="Show only this server.")]
 Workload = Annotated[str | None, typer.Option("--workload", help="Show only this workload.")]
 Metric = Annotated[str | None, typer.Option("--metric", help="Show only this metric.")]
-Box = Annotated[
-    str | None, typer.Option("--fingerprint", help="Show only the machine with this fingerprint ID.")
-]
+Box = Annotated[str | None, typer.Option("--fingerprint", help="Show only the machine with this fingerprint ID.")]
 Since = Annotated[
     str | None,
     typer.Option("--since", metavar="DATE", help="Show only runs since this date or time (ISO 8601, UTC)."),
@@ -68,9 +66,7 @@ def changes(
     from tokgate.report.changes import date_changes
     from tokgate.report.history import describe_changes
 
-    rows = [
-        (series, date_changes(series)) for series in _read(runs, server, workload, metric, fingerprint, since)
-    ]
+    rows = [(series, date_changes(series)) for series in _read(runs, server, workload, metric, fingerprint, since)]
     for series, dated in rows:
         for line in describe_changes(series, dated):
             typer.echo(line)
@@ -82,12 +78,8 @@ def changes(
 
 @app.command()
 def export(
-    csv: Annotated[
-        Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file; - for stdout.")
-    ] = None,
-    parquet: Annotated[
-        Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file.")
-    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", metavar="FILE", help="Write a CSV file; - for stdout.")] = None,
+    parquet: Annotated[Path | None, typer.Option("--parquet", metavar="FILE", help="Write a Parquet file.")] = None,
     server: Server = None,
     workload: Workload = None,
     metric: Metric = None,

@@ -18,9 +18,7 @@ def import_results(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Output of the tool.")],
     at: Annotated[
         str | None,
-        typer.Option(
-            help="llama-bench: when it ran (ISO 8601); required for its md, which does not state it."
-        ),
+        typer.Option(help="llama-bench: when it ran (ISO 8601); required for its md, which does not state it."),
     ] = None,
     maps: Annotated[
         list[str] | None,

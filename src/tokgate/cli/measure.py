@@ -17,9 +17,7 @@ def measure(
         typer.Option(min=1, help="Number of users; each sends a request when the previous one has ended."),
     ] = 1,
     requests: Annotated[int, typer.Option(min=1, help="Number of timed requests.")] = 8,
-    max_tokens: Annotated[
-        int, typer.Option(min=2, help="Exact number of tokens that each request generates.")
-    ] = 128,
+    max_tokens: Annotated[int, typer.Option(min=2, help="Exact number of tokens that each request generates.")] = 128,
     json: Annotated[
         str | None, typer.Option(metavar="FILE|-", help="Write the measurement as JSON; - for stdout.")
     ] = None,

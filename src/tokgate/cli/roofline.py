@@ -55,9 +55,7 @@ def roofline(
         "streams before compute-bound",
         box=None,
     )
-    roof = compute_roofline(
-        chip, bytes_per_token=read, parameters_per_token=facts.parameters_per_token, streams=1
-    )
+    roof = compute_roofline(chip, bytes_per_token=read, parameters_per_token=facts.parameters_per_token, streams=1)
     assert roof is not None  # chip and bytes are known
     for name, ceiling in (("on paper", roof.paper), ("as measured", roof.measured)):
         rates = (ceiling.bandwidth_GBps, ceiling.fp16_tflops, ceiling.decode_tps, ceiling.prefill_tps)

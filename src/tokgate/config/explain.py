@@ -53,9 +53,7 @@ def explain_syntax(error: yaml.YAMLError, text: str) -> str:
     return f"invalid YAML: {error.problem}"
 
 
-def explain_type(
-    message: str, info: inspect.Type, data: Any, at: KeyPath, *, is_key: bool
-) -> tuple[str, KeyPath]:
+def explain_type(message: str, info: inspect.Type, data: Any, at: KeyPath, *, is_key: bool) -> tuple[str, KeyPath]:
     """A ValidationError of msgspec as a message, and the key path that it is about.
 
     message: its text without the place.

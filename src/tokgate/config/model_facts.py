@@ -71,9 +71,7 @@ def read_gguf_facts(path: Path) -> ModelFacts:
     if meta.get(f"{arch}.expert_count"):
         raise _mixture(path)
     if int(meta.get("split.count", 1)) > 1:
-        raise SpecError(
-            "is one part of a split model; merge the parts first (llama-gguf-split --merge)", file=path
-        )
+        raise SpecError("is one part of a split model; merge the parts first (llama-gguf-split --merge)", file=path)
     # Without an output layer, the embedding is multiplied in its place and therefore read.
     unread = "token_embd.weight" if "output.weight" in tensors else None
     read = [tensor for name, tensor in tensors.items() if name != unread]

@@ -61,9 +61,7 @@ def _prompt(line: bytes, path: Path, number: int) -> Prompt:
 def _check_hash(path: Path, digest: str) -> None:
     sums = path.with_name(SUMS)
     lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
-    stated = {
-        name.lstrip("*"): hash_ for hash_, name in (line.split(maxsplit=1) for line in lines if line.strip())
-    }
+    stated = {name.lstrip("*"): hash_ for hash_, name in (line.split(maxsplit=1) for line in lines if line.strip())}
     if stated.get(path.name) == digest:
         return
     listed = "does not list it" if path.name not in stated else f"lists {stated[path.name][:12]}…"

@@ -84,9 +84,7 @@ def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
             stream.error = f"an event of the stream is not a chat chunk ({error}): {_excerpt(data)}"
             break
         if chunk.error is not None:
-            stream.error = (
-                f"the server reported an error in the stream: {_excerpt(msgspec.json.encode(chunk.error))}"
-            )
+            stream.error = f"the server reported an error in the stream: {_excerpt(msgspec.json.encode(chunk.error))}"
             break
         usage = chunk.usage
         text = _text_of(chunk)

@@ -99,9 +99,7 @@ def drive(
 class _Drive:
     """The state of one drive: calls in progress and ended, its clock, and its CPU time."""
 
-    def __init__(
-        self, total: int, stall_timeout_s: float, on_progress: Callable[[Progress], None] | None
-    ) -> None:
+    def __init__(self, total: int, stall_timeout_s: float, on_progress: Callable[[Progress], None] | None) -> None:
         self._total, self._stall_timeout_s, self._on_progress = total, stall_timeout_s, on_progress
         self._open: set[Call] = set()
         self._ended: list[Call] = []
@@ -152,9 +150,7 @@ class _Drive:
                 users.create_task(self._send(index, request, scheduled_s=due_s))
 
     async def _send(self, index: int, request: Request, scheduled_s: float | None = None) -> None:
-        call = Call(
-            index=index, request=request, exchange=Exchange(), begun_s=perf_counter(), scheduled_s=scheduled_s
-        )
+        call = Call(index=index, request=request, exchange=Exchange(), begun_s=perf_counter(), scheduled_s=scheduled_s)
         self._open.add(call)
         try:
             await self._client.send(call)

@@ -157,12 +157,8 @@ class WireTransport(httpx2.AsyncBaseTransport):
             trace_request_ctx=exchange,
         )
         exchange.status = response.status
-        headers = [
-            (name, value) for name, value in response.raw_headers if name.lower() != b"content-encoding"
-        ]
-        return httpx2.Response(
-            response.status, headers=headers, stream=_Stream(response, exchange), request=request
-        )
+        headers = [(name, value) for name, value in response.raw_headers if name.lower() != b"content-encoding"]
+        return httpx2.Response(response.status, headers=headers, stream=_Stream(response, exchange), request=request)
 
     async def aclose(self) -> None:
         await self._session.close()

@@ -134,9 +134,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     def read_version(self, page: Mapping[str, object]) -> str | None:
         """The version that an info page states; None when it states none."""
         version = read_field(page, self.version)
-        return (
-            version if isinstance(version, str) and version and not version.endswith(_UNKNOWN_BUILD) else None
-        )
+        return version if isinstance(version, str) and version and not version.endswith(_UNKNOWN_BUILD) else None
 
     def read_settings(self, page: Mapping[str, object]) -> dict[str, str]:
         """The settings that an info page states, by the last part of their path."""

@@ -31,9 +31,7 @@ ENGINE = Engine(
     # No `help`: its images run any command, so that their arguments begin with a program.
     # Only totals are compared: where its histograms start and stop was not yet seen on a real server. Its page
     # of counters exists only with --enable-metrics.
-    counters=Counters(
-        prompt_tokens="sglang:prompt_tokens_total", generation_tokens="sglang:generation_tokens_total"
-    ),
+    counters=Counters(prompt_tokens="sglang:prompt_tokens_total", generation_tokens="sglang:generation_tokens_total"),
     failures=(
         KnownFailure(
             r"out of memory|outofmemory|mem[-_]fraction[-_]static",

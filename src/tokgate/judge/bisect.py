@@ -223,10 +223,5 @@ class _Search:
 def _mean(blocks: Sequence[Block], arm: str) -> float | None:
     """Over an arm's launches."""
     return compute_geometric_mean(
-        [
-            value
-            for block in blocks
-            for name, value in zip(block.order, block.values, strict=True)
-            if name == arm
-        ]
+        [value for block in blocks for name, value in zip(block.order, block.values, strict=True) if name == arm]
     )

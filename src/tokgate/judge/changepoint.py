@@ -76,9 +76,7 @@ def find_changes(values: Sequence[float]) -> tuple[Change, ...]:
 def merge_changes(steps: Sequence[Change], watched: Sequence[Change]) -> tuple[Change, ...]:
     """The changes that `find_steps` and `watch_nights` found in a series, each once."""
     dated = [
-        msgspec.structs.replace(
-            step, found=next((night.found for night in watched if _same(night, step)), None)
-        )
+        msgspec.structs.replace(step, found=next((night.found for night in watched if _same(night, step)), None))
         for step in steps
     ]
     others = [change for change in watched if not any(_same(change, step) for step in steps)]
@@ -88,9 +86,7 @@ def merge_changes(steps: Sequence[Change], watched: Sequence[Change]) -> tuple[C
 def _same(change: Change, step: Change) -> bool:
     """Whether a night or slide shows the change that a step does."""
     near = range(step.index - 1, step.index + FEWEST)
-    return (change.ratio < 1) == (step.ratio < 1) and any(
-        change.index <= at <= (change.found or 0) for at in near
-    )
+    return (change.ratio < 1) == (step.ratio < 1) and any(change.index <= at <= (change.found or 0) for at in near)
 
 
 def find_steps(values: Sequence[float]) -> tuple[Change, ...]:
@@ -126,9 +122,7 @@ def watch_nights(values: Sequence[float]) -> tuple[Change, ...]:
     out: list[int] = []
     jump = 0
     for at in range(len(values)):
-        night = _night(
-            values, normal[-REFERENCE:], [index for index in normal[-REFERENCE:] if index >= jump], at
-        )
+        night = _night(values, normal[-REFERENCE:], [index for index in normal[-REFERENCE:] if index >= jump], at)
         if night is not None:
             if not out or (night.ratio < 1) != (values[out[-1]] < night.before):
                 changes, out = [*changes, night], []

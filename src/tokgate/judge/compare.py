@@ -87,7 +87,5 @@ def _conclude(pair: Pair, ratio: LogRatio, share: float) -> PairResult:
     low, high = ratio.interval(share / 2)
     finding: Finding = "alike"
     if _p(ratio) <= share:
-        finding = (
-            "faster" if (ratio.estimate > 0) == (find_metric(pair.metric).direction == "higher") else "slower"
-        )
+        finding = "faster" if (ratio.estimate > 0) == (find_metric(pair.metric).direction == "higher") else "slower"
     return PairResult(pair=pair, finding=finding, ratio=ratio.ratio, low=low, high=high)

@@ -10,7 +10,5 @@ from tokgate.judge.verdict import Verdict
 
 def draw_conclusions(conclusions: Iterable[Conclusion], verdicts: Iterable[Verdict]) -> tuple[str, ...]:
     """The sentences of the conclusions whose hypotheses all have the outcomes they name, in their order."""
-    outcomes = {
-        verdict.hypothesis: str(verdict.outcome) for verdict in verdicts if verdict.kind == "hypothesis"
-    }
+    outcomes = {verdict.hypothesis: str(verdict.outcome) for verdict in verdicts if verdict.kind == "hypothesis"}
     return tuple(conclusion.then for conclusion in conclusions if conclusion.when.items() <= outcomes.items())

@@ -88,9 +88,7 @@ def confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
     nearer = _sign(cell) * math.log(fresh_ratio) < before.speed.estimate / 2
     stands = nearer and after.outcome is Outcome.REGRESSED
     outcome = Outcome.REGRESSED if stands else Outcome.INCONCLUSIVE
-    reason = wording.explain_confirmation(
-        after, cell, before.reference, tail=tail, fresh=fresh, stands=stands
-    )
+    reason = wording.explain_confirmation(after, cell, before.reference, tail=tail, fresh=fresh, stands=stands)
     pace = _pace(cell_ratio)
     if stands and not _regressed(cell_ratio, cell_ratio.speed.interval(tail)[1], pace=pace):
         outcome, reason = Outcome.INVALID, f"{reason}; {wording.explain_slower_machine(pace)}"
@@ -254,9 +252,7 @@ def _error(cell_ratio: _CellRatio, launches: int) -> tuple[float, float]:
         return cell_ratio.speed.se, cell_ratio.speed.df
     if cell_ratio.reference.kind == "figure":
         return math.sqrt(cell_ratio.current[1] / launches), launches - 1
-    return mean_error(
-        (cell_ratio.current[1], launches), (cell_ratio.baseline[1], len(cell_ratio.reference.values))
-    )
+    return mean_error((cell_ratio.current[1], launches), (cell_ratio.baseline[1], len(cell_ratio.reference.values)))
 
 
 def _launches_to_decide(cell_ratio: _CellRatio, tail: float) -> int | None:

@@ -95,9 +95,7 @@ def decide_share(hypothesis: Hypothesis, shares: Sequence[float], *, level: floa
     share = LogRatio(estimate=mean, se=math.sqrt(variance / len(shares)), df=len(shares) - 1)
     low, high = share.interval(level / 2)
     outcome = _side(hypothesis.claim, (low, high))
-    reason = wording.explain_share(
-        hypothesis.claim, share.ratio, (low, high), level=level, launches=len(shares)
-    )
+    reason = wording.explain_share(hypothesis.claim, share.ratio, (low, high), level=level, launches=len(shares))
     if outcome is Outcome.INCONCLUSIVE:
         reason += "; more launches would decide"
     elif outcome is Outcome.REFUTED:
@@ -110,7 +108,9 @@ def decide_reach(hypothesis: Hypothesis, *, possible: float) -> Verdict:
     claimed = hypothesis.claim.reach
     assert claimed is not None
     metric = hypothesis.claim.metric or ""
-    values = f"the claim is {format_figure(metric, claimed)}, and the chip allows {format_figure(metric, possible)} on paper"
+    values = (
+        f"the claim is {format_figure(metric, claimed)}, and the chip allows {format_figure(metric, possible)} on paper"
+    )
     if possible >= claimed:
         return _verdict(hypothesis, Outcome.CONFIRMED, f"within reach: {values}")
     return _verdict(hypothesis, Outcome.REFUTED, f"out of reach: {values}; {_rival(hypothesis)}")
@@ -209,9 +209,7 @@ def _blocks_to_decide(claim: Claim, ratio: LogRatio, blocks: Sequence[Block], ta
 
 def _arm_mean(blocks: Sequence[Block], arm: str) -> float:
     """Geometric mean over the launches of an arm."""
-    values = [
-        value for block in blocks for at, value in zip(block.order, block.values, strict=True) if at == arm
-    ]
+    values = [value for block in blocks for at, value in zip(block.order, block.values, strict=True) if at == arm]
     return math.exp(log_moments(values)[0])
 
 

@@ -59,9 +59,7 @@ class Looks:
             if cell.key in self._awaiting:
                 _, verdict = self._awaiting.pop(cell.key)
                 reason = f"{verdict.reason}; but there was no repeat launch to confirm it: {why}"
-                self.decided[cell.key] = msgspec.structs.replace(
-                    verdict, outcome=Outcome.INCONCLUSIVE, reason=reason
-                )
+                self.decided[cell.key] = msgspec.structs.replace(verdict, outcome=Outcome.INCONCLUSIVE, reason=reason)
 
     def _judge(self, cells: Sequence[Cell]) -> tuple[Verdict, ...]:
         return judge(cells, level=self._level, family=self._family)

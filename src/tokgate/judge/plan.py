@@ -89,9 +89,7 @@ class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
     total_s: float
 
 
-def plan_launches(
-    cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, family: int = 0
-) -> LaunchPlan:
+def plan_launches(cells: Sequence[Expected], budget_s: float, *, level: float = 0.01, family: int = 0) -> LaunchPlan:
     """Three launches for every workload, then one more for the one that is worst at its promise, while time lasts.
 
     It ends when every promise is kept in 95 of 100 runs, every workload has 20 launches, or no launch fits.
@@ -126,9 +124,7 @@ def plan_launches(
     return _plan(cells, costs, launches, needs=needs, share=share)
 
 
-def plan_fixed(
-    cells: Sequence[Expected], launches: int, *, level: float = 0.01, family: int = 0
-) -> LaunchPlan:
+def plan_fixed(cells: Sequence[Expected], launches: int, *, level: float = 0.01, family: int = 0) -> LaunchPlan:
     """The same number of launches of everything, in the order of `cells`: what a run without a budget does.
 
     Raises ValueError as `plan` does.
@@ -190,10 +186,7 @@ def _plan(
     needs: Mapping[CaseKey, float],
     share: float,
 ) -> LaunchPlan:
-    worst = {
-        server: max(need for case, need in needs.items() if case.server == server)
-        for server in costs.startups
-    }
+    worst = {server: max(need for case, need in needs.items() if case.server == server) for server in costs.startups}
     return LaunchPlan(
         servers=tuple(
             ServerPlan(
@@ -220,9 +213,7 @@ def _share(cells: Sequence[Expected], level: float, family: int) -> float:
             if value is not None and not 0 < value < math.inf:
                 raise ValueError(f"{name} of {what} is {value!r}; it must be finite and above zero")
         if cell.reference is not None and cell.values < 1:
-            raise ValueError(
-                f"the reference of {what} has {cell.values} values; it must be None without values"
-            )
+            raise ValueError(f"the reference of {what} has {cell.values} values; it must be None without values")
     return level / max(family, len(cells))
 
 
@@ -250,9 +241,7 @@ def _seen(cell: Expected, launches: int, share: float, *, power: float) -> float
                 return math.sqrt(variance * (1 + 1 / cell.values)), cell.values - 1
             case "figure":
                 return math.sqrt(variance / n), n - 1
-        return mean_error(
-            (variance, n), (variance, BASELINE_LAUNCHES if cell.reference is None else cell.values)
-        )
+        return mean_error((variance, n), (variance, BASELINE_LAUNCHES if cell.reference is None else cell.values))
 
     return gate_drop(
         error,

@@ -58,9 +58,7 @@ def nominal_tails(tail: float, fractions: tuple[float, ...]) -> tuple[float, ...
     return tuple(tails)
 
 
-def _bound(
-    position: NDArray[np.float64], density: NDArray[np.float64], step: float, *, crossing: float
-) -> float:
+def _bound(position: NDArray[np.float64], density: NDArray[np.float64], step: float, *, crossing: float) -> float:
     """The bound that the walk's next value exceeds with probability `crossing`."""
 
     def excess(bound: float) -> float:

@@ -124,9 +124,7 @@ def against_figure(current: Sequence[float], figure: float) -> LogRatio:
     """current / one value taken as exact (one-sample t)."""
     mean_c, var_c = log_moments(current)
     mean_f, _ = log_moments((figure,))
-    return LogRatio(
-        estimate=mean_c - mean_f, se=math.sqrt(var_c / len(current)), df=float(max(len(current) - 1, 1))
-    )
+    return LogRatio(estimate=mean_c - mean_f, se=math.sqrt(var_c / len(current)), df=float(max(len(current) - 1, 1)))
 
 
 def contrast(
@@ -157,9 +155,7 @@ def contrast(
     blocks = launches
     if not blocks:
         raise ValueError("no blocks: at least one complete A B B A is needed")
-    unit = (
-        sum(weight**2 for weight in weights.values()) / 2
-    )  # variance of an effect, in variances of a launch
+    unit = sum(weight**2 for weight in weights.values()) / 2  # variance of an effect, in variances of a launch
     effects = [_effect(block, weights) for block in blocks]
     mean = math.fsum(effects) / len(effects)
     residuals = [_residual(block) for block in (*blocks, *beside)]

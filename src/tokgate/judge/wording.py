@@ -31,15 +31,10 @@ def describe_small_drop(ratio: float, tolerance: float) -> str:
     return f"a drop of {format_percent(1 - ratio)} is real, but within the tolerance of {format_percent(tolerance)}"
 
 
-def explain_gate(
-    verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None
-) -> str:
+def explain_gate(verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None) -> str:
     """Why the gate decided as it did. tail: of the interval, on each side; decides: launches that would decide."""
     meaning = _explain_outcome(verdict, cell, reference, tail=tail, decides=decides)
-    return (
-        f"{_state_figures(verdict, cell, reference)}: {_state_ratio(verdict, tail)}; "
-        f"{meaning}{_caution(reference)}"
-    )
+    return f"{_state_figures(verdict, cell, reference)}: {_state_ratio(verdict, tail)}; {meaning}{_caution(reference)}"
 
 
 def explain_confirmation(
@@ -61,9 +56,7 @@ def explain_confirmation(
 def explain_slower_machine(pace: float) -> str:
     """pace: the machine's speed over what it was for the reference."""
     lost = format_percent(1 - pace)
-    return (
-        f"but the machine itself was {lost} slower (CPU yardstick), so the server is not at fault; run again"
-    )
+    return f"but the machine itself was {lost} slower (CPU yardstick), so the server is not at fault; run again"
 
 
 def _state_ratio(verdict: Verdict, tail: float) -> str:
@@ -87,9 +80,7 @@ def _caution(reference: Reference) -> str:
     return "; it is based on one published figure, whose scatter is not known"
 
 
-def _explain_outcome(
-    verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None
-) -> str:
+def _explain_outcome(verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, decides: int | None) -> str:
     tolerance, promise = format_percent(cell.tolerance), format_percent(cell.promise)
     change = format_percent(abs(1 - (verdict.ratio or 1)))
     match verdict.outcome:
@@ -100,9 +91,7 @@ def _explain_outcome(
             return f"a drop of {promise} is excluded"
     undecided = f"cannot tell: no regression is shown, and a drop of {promise} is not excluded"
     if not tail:
-        return (
-            f"{undecided}; {verdict.launches} of {format_count(cell.planned or 0, 'planned launch')} have run"
-        )
+        return f"{undecided}; {verdict.launches} of {format_count(cell.planned or 0, 'planned launch')} have run"
     if verdict.min_detectable_drop is None:
         alone = "this run" if verdict.launches == 1 else reference.label
         return f"{undecided}; {alone} has only one value, so its scatter is unknown"
@@ -139,9 +128,7 @@ def explain_ratio(
     )
 
 
-def explain_share(
-    claim: Claim, share: float, ends: tuple[float, float], *, level: float, launches: int
-) -> str:
+def explain_share(claim: Claim, share: float, ends: tuple[float, float], *, level: float, launches: int) -> str:
     """Which share of what its chip allows one server reaches, and where that lies relative to the claim."""
     limit = "on paper" if claim.of == "paper" else "as measured on such chips"
     interval = " to ".join(map(format_percent, ends)) if is_bounded(*ends) else format_interval(*ends)

@@ -17,8 +17,7 @@ def count_usable_cores() -> int:
     """The cores of the affinity mask, each counted once, at most as many as the CPU quota allows; at least 1."""
     # Hyper-threads list the same siblings; where the kernel does not say, each CPU is a core.
     cores = {
-        read_text(_TOPOLOGY / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu)
-        for cpu in os.sched_getaffinity(0)
+        read_text(_TOPOLOGY / f"cpu{cpu}/topology/thread_siblings_list") or str(cpu) for cpu in os.sched_getaffinity(0)
     }
     return max(1, min([len(cores), *map(int, read_cpu_quotas()), *map(int, _read_old_quotas())]))
 

@@ -183,8 +183,7 @@ def _versions(root: Path) -> dict[str, Value]:
     dmi = root / "sys/class/dmi/id"
     packages = read_package_versions([name for names in _PACKAGES.values() for name in names], root)
     versions: dict[str, Value] = {
-        key: next((packages[name] for name in names if name in packages), None)
-        for key, names in _PACKAGES.items()
+        key: next((packages[name] for name in names if name in packages), None) for key, names in _PACKAGES.items()
     }
     versions["rocm"] = read_text(root / "opt/rocm/.info/version") or versions["rocm"]
     return {

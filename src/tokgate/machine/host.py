@@ -72,6 +72,5 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
         # The first and the last reading hold until the ends of the region.
         points = [(0.0, known[0][1]), *known, (self.duration_s, known[-1][1])]
         return sum(
-            (power + next_power) / 2 * (next_s - at_s)
-            for (at_s, power), (next_s, next_power) in pairwise(points)
+            (power + next_power) / 2 * (next_s - at_s) for (at_s, power), (next_s, next_power) in pairwise(points)
         )

@@ -19,9 +19,7 @@ def end_runs(folder: Path) -> tuple[str, ...]:
     """
     family = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     runs = [
-        process
-        for process in psutil.process_iter()
-        if process.pid not in family and _is_run(process, folder.resolve())
+        process for process in psutil.process_iter() if process.pid not in family and _is_run(process, folder.resolve())
     ]
     lines = tuple(f"pid {run.pid}: {' '.join(run.cmdline())}" for run in runs)
     for run in runs:

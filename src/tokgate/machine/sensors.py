@@ -53,9 +53,7 @@ def gpu_levels(gpu: Gpu) -> dict[str, Reader]:
     return {
         "gpu_busy_pct": lambda: read_int(device / "gpu_busy_percent"),
         "gpu_sclk_MHz": lambda: _current_clock(device / "pp_dpm_sclk"),
-        "gpu_power_W": lambda: _scaled(
-            read_int(hwmon / "power1_average") or read_int(hwmon / "power1_input"), 1e-6
-        ),
+        "gpu_power_W": lambda: _scaled(read_int(hwmon / "power1_average") or read_int(hwmon / "power1_input"), 1e-6),
         "gpu_temp_C": lambda: _scaled(read_int(hwmon / "temp1_input"), 1e-3),
         "gpu_vram_used_bytes": lambda: read_int(device / "mem_info_vram_used"),
         "gpu_gtt_used_bytes": lambda: read_int(device / "mem_info_gtt_used"),

@@ -57,9 +57,7 @@ def compute_bias_shares(bias: Bias, metrics: Mapping[str, float]) -> dict[str, f
     return shares
 
 
-def check_bias(
-    bias: Bias | None, metrics: Mapping[str, float], tolerance: Mapping[str, float]
-) -> tuple[Problem, ...]:
+def check_bias(bias: Bias | None, metrics: Mapping[str, float], tolerance: Mapping[str, float]) -> tuple[Problem, ...]:
     """A problem for each metric whose bias exceeds its tolerance.
 
     bias: None if it could not be measured.

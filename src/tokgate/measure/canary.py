@@ -137,9 +137,7 @@ def _garbage(canary: Canary) -> list[str]:
     if 2 * canary.repeating > len(texts):
         details.append(f"{canary.repeating} of {len(texts)} answers are repetitive: {example}")
     if canary.known and not canary.right:
-        details.append(
-            f"none of {canary.known} questions with a known answer was answered correctly: {example}"
-        )
+        details.append(f"none of {canary.known} questions with a known answer was answered correctly: {example}")
     return details
 
 

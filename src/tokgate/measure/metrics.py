@@ -37,9 +37,7 @@ class Pass(msgspec.Struct, frozen=True):
     @property
     def answered(self) -> list[Sample]:
         """Samples with tokens, counted by the server."""
-        return [
-            sample for sample in self.samples if sample.token_times_s and sample.completion_tokens is not None
-        ]
+        return [sample for sample in self.samples if sample.token_times_s and sample.completion_tokens is not None]
 
     @property
     def tokens(self) -> int:
@@ -56,9 +54,7 @@ def per_request(function: OfRequest) -> OfRequest:
 
     def values(timed: Pass) -> np.ndarray:
         results = [function(sample) for sample in timed.samples if sample.error is None]
-        return np.concatenate(
-            [np.empty(0), *(np.atleast_1d(value) for value in results if value is not None)]
-        )
+        return np.concatenate([np.empty(0), *(np.atleast_1d(value) for value in results if value is not None)])
 
     _VALUES[function.__name__] = values
     return function
@@ -141,9 +137,7 @@ def goodput_rps(timed: Pass) -> float | None:
     ended = [sample for sample in timed.samples if sample.token_times_s]
     if timed.limits is None or not ended:
         return None
-    seconds = max(sample.token_times_s[-1] for sample in ended) - min(
-        sample.sent_s for sample in timed.samples
-    )
+    seconds = max(sample.token_times_s[-1] for sample in ended) - min(sample.sent_s for sample in timed.samples)
     good = sum(_meets(sample, timed.limits) for sample in ended)
     return good / seconds if seconds > 0 else None
 

@@ -83,9 +83,7 @@ def _throttled(report: HostReport) -> str | None:
     if not grown:
         return None
     counters = ", ".join(f"{name} +{count}" for name, count in grown.items())
-    highs = [
-        f"{name} up to {level.high:.0f}" for name, level in report.levels.items() if name.endswith("_temp_C")
-    ]
+    highs = [f"{name} up to {level.high:.0f}" for name, level in report.levels.items() if name.endswith("_temp_C")]
     return f"the chip was throttled by heat: {counters}" + (f" ({', '.join(highs)})" if highs else "")
 
 

@@ -60,9 +60,7 @@ def check_counters(
     )
 
 
-def _token_problems(
-    samples: Sequence[Sample], grown: Mapping[str, float], counters: Counters
-) -> Iterator[Problem]:
+def _token_problems(samples: Sequence[Sample], grown: Mapping[str, float], counters: Counters) -> Iterator[Problem]:
     for kind, name, by_usage in (
         ("generation", counters.generation_tokens, sum(sample.completion_tokens or 0 for sample in samples)),
         ("prompt", counters.prompt_tokens, sum(sample.prompt_tokens or 0 for sample in samples)),

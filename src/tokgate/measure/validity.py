@@ -97,9 +97,7 @@ def clock_backwards(samples: Sequence[Sample]) -> Iterator[Problem]:
         times = [sample.sent_s, *first, *sample.token_times_s, sample.end_s]
         for before, after in pairwise(times):
             if after < before:
-                yield _problem(
-                    "clock_backwards", sample, f"a timestamp of {before:.6f} s is followed by {after:.6f} s"
-                )
+                yield _problem("clock_backwards", sample, f"a timestamp of {before:.6f} s is followed by {after:.6f} s")
                 break
 
 
@@ -136,7 +134,9 @@ def check_client(*, max_lag_s: float, client_cpu_s: float, wall_s: float) -> tup
     """
     problems = []
     if not max_lag_s <= LAG_LIMIT_S:
-        detail = f"the event loop was {format_quantity(max_lag_s, 's')} late (limit {format_quantity(LAG_LIMIT_S, 's')})"
+        detail = (
+            f"the event loop was {format_quantity(max_lag_s, 's')} late (limit {format_quantity(LAG_LIMIT_S, 's')})"
+        )
         problems.append(Problem(rule="client_late", detail=detail))
     if wall_s > 0 and not client_cpu_s / wall_s <= CLIENT_CPU_LIMIT:
         detail = f"the client used {format_percent(client_cpu_s / wall_s)} of a core (limit {format_percent(CLIENT_CPU_LIMIT)})"

@@ -32,9 +32,7 @@ class BoxResult(msgspec.Struct, frozen=True, kw_only=True):
     record: RunRecord | None = None
 
 
-def merge_records(
-    results: Sequence[BoxResult], *, run_id: str, started: str, command: Sequence[str]
-) -> RunRecord:
+def merge_records(results: Sequence[BoxResult], *, run_id: str, started: str, command: Sequence[str]) -> RunRecord:
     """One record that contains the records of all boxes; `not_checked` lists the boxes that ended early."""
     records = [(result, result.record) for result in results if result.record is not None]
     return RunRecord(
@@ -47,9 +45,7 @@ def merge_records(
         fingerprint=Fingerprint({}),
         conditions={},
         not_checked=tuple(
-            f"{result.host}: {result.why}. Its record up to then: {result.place}"
-            for result in results
-            if result.why
+            f"{result.host}: {result.why}. Its record up to then: {result.place}" for result in results if result.why
         ),
         boxes=tuple(Box(host=result.host, place=result.place, record=record) for result, record in records),
     )

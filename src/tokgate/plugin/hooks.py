@@ -229,9 +229,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
     except OSError as error:
         if not is_suite:
             raise
-        mark_broken(
-            session, f"a file next to the record cannot be written: {error}. Next: free some disk space"
-        )
+        mark_broken(session, f"a file next to the record cannot be written: {error}. Next: free some disk space")
 
 
 @pytest.hookimpl(tryfirst=True, optionalhook=True)

@@ -109,9 +109,7 @@ def add_options(parser: pytest.Parser) -> None:
         help="blocks of launches (A B B A) for each hypothesis; with a budget, as many as there is time for "
         "(default: 2)",
     )
-    option(
-        "--tokgate-require", action="store_true", help="fail what could not be checked instead of skipping it"
-    )
+    option("--tokgate-require", action="store_true", help="fail what could not be checked instead of skipping it")
     option("--tokgate-strict", action="store_true", help="fail a verdict that is inconclusive")
     option(
         "--tokgate-out",
@@ -180,11 +178,7 @@ def check_root(config: pytest.Config) -> None:
         for option, path in pairwise(words)
         if option in ("--tokgate-out", "--tokgate-profile", "--tokgate-report") and Path(path).exists()
     ]
-    remedy = (
-        f"write {' '.join(misread)} with an equals sign"
-        if misread
-        else "run pytest in the folder of conftest.py"
-    )
+    remedy = f"write {' '.join(misread)} with an equals sign" if misread else "run pytest in the folder of conftest.py"
     raise pytest.UsageError(
         f"pytest uses {config.rootpath} as the project's folder, but it contains no fixtures/. Next: {remedy}"
     )

@@ -88,9 +88,7 @@ def _check_remote(box: BoxAddress, mine: Checkout) -> None:
         if getattr(theirs, name) != getattr(mine, name)
     ]
     if other:
-        raise HostUnusable(
-            f"its checkout differs: {'; '.join(other)}. Next: {_advise_update(box)}", host=box.url
-        )
+        raise HostUnusable(f"its checkout differs: {'; '.join(other)}. Next: {_advise_update(box)}", host=box.url)
 
 
 def _read_remote_checkout(box: BoxAddress) -> Checkout:
@@ -134,9 +132,7 @@ def _digest(files: Iterable[Path], *roots: Path) -> str:
     """A hash of the files' contents and of their names relative to the first matching root, 12 digits."""
     digest = hashlib.sha256()
     generated = {".whl", ".pyc"}  # by building an image, and by running
-    named = {
-        _relative_name(file, roots): file for file in files if file.is_file() and file.suffix not in generated
-    }
+    named = {_relative_name(file, roots): file for file in files if file.is_file() and file.suffix not in generated}
     for name, file in sorted(named.items()):
         digest.update(f"{name}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:12]

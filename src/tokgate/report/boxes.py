@@ -79,8 +79,7 @@ def format_summaries(record: RunRecord, *, width: int, color: bool) -> str:
     if not record.boxes:
         return format_summary(record, width=width, color=color)
     parts = [
-        f"{escape_controls(box.host)}\n{format_summary(box.record, width=width, color=color)}"
-        for box in record.boxes
+        f"{escape_controls(box.host)}\n{format_summary(box.record, width=width, color=color)}" for box in record.boxes
     ]
     beside_each_other = compare_boxes(record)
     if beside_each_other is not None:
@@ -95,9 +94,7 @@ def _compare_boxes(first: Box, box: Box) -> RunPair:
     """The launches that count in the verdicts of each box, so that one report shows one figure for a cell."""
     both = pair_runs(first.record, box.record)
     pairs = tuple(
-        msgspec.structs.replace(
-            pair, a=_as_judged(pair.a, pair, first.record), b=_as_judged(pair.b, pair, box.record)
-        )
+        msgspec.structs.replace(pair, a=_as_judged(pair.a, pair, first.record), b=_as_judged(pair.b, pair, box.record))
         for pair in both.pairs
     )
     return msgspec.structs.replace(both, pairs=pairs)
@@ -142,9 +139,7 @@ def _lay_out(boxes: Across) -> list[Table | Text]:
     for line in boxes.lines:
         cell = Text(escape_controls(" ".join(line.cell)))
         table.add_row(cell, *(_describe(figure) for figure in line.figures))
-    notes = [
-        Text(escape_controls(f"{host}: {note}"), "dim") for host, listed in boxes.notes for note in listed
-    ]
+    notes = [Text(escape_controls(f"{host}: {note}"), "dim") for host, listed in boxes.notes for note in listed]
     return [table, *(Text(sentence, "dim") for sentence in boxes.trust), *notes]
 
 

@@ -49,8 +49,7 @@ def date_changes(series: Series) -> tuple[DatedChange, ...]:
     """Every change of `series`, the oldest first. Raises UsageError: Apache Otava is not installed."""
     points = select_usable(series)
     return tuple(
-        date_change(series.metric, points, change)
-        for change in find_changes([point.value for point in points])
+        date_change(series.metric, points, change) for change in find_changes([point.value for point in points])
     )
 
 

@@ -113,9 +113,7 @@ def explain_unknown(results: Sequence[PairResult]) -> Iterator[Text]:
 def describe_differences(both: RunPair, a: str, b: str) -> Iterator[Text]:
     """What was not compared, and what else differs between the two. a, b: their names."""
     for workload, keys in both.unlike.items():
-        text = ", ".join(
-            f"{key}: {_or_unknown(was)} → {_or_unknown(now)}" for key, (was, now) in keys.items()
-        )
+        text = ", ".join(f"{key}: {_or_unknown(was)} → {_or_unknown(now)}" for key, (was, now) in keys.items())
         yield Text(
             f"not compared: {escape_controls(workload)}, whose conditions differ: {escape_controls(text)}",
             "yellow",

@@ -61,9 +61,7 @@ _TABLE: tuple[Column[_Row], ...] = (
     Column("workload", lambda row: row.series.workload, wide=True),
     Column("metric", lambda row: row.series.metric),
     Column("runs", lambda row: str(len(row.values)), right=True, drop=2),
-    Column(
-        "invalid", lambda row: str(len(row.series.points) - len(row.values) or ABSENT), right=True, drop=3
-    ),
+    Column("invalid", lambda row: str(len(row.series.points) - len(row.values) or ABSENT), right=True, drop=3),
     Column("median", _format_median, right=True, drop=1),
     Column("newest", _format_newest, right=True),
     Column(f"last {LAST}", lambda row: draw_sparkline(row.values[-LAST:]), drop=5),
@@ -76,9 +74,7 @@ def describe_changes(series: Series, changes: Iterable[DatedChange]) -> Iterator
     for dated in changes:
         change = dated.change
         state = "OPEN" if dated.open else "slower" if dated.worse else "faster"
-        levels = (
-            f"{format_figure(series.metric, change.before)} → {format_figure(series.metric, change.after)}"
-        )
+        levels = f"{format_figure(series.metric, change.before)} → {format_figure(series.metric, change.after)}"
         yield (
             f"{state}: {series.server} × {series.workload} {series.metric} {levels} "
             f"({format_change(change.ratio - 1)}, {change.kind}, {format_p(change.p)}) since "

@@ -105,9 +105,7 @@ def _make_track(name: str, ordered: Sequence[Measurement], borders_s: Sequence[f
     known = [value for _, value, _ in points if value is not None]
     if not known:
         return None
-    at_s, values, labels = zip(
-        *(points[at] for at in _select([value for _, value, _ in points])), strict=True
-    )
+    at_s, values, labels = zip(*(points[at] for at in _select([value for _, value, _ in points])), strict=True)
     return Track(
         title=SENSORS[name],
         at_s=at_s,

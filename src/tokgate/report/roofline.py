@@ -36,9 +36,8 @@ def describe_use(used: Use, metric: str) -> str:
     rate = format_used(used)
     possible = format_figure(metric, used.possible)
     return (
-        ("" if rate == ABSENT else f"{rate}, ")
-        + f"{format_share(used.of_paper)} on paper ({possible} possible), {format_share(used.of_measured)} as measured"
-    )
+        "" if rate == ABSENT else f"{rate}, "
+    ) + f"{format_share(used.of_paper)} on paper ({possible} possible), {format_share(used.of_measured)} as measured"
 
 
 def describe_limits(roofs: Rooflines) -> Iterator[str]:
@@ -52,6 +51,4 @@ def describe_limits(roofs: Rooflines) -> Iterator[str]:
 
 def _format_ceiling(ceiling: Ceiling) -> str:
     known = ((ceiling.bandwidth_GBps, "GB/s"), (ceiling.fp16_tflops, "TFLOPS in FP16"))
-    return (
-        ", ".join(f"{format_number(value)} {unit}" for value, unit in known if value is not None) or "unknown"
-    )
+    return ", ".join(f"{format_number(value)} {unit}" for value, unit in known if value is not None) or "unknown"

@@ -76,9 +76,7 @@ VERDICT_COLUMNS: tuple[Column[Row], ...] = (
     Column("baseline", lambda row: format_figure(row.verdict.metric, row.verdict.baseline), right=True),
     Column("change", lambda row: describe_change(row.verdict), right=True, drop=3),
     Column("ratio", lambda row: format_ratio(row.verdict.ratio), right=True),
-    Column(
-        "interval", lambda row: format_interval(row.verdict.ci_low, row.verdict.ci_high), right=True, drop=1
-    ),
+    Column("interval", lambda row: format_interval(row.verdict.ci_low, row.verdict.ci_high), right=True, drop=1),
     Column("can detect", lambda row: format_share(row.verdict.min_detectable_drop), right=True, drop=2),
     Column("uses", lambda row: format_used(row.used), right=True, drop=6),
     Column("of paper", lambda row: format_share(row.used.of_paper), right=True, drop=4),
@@ -177,9 +175,7 @@ def make_experiment_rows(record: RunRecord) -> tuple[ExperimentRow, ...]:
                     for arm, value in (("a", verdict.baseline), ("b", verdict.current))
                 ),
                 bar=_make_bar(verdict, span, bounds),
-                reason="; ".join((verdict.reason, *verdict.notes)).replace(
-                    "--run RUN", f"--run {record.run_id}"
-                ),
+                reason="; ".join((verdict.reason, *verdict.notes)).replace("--run RUN", f"--run {record.run_id}"),
                 contradiction=against.get(name, ""),
                 tested=tested,
             )
@@ -223,9 +219,7 @@ HYPOTHESIS_COLUMNS: tuple[Column[ExperimentRow], ...] = (
     Column("claim", lambda row: _describe_claim(row.hypothesis), wide=True, drop=7),
     Column("A → B", lambda row: _describe_arms(row.verdict), right=True),
     Column("ratio", lambda row: format_ratio(row.verdict.ratio), right=True),
-    Column(
-        "interval", lambda row: format_interval(row.verdict.ci_low, row.verdict.ci_high), right=True, drop=1
-    ),
+    Column("interval", lambda row: format_interval(row.verdict.ci_low, row.verdict.ci_high), right=True, drop=1),
     Column("launches", lambda row: str(row.verdict.launches or ABSENT), right=True, drop=3),
     Column("of paper", lambda row: _describe_shares(use.of_paper for use in row.used), right=True, drop=5),
     Column(

@@ -47,9 +47,7 @@ def select_filled(columns: Sequence[Column[R]], rows: Sequence[R]) -> tuple[Colu
     return tuple(column for column in columns if any(column.show(row) not in ("", ABSENT) for row in rows))
 
 
-def lay_out(
-    rows: Sequence[R], columns: Sequence[Column[R]], *, width: int, title: str = "", group: str = ""
-) -> Table:
+def lay_out(rows: Sequence[R], columns: Sequence[Column[R]], *, width: int, title: str = "", group: str = "") -> Table:
     """`rows` for a terminal of `width` columns, columns left out until the rest fits.
 
     group: the title of the column whose values stand above their rows instead.
@@ -65,9 +63,7 @@ def lay_out(
         del cells[max(optional, key=lambda column: column.drop)]
 
 
-def _fill(
-    cells: Mapping[Column[R], Sequence[Text]], *, title: str, group: str, above: Sequence[Text] | None
-) -> Table:
+def _fill(cells: Mapping[Column[R], Sequence[Text]], *, title: str, group: str, above: Sequence[Text] | None) -> Table:
     table = Table(title=Text(title) if title else None, title_justify="left", box=None)
     for at, column in enumerate(cells):
         table.add_column(
@@ -111,6 +107,5 @@ def render(*parts: Table | Text, width: int, color: bool) -> str:
 def escape_controls(text: str) -> str:
     """Foreign text on one line, with its control characters shown instead of obeyed."""
     return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode()
-        for character in text
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )

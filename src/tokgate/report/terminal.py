@@ -38,10 +38,7 @@ def format_summary(record: RunRecord, *, width: int, color: bool) -> str:
 def describe_measurement(measurement: Measurement) -> str:
     """One measurement as lines `metric value`, and what makes it invalid."""
     lines = [f"{name:18} {format_figure(name, value)}" for name, value in measurement.metrics.items()]
-    used = {
-        name: compute_use(measurement.roofline, name, measurement.metrics.get(name))
-        for name in measurement.gated
-    }
+    used = {name: compute_use(measurement.roofline, name, measurement.metrics.get(name)) for name in measurement.gated}
     lines += [f"{name:18} {describe_use(each, name)}" for name, each in used.items() if each is not None]
     if canary := measurement.canary:
         answers = format_count(len(canary.answers.texts), "answer")

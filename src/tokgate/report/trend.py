@@ -96,9 +96,7 @@ def _as_judged(series: Series, record: RunRecord) -> Series:
     value = None if verdict is None else verdict.current
     if value is None:
         return series
-    points = (
-        replace(point, value=value) if point.run_id == record.run_id else point for point in series.points
-    )
+    points = (replace(point, value=value) if point.run_id == record.run_id else point for point in series.points)
     return replace(series, points=tuple(points))
 
 
@@ -149,9 +147,7 @@ def _make_trend(series: Series, total: int, turns: tuple[Turn, ...]) -> Trend:
     return Trend(
         series=series,
         facts=tuple(
-            Mark(now.started, "; ".join(changed))
-            for was, now in pairwise(points)
-            if (changed := _compare(was, now))
+            Mark(now.started, "; ".join(changed)) for was, now in pairwise(points) if (changed := _compare(was, now))
         ),
         turns=turns,
         total=total,
@@ -173,6 +169,4 @@ def _draw_spark(values: Sequence[float]) -> str:
     """Points of an SVG polyline in a box of 100 × 20, the largest value on top."""
     low, high = min(values), max(values)
     height, step = (high - low) or 1.0, 100 / max(len(values) - 1, 1)
-    return " ".join(
-        f"{at * step:.1f},{18 - 16 * (value - low) / height:.1f}" for at, value in enumerate(values)
-    )
+    return " ".join(f"{at * step:.1f},{18 - 16 * (value - low) / height:.1f}" for at, value in enumerate(values))

@@ -207,22 +207,16 @@ def _make_launch_row(run: Measurement, folder: str | None) -> LaunchRow:
     )
 
 
-def _list_gaps(
-    record: RunRecord, activity: HostActivity, unsearched: str, unread: Sequence[str]
-) -> tuple[Gap, ...]:
+def _list_gaps(record: RunRecord, activity: HostActivity, unsearched: str, unread: Sequence[str]) -> tuple[Gap, ...]:
     """What this run does not vouch for, and why."""
-    gaps = [
-        Gap(what=what, why=why) for text in record.not_checked for what, _, why in (text.partition(": "),)
-    ]
+    gaps = [Gap(what=what, why=why) for text in record.not_checked for what, _, why in (text.partition(": "),)]
     gaps += _list_undecided(record)
     tested = {verdict.hypothesis for verdict in record.verdicts}
     untested = tuple(each.name for each in record.hypotheses if each.name not in tested)
     if untested:
         gaps.append(Gap(what="hypotheses", why="declared, but not tested in this run", items=untested))
     if activity.unknown:
-        gaps.append(
-            Gap(what="host sensors", why="this machine does not provide them", items=activity.unknown)
-        )
+        gaps.append(Gap(what="host sensors", why="this machine does not provide them", items=activity.unknown))
     if not record.boxes and not any(run.roofline for run in record.measurements):
         why = "the profile names no chip, or no server reports how many bytes it reads per token"
         gaps.append(Gap(what="share of the roofline", why=why))

@@ -36,9 +36,7 @@ def write_report(
 
     @cache  # files in the same folder share one view: change points take seconds to compute
     def view_from(place: Path) -> Report:
-        return build_view(
-            record, history, folder=os.path.relpath(folder, place), unread=unread, running=running
-        )
+        return build_view(record, history, folder=os.path.relpath(folder, place), unread=unread, running=running)
 
     if markdown is not None:  # first: a disk without room for 5 MB of plotly.js may have enough for the text
         from tokgate.report.markdown import to_markdown

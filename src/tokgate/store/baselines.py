@@ -166,9 +166,7 @@ def explain_incomparable(
     if baseline.provenance == "estimate":
         return f"the baseline is an estimate ({baseline.source}); estimates are only shown"
     changed = [
-        f"{key}: {was} → {conditions.get(key)}"
-        for key, was in cell.conditions.items()
-        if conditions.get(key) != was
+        f"{key}: {was} → {conditions.get(key)}" for key, was in cell.conditions.items() if conditions.get(key) != was
     ]
     if changed:
         return f"the workload has changed since the baseline ({', '.join(changed)})"

@@ -105,9 +105,7 @@ def read_history(
                     )
                     series.setdefault(key, []).append(point)
     names = ("server", "workload", "metric", "fingerprint", "conditions")
-    return tuple(
-        Series(**dict(zip(names, key, strict=True)), points=tuple(series[key])) for key in sorted(series)
-    )
+    return tuple(Series(**dict(zip(names, key, strict=True)), points=tuple(series[key])) for key in sorted(series))
 
 
 def read_costs(out: Path, *, fingerprint: str | None = None) -> dict[tuple[str, str], Cost]:

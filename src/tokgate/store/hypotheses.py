@@ -21,9 +21,7 @@ _EVIDENCE = re.compile(r"^evidence:[ ]*(\[\])?[ ]*$\n?", re.MULTILINE)
 
 def make_evidence(run: RunRecord, name: str) -> Evidence:
     """The result of `run` for hypothesis `name`. Raises UsageError unless it is confirmed or refuted."""
-    verdicts = [
-        verdict for verdict in run.verdicts if verdict.kind == "hypothesis" and verdict.hypothesis == name
-    ]
+    verdicts = [verdict for verdict in run.verdicts if verdict.kind == "hypothesis" and verdict.hypothesis == name]
     settled = [verdict for verdict in verdicts if verdict.outcome in (Outcome.CONFIRMED, Outcome.REFUTED)]
     if not settled:
         result = f"is {verdicts[-1].outcome}: {verdicts[-1].reason}" if verdicts else "does not test it"

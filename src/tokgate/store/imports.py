@@ -43,9 +43,7 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def fingerprint(self) -> Fingerprint:
         weighed = ((Weight.MUST_MATCH, self.machine), (Weight.MAY_DIFFER, self.suspects))
-        return Fingerprint(
-            {key: Fact(value, weight) for weight, facts in weighed for key, value in facts.items()}
-        )
+        return Fingerprint({key: Fact(value, weight) for weight, facts in weighed for key, value in facts.items()})
 
 
 class ImportRecord(msgspec.Struct, frozen=True, kw_only=True):

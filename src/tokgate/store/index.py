@@ -47,9 +47,7 @@ def open_index(out: Path) -> Iterator[sqlite3.Connection]:
         try:
             yield index
         except sqlite3.DatabaseError as error:
-            raise RecordError(
-                f"is damaged: {error}; delete it: it will be rebuilt", path=out / INDEX
-            ) from error
+            raise RecordError(f"is damaged: {error}; delete it: it will be rebuilt", path=out / INDEX) from error
 
 
 def _up_to_date(out: Path, path: Path | str, stamps: dict[str, str]) -> sqlite3.Connection:

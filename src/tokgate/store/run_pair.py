@@ -53,8 +53,7 @@ def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
     for key in both:
         first.setdefault(key.server, key)
     paces = [
-        collect_yardsticks(launch for launches in cells.values() for launch in launches)
-        for cells in (cells_a, cells_b)
+        collect_yardsticks(launch for launches in cells.values() for launch in launches) for cells in (cells_a, cells_b)
     ]
     return RunPair(
         pairs=tuple(

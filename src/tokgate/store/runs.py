@@ -138,9 +138,7 @@ class RunWriter:
 
     def add_measurement(self, measurement: Measurement) -> None:
         """Append a measurement. Raises RecordError; the next write then includes it."""
-        self._write(
-            msgspec.structs.replace(self.record, measurements=(*self.record.measurements, measurement))
-        )
+        self._write(msgspec.structs.replace(self.record, measurements=(*self.record.measurements, measurement)))
 
     def set_verdicts(self, verdicts: tuple[Verdict, ...], spending: Spending | None = None) -> None:
         """Replace the verdicts and the use of the budget. Raises RecordError."""

@@ -76,9 +76,7 @@ def list_images(good: str, bad: str, tags: Sequence[str]) -> tuple[str, ...]:
     between = between[:-1] if between[-1:] == [bad] else between
     images = (good, *between, bad)
     if not between:
-        raise UsageError(
-            "--tags names no image between --good and --bad; give them in the order of their age"
-        )
+        raise UsageError("--tags names no image between --good and --bad; give them in the order of their age")
     duplicates = [image for image, count in Counter(images).items() if count > 1]
     if duplicates:
         raise UsageError(f"duplicate image {duplicates[0]}; give each image once, in the order of their age")
@@ -89,9 +87,7 @@ def _check_images(server: str, images: Sequence[str]) -> dict[str, str]:
     """When each image was made."""
     daemon = ask_daemon(images)
     if daemon.version is None:
-        raise LaunchError(
-            f"the Docker daemon does not answer ({daemon.error}). Next: `tokgate doctor`", server=server
-        )
+        raise LaunchError(f"the Docker daemon does not answer ({daemon.error}). Next: `tokgate doctor`", server=server)
     missing = [image for image in images if image not in daemon.images]
     if missing:
         pulls = "".join(f"\n    {image_command(image)}" for image in missing)
@@ -129,9 +125,7 @@ def run_bisect(
     with Live(writer, around=around) as live:
         comparison = Comparison(cases, live, metric=metric, goes_on=goes_on, tries=TRIES)
         try:
-            bisection = bisect(
-                tuple(cases), comparison.measure_block, metric=metric, blocks=blocks, tell=add_step
-            )
+            bisection = bisect(tuple(cases), comparison.measure_block, metric=metric, blocks=blocks, tell=add_step)
         except Unmeasured as error:
             raise LaunchError(error.why, server=cases[error.arm].server.name) from error
         except ArmNotTried as error:

@@ -115,9 +115,7 @@ class Budget:
         waiting.sort(key=lambda cell: cell.server != server)
         names = {cell.server for cell in waiting}
         sunk = sum(pass_s for case, (_, pass_s) in self._first.items() if case.server in names)
-        sunk += sum(
-            {case.server: start for case, (start, _) in self._first.items() if case.server in names}.values()
-        )
+        sunk += sum({case.server: start for case, (start, _) in self._first.items() if case.server in names}.values())
         launches = divide(waiting, self.gate_s - self.spent_s + sunk, family=self.family).launches(server)
         # Where not even the fewest fit, the clock ends them.
         return launches or {cell.workload: FIRST_LOOK for cell in waiting if cell.server == server}
@@ -143,9 +141,7 @@ class Budget:
         mine = [cell for cell in self.cells if cell.server == case.server]
         seen = case.server in self.timed or case in self._first
         start_s = 0.0 if live or not seen else max(cell.startup_s for cell in mine)
-        return start_s + (
-            next(cell.pass_s for cell in mine if cell.workload == case.workload) if seen else 0.0
-        )
+        return start_s + (next(cell.pass_s for cell in mine if cell.workload == case.workload) if seen else 0.0)
 
     def learn(self, case: CaseKey, *, startup_s: float, pass_s: float) -> None:
         """Keep the seconds (above zero) that the first launch of a server without history took."""
@@ -193,11 +189,7 @@ class Budget:
                 stopped = "budget"
             elif case in decided:
                 stopped = "decided"
-            return Launches(
-                server=case.server, workload=case.workload, planned=planned, used=count, stopped=stopped
-            )
+            return Launches(server=case.server, workload=case.workload, planned=planned, used=count, stopped=stopped)
 
         known = dict.fromkeys(cell.case for cell in self.cells)
-        return Spending(
-            budget_s=self.seconds, spent_s=self.spent_s, launches=tuple(launches(case) for case in known)
-        )
+        return Spending(budget_s=self.seconds, spent_s=self.spent_s, launches=tuple(launches(case) for case in known))

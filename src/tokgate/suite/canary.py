@@ -24,10 +24,7 @@ def ask_canary(server: Server, prompts: PromptSet) -> Answers:
             engine=engine,
             body=engine.canary_body(server.spec.request),
         ),
-        [
-            Request(prompt_id=prompt.id, messages=prompt.messages, max_tokens=TOKENS)
-            for prompt in prompts.prompts
-        ],
+        [Request(prompt_id=prompt.id, messages=prompt.messages, max_tokens=TOKENS) for prompt in prompts.prompts],
         Closed(),
         request_timeout_s=120,
         stall_timeout_s=60,

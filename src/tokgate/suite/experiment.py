@@ -39,9 +39,7 @@ _NO_ROOFLINE = (
 )
 
 
-def run_experiment(
-    experiment: Experiment, live: Live, *, blocks: int, goes_on: Callable[[int], bool]
-) -> Verdict:
+def run_experiment(experiment: Experiment, live: Live, *, blocks: int, goes_on: Callable[[int], bool]) -> Verdict:
     """Check the treatment from inside the arms, then measure blocks; each launch is on disk as it ends.
 
     blocks: the most that are measured.

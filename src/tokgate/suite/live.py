@@ -77,9 +77,7 @@ class Live:
         """
         server = self.start(case.server, launch)
         with self._around(f"{case.server.name} · launch {launch}{of} · {case.workload.name}") as watch:
-            measurement = measure_case(
-                server, case, self._instruments, launch=launch, watch=watch, stored=stored
-            )
+            measurement = measure_case(server, case, self._instruments, launch=launch, watch=watch, stored=stored)
         self.writer.add_measurement(measurement)
         return measurement
 

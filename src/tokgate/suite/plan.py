@@ -109,9 +109,7 @@ def plan_run(
     declared, why, unable = _choose(catalogue, profile)
     if attach is not None:
         if servers:
-            raise UsageError(
-                "--tokgate-url measures one server that is already up; leave out --tokgate-server"
-            )
+            raise UsageError("--tokgate-url measures one server that is already up; leave out --tokgate-server")
         cases, why, unable = _attached_cases(catalogue, declared, attach), f"--tokgate-url {attach.url}", None
     else:
         cases = _declared_cases(catalogue, declared, servers)
@@ -165,9 +163,7 @@ def make_attached_spec(url: str, model: str) -> ServerSpec:
     )
 
 
-def make_image_cases(
-    catalogue: Catalogue, server: str, workload: str, images: Sequence[str]
-) -> dict[str, Case]:
+def make_image_cases(catalogue: Catalogue, server: str, workload: str, images: Sequence[str]) -> dict[str, Case]:
     """By image, a declared server under a workload with that image instead of its own.
 
     It is named SERVER/IMAGE, without the way to the repository where that tells them apart; a name with a `/` is
@@ -192,9 +188,7 @@ def _declared_cases(catalogue: Catalogue, profile: Profile, wanted: Sequence[str
     known = dict.fromkeys(server for server, _ in pairs)
     for name in wanted:
         if name not in known:
-            raise UsageError(
-                f"--tokgate-server {name}: not in profile {profile.name}; {nearest(name, known)}"
-            )
+            raise UsageError(f"--tokgate-server {name}: not in profile {profile.name}; {nearest(name, known)}")
     return tuple(
         _case(catalogue, profile, catalogue.server(server), workload)
         for server, workload in dict.fromkeys(pairs)

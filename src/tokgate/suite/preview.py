@@ -40,9 +40,7 @@ class Preview(msgspec.Struct, frozen=True, kw_only=True):
 def estimate_selection(plan: RunPlan, chosen: Selection, *, past: Past, references: References) -> Estimates:
     """Estimates for everything that will be measured; a case without a verdict is estimated by its first metric."""
     judged = {key.case for key in chosen.family}
-    unjudged = [
-        CellKey(*case, plan.case(*case).workload.gated[0]) for case in chosen.cases if case not in judged
-    ]
+    unjudged = [CellKey(*case, plan.case(*case).workload.gated[0]) for case in chosen.cases if case not in judged]
     order = {name: at for at, name in enumerate(plan.servers)}
     keys = sorted([*chosen.family, *unjudged], key=lambda key: order[key.server])
     return estimate(plan, keys, chosen.experiments, past=past, references=references)
@@ -65,9 +63,7 @@ def make_preview(
     )
 
 
-def _notes(
-    launches: LaunchPlan | None, estimates: Estimates, budget: Budget | None, blocks: int
-) -> Iterator[str]:
+def _notes(launches: LaunchPlan | None, estimates: Estimates, budget: Budget | None, blocks: int) -> Iterator[str]:
     if launches is not None:
         yield (
             f"launches take about {format_duration(launches.total_s)}"
@@ -91,9 +87,7 @@ def _notes(
         else:
             takes = "an unknown time" if block_s is None else f"about {format_duration(blocks * block_s)}"
             yield f"hypothesis {name}: {format_count(blocks, 'block')}, {takes}"
-    unseen = [
-        name for name in dict.fromkeys(cell.server for cell in estimates.cells) if name not in estimates.timed
-    ]
+    unseen = [name for name in dict.fromkeys(cell.server for cell in estimates.cells) if name not in estimates.timed]
     if unseen:
         then = "" if budget is None else "; its first launch runs before anything else and shows it"
         yield (

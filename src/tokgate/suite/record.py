@@ -32,9 +32,7 @@ def make_first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> 
         profile=plan.profile.name,
         baselines=plan.profile.hardware or f"local/{compute_fingerprint_id(fingerprint)}",
         fingerprint=fingerprint,
-        conditions={
-            case.workload.name: make_conditions(case.workload, case.prompts.sha256) for case in plan.cases
-        },
+        conditions={case.workload.name: make_conditions(case.workload, case.prompts.sha256) for case in plan.cases},
         hypotheses=tuple(experiment.hypothesis for experiment in plan.experiments),
         conclusions=plan.profile.conclusions,
         not_checked=plan.not_checked,

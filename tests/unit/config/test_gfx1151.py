@@ -73,9 +73,7 @@ def test_profile_is_complete() -> None:
         if "/dev/dri" in getattr(CATALOGUE.server(name).launch, "devices", ())
     }
     assert listed == of_the_box
-    tested = {
-        name for name in CATALOGUE.names("hypotheses") if {arm.server for arm in arms(name)} <= of_the_box
-    }
+    tested = {name for name in CATALOGUE.names("hypotheses") if {arm.server for arm in arms(name)} <= of_the_box}
     assert set(PROFILE.hypotheses) == tested
 
 

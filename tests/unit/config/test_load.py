@@ -136,9 +136,7 @@ def test_unknown_name_suggests_the_nearest(root: Path) -> None:
 def test_wrong_reference_in_a_profile(root: Path) -> None:
     """The error points at the line of the unknown name."""
     file = root / "profiles" / "mine.yaml"
-    file.write_text(
-        "description: mine\ncells:\n  - servers: [box]\n    workloads:\n      - chat\n      - chta\n"
-    )
+    file.write_text("description: mine\ncells:\n  - servers: [box]\n    workloads:\n      - chat\n      - chta\n")
     with pytest.raises(SpecError, match="no such workload: `chta`; did you mean `chat`") as caught:
         Catalogue(root).profile("mine")
     assert (caught.value.line, caught.value.key) == (6, "cells[0].workloads[1]")
@@ -204,9 +202,7 @@ def test_wrong_prompt(root: Path, line: str, message: str) -> None:
 
 plain = st.recursive(
     st.one_of(st.integers(), st.text("abc", max_size=3), st.none()),
-    lambda inner: st.one_of(
-        st.dictionaries(st.sampled_from("pqrs"), inner, max_size=3), st.lists(inner, max_size=3)
-    ),
+    lambda inner: st.one_of(st.dictionaries(st.sampled_from("pqrs"), inner, max_size=3), st.lists(inner, max_size=3)),
     max_leaves=8,
 )
 mapping = st.dictionaries(st.sampled_from("pqrs"), plain, max_size=3)

@@ -22,9 +22,7 @@ def text(value: str) -> bytes:
 
 def gguf(tmp_path: Path, *, output: bool, more: bytes = b"", keys: int = 0) -> Path:
     """A model of one layer in F32: 8 x 4 embedding, 4 x 4 layer, perhaps 8 x 4 output."""
-    shapes = {"token_embd.weight": (4, 8), "blk.0.weight": (4, 4)} | (
-        {"output.weight": (4, 8)} if output else {}
-    )
+    shapes = {"token_embd.weight": (4, 8), "blk.0.weight": (4, 4)} | ({"output.weight": (4, 8)} if output else {})
     kv = text("general.architecture") + struct.pack("<I", 8) + text("llama")
     for key, value in {"block_count": 1, "attention.head_count": 2, "embedding_length": 4}.items():
         kv += text(f"llama.{key}") + struct.pack("<II", 4, value)

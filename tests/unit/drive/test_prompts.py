@@ -8,9 +8,7 @@ from tokgate.config.workload import Prompt, PromptSet
 from tokgate.drive.prompts import make_requests
 
 USER = Prompt(id="user", messages=({"role": "user", "content": "hi"},))
-SYSTEM = Prompt(
-    id="system", messages=({"role": "system", "content": "be kind"}, {"role": "user", "content": "hi"})
-)
+SYSTEM = Prompt(id="system", messages=({"role": "system", "content": "be kind"}, {"role": "user", "content": "hi"}))
 PROMPTS = PromptSet(name="both", sha256="", prompts=(USER, SYSTEM))
 
 

@@ -39,9 +39,7 @@ def test_events_and_their_offsets(body: bytes, events: list[tuple[bytes, int]]) 
     assert list(split(body)) == events
 
 
-LINES = st.sampled_from(
-    [b": ping", b"event: x", b"id: 3", b"data: a", b"data:b", b'data: {"t":"\xc3\xa9"}', b""]
-)
+LINES = st.sampled_from([b": ping", b"event: x", b"id: 3", b"data: a", b"data:b", b'data: {"t":"\xc3\xa9"}', b""])
 NEWLINES = st.sampled_from([b"\n", b"\r\n"])
 
 
@@ -63,9 +61,7 @@ def test_fast_and_general_case_agree(lines: list[bytes], newline: bytes) -> None
     assert [data for data, _ in split(body)] == reference_split(body)
 
 
-@given(
-    body=st.lists(LINES).map(lambda lines: b"\n".join([*lines, b"", b""])), cuts=st.lists(st.integers(0, 200))
-)
+@given(body=st.lists(LINES).map(lambda lines: b"\n".join([*lines, b"", b""])), cuts=st.lists(st.integers(0, 200)))
 @example(body=b"data: a\n\ndata: b\n\n", cuts=[1, 2, 3, 8, 9, 10, 17])
 def test_cuts_do_not_change_events(body: bytes, cuts: list[int]) -> None:
     """However the bytes arrive, the events are the same, at the arrival that completed them."""

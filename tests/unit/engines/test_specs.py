@@ -36,9 +36,7 @@ def _on(tag: str, *args: str) -> None:
 
 @pytest.mark.parametrize("arg", ["--swap-space", "--swap_space", "--swap-space=16"])
 def test_removed_option_has_a_replacement(arg: str) -> None:
-    with pytest.raises(
-        SpecError, match=r"vllm 0\.32\.0 .*--swap-space, removed in 0\.18\.0; remove it"
-    ) as caught:
+    with pytest.raises(SpecError, match=r"vllm 0\.32\.0 .*--swap-space, removed in 0\.18\.0; remove it") as caught:
         _on("v0.32.0", "--port", "{port}", arg)
     assert caught.value.key == "launch.args[2]"
 

@@ -21,9 +21,7 @@ ABOVE = Claim(metric="decode_tps", arm="large", above=1.0)
 
 def hypothesis(claim: Claim = ABOVE) -> Hypothesis:
     arms = {name: Arm(server=f"vllm-{name}") for name in ("small", "medium", "large")}
-    return Hypothesis(
-        name="sizes", title="t", source="s", arms=arms, workload="w", claim=claim, rival="memory decides"
-    )
+    return Hypothesis(name="sizes", title="t", source="s", arms=arms, workload="w", claim=claim, rival="memory decides")
 
 
 def launch(

@@ -32,9 +32,7 @@ def cell(current: tuple[float, ...], metric: str = "decode_tps", **changes: Any)
         "workload": "short",
         "metric": metric,
         "current": current,
-        "reference": Reference(
-            kind="launches", values=launches(24.0, 10), label="the baseline of 2026-11-24"
-        ),
+        "reference": Reference(kind="launches", values=launches(24.0, 10), label="the baseline of 2026-11-24"),
         "invalid": None,
         "tolerance": find_metric(metric).tolerance,
         "promise": find_metric(metric).promise,
@@ -121,9 +119,7 @@ def test_one_launch_has_no_interval_and_never_passes(kind: Any) -> None:
 
 
 def test_a_baseline_of_one_launch_has_no_spread() -> None:
-    said = verdict(
-        cell(launches(12.0), reference=Reference(kind="launches", values=(24.0,), label="one launch"))
-    )
+    said = verdict(cell(launches(12.0), reference=Reference(kind="launches", values=(24.0,), label="one launch")))
     assert said.outcome is Outcome.INCONCLUSIVE
     assert "one launch has only one value, so its scatter is unknown" in said.reason
 
@@ -187,9 +183,7 @@ def test_units_do_not_matter(change: float, cv: float, count: int) -> None:
     scaled = msgspec.structs.replace(
         one,
         current=tuple(1000 * value for value in one.current),
-        reference=msgspec.structs.replace(
-            one.reference, values=tuple(1000 * v for v in one.reference.values)
-        ),
+        reference=msgspec.structs.replace(one.reference, values=tuple(1000 * v for v in one.reference.values)),
     )
     assert verdict(scaled).outcome is said.outcome
     low, ratio, high = numbers(said)
@@ -305,10 +299,7 @@ def test_a_fast_repeat_launch_is_inconclusive() -> None:
     one = cell(launches(22.0))
     said = confirm(verdict(one), one, 24.0)
     assert said.outcome is Outcome.INCONCLUSIVE
-    assert (
-        "the first 5 launches looked worse, but a repeat launch at 24.00 tok/s did not confirm it"
-        in said.reason
-    )
+    assert "the first 5 launches looked worse, but a repeat launch at 24.00 tok/s did not confirm it" in said.reason
     between = confirm(verdict(one), one, 23.0)
     assert between.outcome is Outcome.INCONCLUSIVE
     assert between.reason.endswith("and a repeat launch at 23.00 tok/s was in between: cannot tell")
@@ -335,9 +326,7 @@ def test_confirmation_uses_the_level_of_the_run() -> None:
     ],
 )
 def test_what_the_machine_itself_lost_is_no_regression(gflops: tuple[float, ...], outcome: Outcome) -> None:
-    told = Reference(
-        kind="launches", values=launches(24.0, 10), label="the baseline", cpu_gflops=(200.0,) * 10
-    )
+    told = Reference(kind="launches", values=launches(24.0, 10), label="the baseline", cpu_gflops=(200.0,) * 10)
     one = cell(launches(22.0), reference=told, cpu_gflops=gflops)
     said = confirm(verdict(one), one, 22.1)
     assert said.outcome is outcome

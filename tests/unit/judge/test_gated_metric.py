@@ -17,9 +17,7 @@ from tokgate.measure.metrics import Pass, compute_gated
 from tokgate.measure.validity import check_gated
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
-WORKLOAD = (
-    "description: d\nprompts: short-chat\nrequests: 4\nmax_tokens: 200\ngate: [itl_p99_s, tokens_per_joule]\n"
-)
+WORKLOAD = "description: d\nprompts: short-chat\nrequests: 4\nmax_tokens: 200\ngate: [itl_p99_s, tokens_per_joule]\n"
 
 
 @pytest.fixture

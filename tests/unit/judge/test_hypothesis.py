@@ -85,9 +85,7 @@ def test_the_whole_interval_must_lie_on_one_side(claim: Claim, ratio: float, out
 def test_the_reason_of_a_hypothesis() -> None:
     """The reason has the ratio, interval, launches, power and the rival."""
     said = decide(hypothesis(ABOVE), blocks(1.0))
-    assert said.reason.startswith(
-        f"B / A of decode_tps is {said.ratio:.3f}, 95 % interval {said.ci_low:.3f}–"
-    )
+    assert said.reason.startswith(f"B / A of decode_tps is {said.ratio:.3f}, 95 % interval {said.ci_low:.3f}–")
     assert "over 3 blocks (12 launches); the claim is above 1.2" in said.reason
     assert "8 of 10 such experiments detect a ratio that is" in said.reason
     assert said.reason.endswith("this supports instead: decode is bound by bandwidth")
@@ -135,9 +133,7 @@ def test_an_arm_that_does_not_start_is_a_finding() -> None:
     said = judge_failed_arm(hypothesis(ABOVE), "b", root_cause=CAUSE)
     assert said.outcome is Outcome.ARM_FAILED
     assert said.reason == f"arm B does not start: {CAUSE}"
-    assert "arm_failed, but the hypothesis claims otherwise" in (
-        explain_contradiction(hypothesis(ABOVE), said) or ""
-    )
+    assert "arm_failed, but the hypothesis claims otherwise" in (explain_contradiction(hypothesis(ABOVE), said) or "")
 
 
 def test_an_arm_that_fails_as_claimed_confirms() -> None:
@@ -186,9 +182,7 @@ def test_a_contradiction_fails_the_test(status: Any, ratio: float, fails: bool) 
 
 
 def test_an_open_one_asks_to_be_settled() -> None:
-    assert decide(hypothesis(ABOVE), blocks(1.6)).notes == (
-        "open: tokgate hypothesis settle two-threads --run RUN",
-    )
+    assert decide(hypothesis(ABOVE), blocks(1.6)).notes == ("open: tokgate hypothesis settle two-threads --run RUN",)
     assert decide(hypothesis(ABOVE, status="confirmed"), blocks(1.6)).notes == ()
 
 
@@ -210,9 +204,7 @@ def test_an_untreated_claim_is_refuted() -> None:
     said = judge_treated(hypothesis(UNTREATED), seen="shm_bytes (A 64, B 16)")
     assert said.outcome is Outcome.REFUTED
     assert said.reason.startswith("the treatment reached the server: shm_bytes (A 64, B 16); this supports")
-    assert "refuted, but the hypothesis claims otherwise" in (
-        explain_contradiction(hypothesis(UNTREATED), said) or ""
-    )
+    assert "refuted, but the hypothesis claims otherwise" in (explain_contradiction(hypothesis(UNTREATED), said) or "")
 
 
 @pytest.mark.parametrize(
@@ -238,8 +230,6 @@ def test_one_launch_of_one_arm_decides_nothing() -> None:
 def test_reach_is_arithmetic() -> None:
     far = decide_reach(hypothesis(REACH, b=None), possible=9.15)
     assert far.outcome is Outcome.REFUTED
-    assert far.reason.startswith(
-        "out of reach: the claim is 100.0 tok/s, and the chip allows 9.150 tok/s on paper;"
-    )
+    assert far.reason.startswith("out of reach: the claim is 100.0 tok/s, and the chip allows 9.150 tok/s on paper;")
     assert far.launches == 0
     assert decide_reach(hypothesis(REACH, b=None), possible=101).outcome is Outcome.CONFIRMED

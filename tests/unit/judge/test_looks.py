@@ -18,9 +18,7 @@ BASELINE = (100.0, 100.4, 99.7, 100.1, 99.8, 100.3, 99.6, 100.2, 99.9, 100.0)
 QUIET = (100.1, 99.8, 100.2, 99.9, 100.0, 100.1, 99.9)
 
 
-def cell(
-    current: tuple[float, ...], *, planned: int | None = 6, workload: str = "chat", **changes: Any
-) -> Cell:
+def cell(current: tuple[float, ...], *, planned: int | None = 6, workload: str = "chat", **changes: Any) -> Cell:
     values: dict[str, Any] = {
         "server": "a",
         "workload": workload,
@@ -136,10 +134,7 @@ def test_families_cut_off_anywhere_keep_their_error(planned: int) -> None:
         have = cells
         for launches in range(1, ends + 1):
             going = [one for one in cells if one.key not in looks.decided]
-            have = [
-                msgspec.structs.replace(one, current=tuple(current[int(one.workload), :launches]))
-                for one in going
-            ]
+            have = [msgspec.structs.replace(one, current=tuple(current[int(one.workload), :launches])) for one in going]
             looks.look(have)
         looks.end([one for one in have if one.key not in looks.decided], why="time")
         assert len(looks.decided) == 10

@@ -187,8 +187,6 @@ def verdict_of(outcome: Outcome) -> Verdict:
 
 def test_all_decided() -> None:
     """A server is finished when all of its cells are decided."""
-    assert all_decided(
-        [verdict_of(Outcome.PASS), verdict_of(Outcome.REGRESSED), verdict_of(Outcome.IMPROVED)]
-    )
+    assert all_decided([verdict_of(Outcome.PASS), verdict_of(Outcome.REGRESSED), verdict_of(Outcome.IMPROVED)])
     assert not all_decided([verdict_of(Outcome.PASS), verdict_of(Outcome.INCONCLUSIVE)])
     assert not all_decided([verdict_of(Outcome.PASS), verdict_of(Outcome.NO_BASELINE)])

@@ -59,9 +59,7 @@ def test_welch_agrees_with_scipy(current: list[float], baseline: list[float]) ->
 
 
 @given(LAUNCHES, LAUNCHES, st.floats(1e-6, 0.4))
-def test_interval_ends_where_the_p_value_is_its_tail(
-    current: list[float], baseline: list[float], tail: float
-) -> None:
+def test_interval_ends_where_the_p_value_is_its_tail(current: list[float], baseline: list[float], tail: float) -> None:
     found = welch(current, baseline)
     low, high = found.interval(tail)
     if low > 0 and math.isfinite(high):
@@ -163,9 +161,7 @@ def test_linear_drift_in_a_block_changes_nothing(effect: float, slopes: list[flo
         logs = [noise[at] + slope * at + effect * (arm == "b") for at, arm in enumerate("abba")]
         return Block(arms=("a", "b"), values=tuple(math.exp(log) for log in logs))
 
-    still, drifting = (
-        contrast([block(slope) for slope in of], B_OVER_A) for of in ([0.0] * len(slopes), slopes)
-    )
+    still, drifting = (contrast([block(slope) for slope in of], B_OVER_A) for of in ([0.0] * len(slopes), slopes))
     assert drifting.estimate == pytest.approx(still.estimate, abs=1e-9)
     assert drifting.se == pytest.approx(still.se, abs=1e-9)
 

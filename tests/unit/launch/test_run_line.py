@@ -60,9 +60,7 @@ def flags(line: str) -> tuple[Flags, Flags]:
     """(Docker's flags but the name, the engine's flags), each sorted."""
     plain = re.sub(r"\s*\\?\s*#.*", "", os.path.expandvars(line)).replace("\\", "")
     _, _, words = plain.partition("docker run -d")
-    tokens = [
-        part for word in shlex.split(words) for part in (word.split("=", 1) if "--" in word else [word])
-    ]
+    tokens = [part for word in shlex.split(words) for part in (word.split("=", 1) if "--" in word else [word])]
     at = tokens.index(IMAGE)
     docker, engine = _pairs(tokens[:at]), _pairs(tokens[at + 1 :])
     return [pair for pair in docker if pair[0] != "--name"], engine
@@ -89,9 +87,7 @@ def test_the_document_is_read_whole() -> None:
 
 
 @pytest.mark.parametrize(("server", "line"), [("vllm-amd", OPTIMISED), ("vllm-current", CURRENT)])
-def test_a_server_is_started_as_the_owner_starts_it(
-    server: str, line: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_is_started_as_the_owner_starts_it(server: str, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/owner")
     assert flags(format_docker_run(CATALOGUE.server(server))) == flags(line)
 

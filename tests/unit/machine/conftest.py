@@ -43,9 +43,7 @@ class Box:
 
     def add_cpu_times(self, *, user: int = 0, idle: int = 0, steal: int = 0, irq: int = 0) -> None:
         """The machine's clock ticks so far."""
-        self.write(
-            {"proc/stat": f"cpu  {user} 0 0 {idle} 0 {irq} 0 {steal} 0 0\ncpu0 1 1 1 1\nprocs_running 3"}
-        )
+        self.write({"proc/stat": f"cpu  {user} 0 0 {idle} 0 {irq} 0 {steal} 0 0\ncpu0 1 1 1 1\nprocs_running 3"})
 
     def add_cpu_node(self, node: int) -> None:
         self.write(

@@ -34,9 +34,7 @@ def test_strix_halo_is_found_as_card1(strix_halo: Box) -> None:
 
 @pytest.mark.parametrize("states", [("domain", "location_id"), ("location_id",), ("drm_render_minor",)])
 def test_any_one_link_is_enough(box: Box, states: tuple[str, ...]) -> None:
-    box.add_gpu(
-        1, gfx_target_version=110501, pci_address="0000:c5:00.0", card="card3", minor=130, states=states
-    )
+    box.add_gpu(1, gfx_target_version=110501, pci_address="0000:c5:00.0", card="card3", minor=130, states=states)
     gpu = find_gpu(GFX1151, box.root)
     assert gpu is not None
     assert gpu.card == "card3"

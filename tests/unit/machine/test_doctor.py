@@ -130,9 +130,7 @@ def test_closed_node_shows_the_numeric_group(open_path: Path) -> None:
         check = check_node(node, node.parent)
         print(check.ok, check.seen, check.remedy)
     """
-    output = subprocess.run(
-        [sys.executable, "-c", script, node], stdout=subprocess.PIPE, text=True, check=True
-    ).stdout
+    output = subprocess.run([sys.executable, "-c", script, node], stdout=subprocess.PIPE, text=True, check=True).stdout
     gid = os.getgid()
     assert output.startswith(f"None gid {gid}, mode 0, closed to this user (containers join gid {gid}")
     assert f"usermod -aG $(getent group {gid} | cut -d: -f1) $USER" in output

@@ -65,9 +65,7 @@ def test_installed_memory(strix_halo: Box) -> None:
     """It is the same wherever the BIOS draws the border between memory and VRAM."""
     before = compute_fingerprint_id(read_fingerprint(strix_halo.root, {}))
     device = "sys/devices/pci0000:00/0000:c5:00.0"
-    strix_halo.write(
-        {f"{device}/mem_info_vram_total": 96 * 2**30, "proc/meminfo": "MemTotal:       32100000 kB"}
-    )
+    strix_halo.write({f"{device}/mem_info_vram_total": 96 * 2**30, "proc/meminfo": "MemTotal:       32100000 kB"})
     after = read_fingerprint(strix_halo.root, {})
     assert after.facts["memory_GiB"].value == 128
     assert compute_fingerprint_id(after) == before
@@ -94,9 +92,7 @@ def test_two_gpus_are_both_told(strix_halo: Box) -> None:
         ("0", {"cpu.max": "800000 100000"}, 1.0),
     ],
 )
-def test_cpus_usable_by_affinity_and_quota(
-    box: Box, allowed: str, quotas: dict[str, str], cpus: float
-) -> None:
+def test_cpus_usable_by_affinity_and_quota(box: Box, allowed: str, quotas: dict[str, str], cpus: float) -> None:
     box.write(
         {
             "proc/self/status": f"Cpus_allowed:\tff\nCpus_allowed_list:\t{allowed}",
@@ -147,9 +143,9 @@ def test_facts_of_a_server_are_merged(box: Box) -> None:
     assert list(server.facts)[-1] == "image_digest"
     assert compute_fingerprint_id(server) == compute_fingerprint_id(machine)
     assert [difference.key for difference in find_differences(machine, server)] == ["image_digest"]
-    assert compute_fingerprint_id(
-        machine.merged({"model": Fact("x", Weight.MUST_MATCH)})
-    ) != compute_fingerprint_id(machine)
+    assert compute_fingerprint_id(machine.merged({"model": Fact("x", Weight.MUST_MATCH)})) != compute_fingerprint_id(
+        machine
+    )
 
 
 @given(_fingerprints, _fingerprints)

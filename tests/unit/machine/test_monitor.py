@@ -95,9 +95,7 @@ def test_unknown_server_processes(box: Box, server_pids: list[int] | None) -> No
 
 
 def test_nothing_known_is_all_unknown(box: Box) -> None:
-    gpu = box.add_gpu(
-        1, gfx_target_version=110501, pci_address="0000:c5:00.0", card="card0", minor=128, states=()
-    )
+    gpu = box.add_gpu(1, gfx_target_version=110501, pci_address="0000:c5:00.0", card="card0", minor=128, states=())
     assert gpu
     with Monitor(gpu=find_gpu(GFX1151, box.root), root=box.root) as monitor:
         pass
@@ -125,9 +123,7 @@ def test_nothing_known_is_all_unknown(box: Box) -> None:
 
 def test_steal_pressure_and_swap(box: Box) -> None:
     """Their growth over the region counts."""
-    pressure = (
-        "some avg10=0.00 avg60=0.00 avg300=0.00 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0"
-    )
+    pressure = "some avg10=0.00 avg60=0.00 avg300=0.00 total={}\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0"
     box.write({"proc/pressure/cpu": pressure.format(5_000_000), "proc/vmstat": "pswpin 10\npswpout 5"})
     box.add_cpu_times(user=100, idle=100, steal=50)
     with Monitor(root=box.root) as monitor:

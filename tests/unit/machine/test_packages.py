@@ -37,9 +37,7 @@ def test_dpkg(box: Box) -> None:
 
 def test_dpkg_first_entry(box: Box) -> None:
     box.write({"var/lib/dpkg/status": _STATUS})
-    assert read_package_versions(("mesa-vulkan-drivers",), box.root) == {
-        "mesa-vulkan-drivers": "25.2.8-0ubuntu1"
-    }
+    assert read_package_versions(("mesa-vulkan-drivers",), box.root) == {"mesa-vulkan-drivers": "25.2.8-0ubuntu1"}
 
 
 def test_pacman(box: Box) -> None:

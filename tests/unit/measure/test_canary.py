@@ -15,8 +15,7 @@ PROMPTS = PromptSet(
     name="canary",
     sha256="0" * 64,
     prompts=tuple(
-        Prompt(id=key, messages=({"role": "user", "content": key},), answer=answer)
-        for key, answer in KNOWN.items()
+        Prompt(id=key, messages=({"role": "user", "content": key},), answer=answer) for key, answer in KNOWN.items()
     ),
 )
 
@@ -76,9 +75,7 @@ def test_different_answers_are_a_problem() -> None:
 
 def test_one_different_answer_is_valid() -> None:
     """One different answer does not mean a broken model."""
-    turned = answers(
-        "The capital of France is Paris.", "A week is 7 days.", "Honey, which they make of nectar."
-    )
+    turned = answers("The capital of France is Paris.", "A week is 7 days.", "Honey, which they make of nectar.")
     canary, problems = check_answers(PROMPTS, turned, SOUND, sensible=True)
     assert canary.agreement == pytest.approx(2 / 3)
     assert problems == ()
@@ -123,6 +120,4 @@ def test_agreement_is_a_share(one: str, other: str) -> None:
 @given(st.text(min_size=1))
 def test_entropy_bounds(text: str) -> None:
     """Entropy lies between 0 and that of distinct characters."""
-    assert (
-        0.0 <= compute_entropy(text) <= compute_entropy("".join(map(chr, range(65, 65 + len(text))))) + 1e-9
-    )
+    assert 0.0 <= compute_entropy(text) <= compute_entropy("".join(map(chr, range(65, 65 + len(text))))) + 1e-9

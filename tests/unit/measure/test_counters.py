@@ -23,9 +23,7 @@ RECORDED = Path(__file__).parent / "recorded"
 def recorded(name: str) -> tuple[list[Sample], dict[str, float]]:
     """What the client saw, and how much the server's counters grew meanwhile."""
     start = f"vllm-0.32.0-{name}"
-    before, after = (
-        sum_samples((RECORDED / f"{start}-{when}.txt").read_text()) for when in ("before", "after")
-    )
+    before, after = (sum_samples((RECORDED / f"{start}-{when}.txt").read_text()) for when in ("before", "after"))
     samples = msgspec.json.decode((RECORDED / f"{start}-samples.json").read_bytes(), type=list[Sample])
     return samples, subtract(before, after)
 
@@ -41,9 +39,7 @@ def test_late_first_tokens_are_invalid() -> None:
     """First tokens that came late make the launch invalid; the detail has both sides."""
     first, decode = check_counters(*recorded("late"), VLLM)
     assert {first.rule, decode.rule} == {"client_server_disagree"}
-    assert first.detail.startswith(
-        "8 requests: mean 171.1 ms by the client, 105.8 ms by vllm:time_to_first_token"
-    )
+    assert first.detail.startswith("8 requests: mean 171.1 ms by the client, 105.8 ms by vllm:time_to_first_token")
     assert decode.detail == (
         "8 requests: mean 542.3 ms by the client, 568.2 ms by vllm:request_decode_time_seconds (limit 2 %)"
     )

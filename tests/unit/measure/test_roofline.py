@@ -76,9 +76,7 @@ def test_prefill_and_decode_limits() -> None:
 
 
 # What the owner saw: 6.4 tok/s of FP16 and 24 of Q4_K_M.
-@pytest.mark.parametrize(
-    ("gigabytes", "tps", "effective", "share"), [(27.98, 6.4, 179, 0.84), (8.55, 24, 205, 0.97)]
-)
+@pytest.mark.parametrize(("gigabytes", "tps", "effective", "share"), [(27.98, 6.4, 179, 0.84), (8.55, 24, 205, 0.97)])
 def test_reported_rates_as_bandwidth(gigabytes: float, tps: float, effective: float, share: float) -> None:
     """The rates that the owner reported, as memory bandwidth."""
     used = decode(gigabytes, tps)
@@ -93,9 +91,8 @@ def test_above_roofline_is_a_problem() -> None:
     assert not [*check_roofline(roof(8.55e9), {"decode_tps": 230 / 8.55})]
     (problem,) = check_roofline(roof(8.55e9), {"decode_tps": 33, "prefill_tps": 1.0})
     assert problem.rule == "above_roofline"
-    assert (
-        "33.00 tok/s (decode_tps) would read 282.1 GB/s, 110.2 % of the theoretical limit of gfx1151 (256 GB/s"
-        in (problem.detail)
+    assert "33.00 tok/s (decode_tps) would read 282.1 GB/s, 110.2 % of the theoretical limit of gfx1151 (256 GB/s" in (
+        problem.detail
     )
 
 

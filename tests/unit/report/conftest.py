@@ -131,9 +131,7 @@ class Box:
                 log_path=f"/tmp/anywhere/logs/{server}-{launch}.log",
             ),
             warmup_passes=2,
-            roofline=compute_roofline(
-                BOX, bytes_per_token=size, parameters_per_token=13_990_000_000, streams=1
-            ),
+            roofline=compute_roofline(BOX, bytes_per_token=size, parameters_per_token=13_990_000_000, streams=1),
             bias=Bias(streams=1, requests=8, ttft_s=0.0015, itl_s=1e-6, decode_tps=-2e-4, output_tps=1e-4),
             canary=Canary(answers=ANSWERS, agreement=0.9, entropy_bits=4.1, repeating=0, right=1, known=1),
             host=HostReport(
@@ -146,9 +144,7 @@ class Box:
                 swapped_bytes=0,
                 throttled={},
                 governor=None,
-                levels={
-                    key: Level(low=min(v), mean=sum(v) / len(v), high=max(v)) for key, v in timeline.items()
-                },
+                levels={key: Level(low=min(v), mean=sum(v) / len(v), high=max(v)) for key, v in timeline.items()},
                 at_s=tuple(float(at) for at in seconds),
                 timeline=timeline,
                 unknown=("governor", "steal"),
@@ -197,9 +193,7 @@ class Box:
         return [
             decide(shm, [block(1.0) for _ in range(3)]),
             decide(batch, [block(1.9) for _ in range(3)]),
-            judge_failed_arm(
-                small, "a", root_cause="Insufficient space in /dev/shm: 160 MiB required, 64 MiB free"
-            ),
+            judge_failed_arm(small, "a", root_cause="Insufficient space in /dev/shm: 160 MiB required, 64 MiB free"),
         ]
 
 

@@ -84,8 +84,7 @@ def test_one_box_is_beside_nothing(whole: RunRecord) -> None:
 def test_the_terminal_shows_each_box_and_then_all(whole: RunRecord) -> None:
     text = format_summaries(replace(whole, not_checked=("ssh://x: it was lost",)), width=120, color=False)
     places = [
-        text.index(part)
-        for part in (f"{NEAR}\nrun ", f"{FAR}\nrun ", "2 boxes side by side", "not checked: ssh://x")
+        text.index(part) for part in (f"{NEAR}\nrun ", f"{FAR}\nrun ", "2 boxes side by side", "not checked: ssh://x")
     ]
     assert places == sorted(places)
 

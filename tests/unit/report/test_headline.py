@@ -117,9 +117,7 @@ def test_contradicted_claim_is_a_finding(slow_night: RunRecord) -> None:
     claims = tuple(one for one in slow_night.verdicts if one.kind == "hypothesis")
     said = make_headline(replace(slow_night, verdicts=claims))
     assert (said.state, said.title) == (State.CONTRADICTED, "1 claim contradicted.")
-    settled = tuple(
-        replace(one, status="refuted") if one.name == "shm-size" else one for one in slow_night.hypotheses
-    )
+    settled = tuple(replace(one, status="refuted") if one.name == "shm-size" else one for one in slow_night.hypotheses)
     assert make_headline(replace(slow_night, verdicts=claims, hypotheses=settled)).state is State.PASSED
 
 

@@ -120,9 +120,7 @@ def test_parquet_has_the_same_points(runs: Path, tmp_path: Path) -> None:
     assert parquet.read_table(file).num_rows == 0
 
 
-def test_without_pyarrow_it_is_said_how_to_get_it(
-    runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_pyarrow_it_is_said_how_to_get_it(runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     told = call("export", "--parquet", str(tmp_path / "x"), "--runs", str(runs))
     assert isinstance(told.exception, TokgateError)
@@ -186,9 +184,7 @@ def test_an_import_twice_is_told(tmp_path: Path) -> None:
     assert [point.value for point in series.points] == [24.5, 24.6]
 
 
-@pytest.mark.parametrize(
-    ("values", "bars"), [([], ""), ([3.0], "▄"), ([1.0, 1.0], "▄▄"), ([1.0, 8.0, 4.5], "▁█▄")]
-)
+@pytest.mark.parametrize(("values", "bars"), [([], ""), ([3.0], "▄"), ([1.0, 1.0], "▄▄"), ([1.0, 8.0, 4.5], "▁█▄")])
 def test_a_sparkline_spans_from_lowest_to_highest(values: list[float], bars: str) -> None:
     drawn = draw_sparkline(values)
     assert len(drawn) == len(bars)

@@ -67,9 +67,7 @@ def test_every_section_can_be_reached_and_read_aloud(page: str) -> None:
             assert given.get("aria-label") or given.get("aria-labelledby")
     regions = [given for _, given in outline if given.get("class") == "scroll"]
     assert regions
-    assert all(given.get("tabindex") == "0" for given in regions), (
-        "tables that scroll can be reached by keyboard"
-    )
+    assert all(given.get("tabindex") == "0" for given in regions), "tables that scroll can be reached by keyboard"
 
 
 def test_empty_run_is_a_small_page(slow_night: RunRecord) -> None:

@@ -69,17 +69,13 @@ def opened(browser: Browser, tmp_path: Path) -> Iterator[Open]:
     def open_(html: str, *, width: int = 1280, scheme: Any = "light", **options: Any) -> Page:
         file = tmp_path / "report.html"
         file.write_text(html)
-        context = browser.new_context(
-            viewport={"width": width, "height": 900}, color_scheme=scheme, **options
-        )
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme, **options)
         contexts.append(context)
         page = context.new_page()
         page.on("dialog", lambda dialog: wrong.append(f"dialog {dialog.message}"))
         page.on("pageerror", lambda error: wrong.append(f"error {error}"))
         page.on("console", lambda message: wrong.append(f"{message.type} {message.text}"))
-        page.on(
-            "request", lambda request: None if request.url == file.as_uri() else wrong.append(request.url)
-        )
+        page.on("request", lambda request: None if request.url == file.as_uri() else wrong.append(request.url))
         page.goto(file.as_uri())
         return page
 
@@ -201,9 +197,7 @@ def test_hostile_text_in_every_field_is_only_text(
 def test_injected_script_does_not_run(browser: Browser, html: str, tmp_path: Path) -> None:
     """The second line: the page's policy stops what escaping would have let through."""
     file = tmp_path / "forged.html"
-    file.write_text(
-        html.replace("<h1>", "<h1><script>window.ran = 1</script><b onclick='window.ran = 2'>x</b>", 1)
-    )
+    file.write_text(html.replace("<h1>", "<h1><script>window.ran = 1</script><b onclick='window.ran = 2'>x</b>", 1))
     page = browser.new_page()
     page.goto(file.as_uri())
     page.locator("h1 b").click()

@@ -62,6 +62,5 @@ def test_a_cell_has_one_value_in_a_report(runs: Path, slow_night: RunRecord) -> 
     report = build_view(slow_night, read_history(runs))
     values = {(row.server, row.cell): row.now for row in report.rows}
     assert {key: values[key] for key in values} == {
-        (trend.series.server, f"{trend.series.workload} {trend.series.metric}"): trend.last
-        for trend in report.trends
+        (trend.series.server, f"{trend.series.workload} {trend.series.metric}"): trend.last for trend in report.trends
     }

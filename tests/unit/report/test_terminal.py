@@ -127,9 +127,7 @@ def test_a_single_measurement_says_what_it_used() -> None:
 
 def test_what_follows_from_the_hypotheses_is_said() -> None:
     tested = verdict("hypothesis", "a", "w", "start", 1.0, hypothesis="shm-size", outcome=Outcome.ARM_FAILED)
-    run = msgspec.structs.replace(
-        record(verdicts=(tested,)), conclusions=CATALOGUE.profile("gfx1151").conclusions
-    )
+    run = msgspec.structs.replace(record(verdicts=(tested,)), conclusions=CATALOGUE.profile("gfx1151").conclusions)
     text = " ".join(format_summary(run, width=100, color=False).split())
     assert "conclusion: 64 MiB of shared memory is too little to start the engine" in text
 
@@ -151,9 +149,7 @@ def test_a_narrow_terminal_keeps_the_verdict() -> None:
     """Columns are left out, not cut short."""
     run = record(
         measurement("vllm-current", "answer-c1", roof("vllm-current"), decode_tps=6.4),
-        verdicts=(
-            verdict("gate", "vllm-current", "answer-c1", "decode_tps", 6.4, baseline=6.5, ratio=0.985),
-        ),
+        verdicts=(verdict("gate", "vllm-current", "answer-c1", "decode_tps", 6.4, baseline=6.5, ratio=0.985),),
     )
     table = format_summary(run, width=70, color=False).partition("Roofline")[0].partition("roofline")[0]
     assert max(map(len, table.splitlines())) <= 70

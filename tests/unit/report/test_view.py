@@ -93,8 +93,7 @@ def test_trends_name_what_changed_between_runs(shown: Report, slow_night: RunRec
     slow = next(
         one
         for one in shown.trends
-        if (one.series.server, one.series.workload, one.series.metric)
-        == ("llamacpp-q4", "chat-c1", "decode_tps")
+        if (one.series.server, one.series.workload, one.series.metric) == ("llamacpp-q4", "chat-c1", "decode_tps")
     )
     assert (slow.total, len(slow.series.points), slow.series.points[-1].started) == (
         12,
@@ -131,9 +130,7 @@ def test_change_points_are_dated_and_have_suspects(
     }
 
 
-def test_missing_otava_is_reported(
-    runs: Path, slow_night: RunRecord, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_missing_otava_is_reported(runs: Path, slow_night: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without Apache Otava, the report says that it did not look for changes."""
     monkeypatch.setitem(sys.modules, "otava.analysis", None)
     shown = build_view(slow_night, read_history(runs))
@@ -242,9 +239,7 @@ def test_trust_is_shown_by_cell(slow_night: RunRecord) -> None:
     wild = replace(
         first,
         valid=False,
-        problems=tuple(
-            Problem(rule=rule, detail="") for rule in ("client_bias", "canary", "client_server_disagree")
-        ),
+        problems=tuple(Problem(rule=rule, detail="") for rule in ("client_bias", "canary", "client_server_disagree")),
         bias=replace(first.bias, decode_tps=0.05),
         canary=replace(first.canary, agreement=None, right=0),
         samples=(timed,),
@@ -292,6 +287,4 @@ def test_the_view_is_the_same_wherever_it_is_made(
     runs: Path, slow_night: RunRecord, put: Callable[[Path, RunRecord], Path], tmp_path: Path
 ) -> None:
     put(tmp_path, slow_night)
-    assert (
-        build_view(slow_night, read_history(tmp_path)).rows == build_view(slow_night, read_history(runs)).rows
-    )
+    assert build_view(slow_night, read_history(tmp_path)).rows == build_view(slow_night, read_history(runs)).rows

@@ -29,9 +29,7 @@ def test_links_lead_from_the_report_to_the_run(runs: Path, slow_night: RunRecord
     assert (file.parent / way.split('"')[0]).resolve() == (runs / slow_night.run_id / "run.json").resolve()
 
 
-def test_report_is_published_beside_the_record(
-    box: object, slow_night: RunRecord, put: Put, tmp_path: Path
-) -> None:
+def test_report_is_published_beside_the_record(box: object, slow_night: RunRecord, put: Put, tmp_path: Path) -> None:
     """The report is published beside the record, with a link to the newest."""
     link = tmp_path / "report"
     for name in ("one", "two"):
@@ -75,9 +73,7 @@ def test_a_damaged_run_of_the_history_is_named(slow_night: RunRecord, put: Put, 
     assert "cut/run.json: is empty" in (tmp_path / "report.md").read_text()
 
 
-def test_a_run_is_in_progress_while_its_process_lives(
-    slow_night: RunRecord, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_is_in_progress_while_its_process_lives(slow_night: RunRecord, monkeypatch: pytest.MonkeyPatch) -> None:
     """The holder of the lease runs the command of the record since before it began."""
     record = msgspec.structs.replace(slow_night, ended=None, started=datetime.now(UTC).isoformat())
     holder = Holder(pid=1, user="u", since="2026-01-01T00:00:00+00:00", describe=" ".join(record.command))

@@ -23,9 +23,7 @@ def test_unknown_format_is_rejected() -> None:
         find_importer("llama-bnech")
 
 
-@pytest.mark.parametrize(
-    ("name", "flag"), [("csv", "--at"), ("vllm-bench", "--map"), ("llama-bench", "--map")]
-)
+@pytest.mark.parametrize(("name", "flag"), [("csv", "--at"), ("vllm-bench", "--map"), ("llama-bench", "--map")])
 def test_option_of_another_format_is_rejected(tmp_path: Path, name: str, flag: str) -> None:
     outcome = CliRunner().invoke(app, ["import", name, str(tmp_path / "x"), flag, "a=b"])
     assert isinstance(outcome.exception, UsageError)

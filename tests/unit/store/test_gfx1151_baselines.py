@@ -55,9 +55,7 @@ def test_reported_values_are_possible(server: str, tps: float) -> None:
     assert explain_incomparable(read, "answer-c1", conditions={}, fingerprint=ANY_BOX) is None
     size = CATALOGUE.server(server).model.bytes_per_token
     assert size is not None
-    roof = compute_roofline(
-        CATALOGUE.hardware("gfx1151"), bytes_per_token=size, parameters_per_token=None, streams=1
-    )
+    roof = compute_roofline(CATALOGUE.hardware("gfx1151"), bytes_per_token=size, parameters_per_token=None, streams=1)
     assert roof is not None
     assert not [*check_roofline(roof, {"decode_tps": tps})]
 

@@ -54,9 +54,7 @@ def record(day: int, *measurements: Measurement, fingerprint: Fingerprint = BOX)
         fingerprint=fingerprint,
         conditions={"chat": {"requests": "4"}, "code": {"requests": "4"}},
         measurements=measurements,
-        verdicts=(
-            Verdict(kind="gate", server="s", workload="chat", metric="decode_tps", outcome=Outcome.REGRESSED),
-        ),
+        verdicts=(Verdict(kind="gate", server="s", workload="chat", metric="decode_tps", outcome=Outcome.REGRESSED),),
     )
 
 
@@ -86,9 +84,7 @@ def test_points(tmp_path: Path, measurement: Measurement) -> None:
 
 def test_unknown_metrics_are_kept(tmp_path: Path, measurement: Measurement) -> None:
     """A record with metrics that this version does not know is read, and its values are shown with their units."""
-    write(
-        tmp_path, record(1, msgspec.structs.replace(measurement, gated={"encode_tps": 5.0, "warm_s": 0.25}))
-    )
+    write(tmp_path, record(1, msgspec.structs.replace(measurement, gated={"encode_tps": 5.0, "warm_s": 0.25})))
     series = read_history(tmp_path)
     texts = [format_figure(one.metric, one.points[0].value) for one in series]
     assert [one.metric for one in series] == ["encode_tps", "warm_s"]
@@ -100,9 +96,7 @@ def test_boxes_of_a_run(tmp_path: Path, measurement: Measurement) -> None:
     other = Fingerprint({**BOX.facts, "gpu": Fact("gfx1100", Weight.MUST_MATCH)})
     records = (
         record(1, *launched(measurement, 5.0)),
-        msgspec.structs.replace(
-            record(2, *launched(measurement, 7.0), fingerprint=other), run_id="202601-elsewhere"
-        ),
+        msgspec.structs.replace(record(2, *launched(measurement, 7.0), fingerprint=other), run_id="202601-elsewhere"),
     )
     boxes = tuple(Box(host=one.run_id, place="there", record=one) for one in records)
     whole = msgspec.structs.replace(record(3), fingerprint=Fingerprint({}), conditions={}, boxes=boxes)
@@ -164,9 +158,7 @@ def test_changes_between_points(tmp_path: Path, measurement: Measurement) -> Non
 
 
 def test_costs_of_the_last_launches(tmp_path: Path, measurement: Measurement) -> None:
-    slow = msgspec.structs.replace(
-        measurement, facts=msgspec.structs.replace(measurement.facts, startup_s=60.0)
-    )
+    slow = msgspec.structs.replace(measurement, facts=msgspec.structs.replace(measurement.facts, startup_s=60.0))
     write(tmp_path, record(1, *(slow for _ in range(30))))
     write(tmp_path, record(2, *(measurement for _ in range(20))))
     assert read_costs(tmp_path) == {("s", "chat"): Cost(startup_s=3.0, pass_s=7.0)}  # 4 + 2 x 1.5

@@ -33,9 +33,7 @@ def test_hypotheses_can_be_settled_twice(declared: Path, tmp_path: Path) -> None
     settled = Document.read(path).decode(Hypothesis)
     assert settled.status == "confirmed"
     assert settled.evidence == (evidence("second", "confirmed"), evidence("first"), *before)
-    kept = [
-        line for line in declared.read_text().splitlines() if not line.startswith(("status:", "evidence:"))
-    ]
+    kept = [line for line in declared.read_text().splitlines() if not line.startswith(("status:", "evidence:"))]
     assert [line for line in path.read_text().splitlines() if line in kept] == kept
 
 

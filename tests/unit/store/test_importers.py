@@ -106,9 +106,7 @@ llama_rows = st.lists(
 
 @settings(deadline=None, max_examples=50)
 @given(rows=llama_rows)
-def test_llama_bench_formats_agree(
-    tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]
-) -> None:
+def test_llama_bench_formats_agree(tmp_path_factory: pytest.TempPathFactory, rows: list[dict[str, Any]]) -> None:
     folder = tmp_path_factory.mktemp("llama")
     read = []
     for written in (as_json(rows), as_jsonl(rows), as_csv(rows), as_sql(rows)):

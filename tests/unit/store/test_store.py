@@ -109,9 +109,7 @@ def test_runs_are_found_by_id(tmp_path: Path) -> None:
         runs.RunWriter(tmp_path / name, RECORD)
     assert runs.find_run(tmp_path, "latest").name == "20260101T000000Z-aa"
     assert runs.find_run(tmp_path, "20260101").name == "20260101T000000Z-aa"
-    with pytest.raises(
-        RecordError, match="'2026' is ambiguous; it matches: 20260101T000000Z-aa, 20260102T000000Z-bb"
-    ):
+    with pytest.raises(RecordError, match="'2026' is ambiguous; it matches: 20260101T000000Z-aa, 20260102T000000Z-bb"):
         runs.find_run(tmp_path, "2026")
     with pytest.raises(RecordError, match=r"no such run: .nothing. \(2 runs found\)"):
         runs.find_run(tmp_path, "nothing")
@@ -120,9 +118,7 @@ def test_runs_are_found_by_id(tmp_path: Path) -> None:
 def test_run_on_several_boxes(tmp_path: Path) -> None:
     """It is read as the records of all boxes, or of one of them."""
     ids = ("20260101T000000Z-aa-near", "20260101T000000Z-aa-far")
-    boxes = tuple(
-        runs.Box(host=one, place="there", record=msgspec.structs.replace(RECORD, run_id=one)) for one in ids
-    )
+    boxes = tuple(runs.Box(host=one, place="there", record=msgspec.structs.replace(RECORD, run_id=one)) for one in ids)
     whole = msgspec.structs.replace(RECORD, run_id="20260101T000000Z-aa", boxes=boxes)
     runs.RunWriter(tmp_path / whole.run_id, whole)
     assert [one.run_id for one in runs.read_runs(tmp_path, "latest")] == list(ids)

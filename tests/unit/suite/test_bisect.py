@@ -60,18 +60,13 @@ def test_a_servers_images_differ_in_nothing_else() -> None:
     assert (one.name, two.name, two.launch.image) == ("llamacpp-cpu/r:1", "llamacpp-cpu/r:2", "r:2")
     assert msgspec.structs.replace(two.launch, image="r:1") == one.launch
     for images in (["a/r:1", "a/r:2"], ["a/r:1", "b/r:1"]):
-        names = {
-            cell.server.name
-            for cell in make_image_cases(FIXTURES, "llamacpp-cpu", "chat-c1", images).values()
-        }
+        names = {cell.server.name for cell in make_image_cases(FIXTURES, "llamacpp-cpu", "chat-c1", images).values()}
         assert len(names) == 2
     assert names == {"llamacpp-cpu/a/r:1", "llamacpp-cpu/b/r:1"}
     with pytest.raises(UsageError, match="embedded-smollm2 is not a container"):
         make_image_cases(FIXTURES, "embedded-smollm2", "chat-c1", ["r:1"])
     with pytest.raises(SpecError, match="no longer accepts --swap-space"):
-        open_catalogue(FIXTURES.root).server(
-            "vllm-cpu", {"launch": {"image": "vllm:0.20.0", "args": ["--swap-space"]}}
-        )
+        open_catalogue(FIXTURES.root).server("vllm-cpu", {"launch": {"image": "vllm:0.20.0", "args": ["--swap-space"]}})
 
 
 def step(image: str, finding: str, ratio: float = 0.8, **more: object) -> Step:

@@ -70,9 +70,7 @@ def test_a_launch_that_would_end_late_is_not_begun(clock: Clock) -> None:
     clock.now += 201.0  # 49 s left, a launch takes 50
     why = made.why_not(CaseKey("a", "chat"), 2, live=False, fresh=False)
     assert why == "the budget is too small for launch 2 of a × chat"
-    assert made.why_not(CaseKey("a", "chat"), 2, live=True, fresh=False) is None, (
-        "a pass on the live server fits"
-    )
+    assert made.why_not(CaseKey("a", "chat"), 2, live=True, fresh=False) is None, "a pass on the live server fits"
 
 
 def test_what_one_server_saves_the_next_can_use(clock: Clock) -> None:

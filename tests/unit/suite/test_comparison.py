@@ -101,9 +101,7 @@ def test_an_invalid_launch_is_repeated(live: FakeLive) -> None:
     assert compare(live, tries=3).measure_value("a") == 10.0
     assert len(live.kept) == 3
     live.invalid = {("x/b", 1), ("x/b", 2)}
-    with pytest.raises(
-        Unmeasured, match=r"b: none of 2 launches was valid; launch 2 is .* host_busy: others ran"
-    ):
+    with pytest.raises(Unmeasured, match=r"b: none of 2 launches was valid; launch 2 is .* host_busy: others ran"):
         compare(live, tries=2).measure("b")
 
 

@@ -44,9 +44,7 @@ def plan() -> RunPlan:
 def chosen(plan: RunPlan, *workloads: str) -> Selection:
     return Selection(
         family=tuple(
-            CellKey(SERVER, one, metric)
-            for one in workloads
-            for metric in plan.case(SERVER, one).workload.gated
+            CellKey(SERVER, one, metric) for one in workloads for metric in plan.case(SERVER, one).workload.gated
         )
     )
 

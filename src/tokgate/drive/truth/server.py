@@ -128,9 +128,7 @@ class StreamServer:
         if (head_end := received.find(_HEAD_END)) < 0:
             return
         head = bytes(received[:head_end]).split(b"\r\n")
-        length = next(
-            (int(line.split(b":")[1]) for line in head[1:] if line.lower().startswith(b"content-length:")), 0
-        )
+        length = next((int(line.split(b":")[1]) for line in head[1:] if line.lower().startswith(b"content-length:")), 0)
         end = head_end + len(_HEAD_END) + length
         if len(received) >= end:
             body = bytes(received[end - length : end])

@@ -23,9 +23,7 @@ _TIMEOUT_S = 120  # vLLM imports everything before it prints its options
 _OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 
 
-def check_options(
-    client: DockerClient, spec: ServerSpec, *, labels: Mapping[str, str], log_dir: Path
-) -> None:
+def check_options(client: DockerClient, spec: ServerSpec, *, labels: Mapping[str, str], log_dir: Path) -> None:
     """Raise OptionRejected when the image's --help does not list an option of `launch.args`.
 
     Each image is asked once a run, in a container that ends by itself; its help is kept in log_dir. An image
@@ -58,15 +56,11 @@ def read_options(text: str) -> frozenset[str]:
 
 def find_unknown_options(args: Iterable[str], accepted: frozenset[str]) -> list[str]:
     """The long options among `args` that are neither in `accepted` nor, as argparse allows, the beginning of one."""
-    options = (
-        arg.partition("=")[0].partition(".")[0].replace("_", "-") for arg in args if arg.startswith("--")
-    )
+    options = (arg.partition("=")[0].partition(".")[0].replace("_", "-") for arg in args if arg.startswith("--"))
     return [option for option in options if not any(known.startswith(option) for known in accepted)]
 
 
-def _help(
-    client: DockerClient, how: DockerLaunch, ask: Sequence[str], labels: Mapping[str, str]
-) -> str | None:
+def _help(client: DockerClient, how: DockerLaunch, ask: Sequence[str], labels: Mapping[str, str]) -> str | None:
     container = None
     try:
         container = client.containers.create(

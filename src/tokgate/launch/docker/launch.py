@@ -150,9 +150,7 @@ def _check(spec: ServerSpec, container: Container, log: _Log, *, doing: str) -> 
 
 def _remove(client: DockerClient, server: str, name: str) -> None:
     """Stop and remove the container by name, which also works when its creation was interrupted."""
-    with convert_docker_errors(
-        server, doing=f"remove container {name}, which may still run (the next run removes it)"
-    ):
+    with convert_docker_errors(server, doing=f"remove container {name}, which may still run (the next run removes it)"):
         try:
             with suppress(NotFound):
                 client.api.stop(name, timeout=_GRACE_S)

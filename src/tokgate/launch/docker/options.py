@@ -75,9 +75,7 @@ def locate_model(spec: ServerSpec) -> str:
 def read_binds(spec: ServerSpec) -> tuple[Bind, ...]:
     """The volumes that are paths of this host; Docker's named volumes are not."""
     pairs = (expand(volume).split(":") for volume in _docker(spec).volumes)
-    return tuple(
-        Bind(Path(host), PurePosixPath(target)) for host, target, *_ in pairs if host.startswith(LOCAL)
-    )
+    return tuple(Bind(Path(host), PurePosixPath(target)) for host, target, *_ in pairs if host.startswith(LOCAL))
 
 
 def check_files(spec: ServerSpec) -> None:

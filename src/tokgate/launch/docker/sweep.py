@@ -22,9 +22,7 @@ def sweep() -> tuple[str, ...]:
         return ()
     removed: list[str] = []
     with closing(client), suppress(*UNREACHABLE):
-        for container in client.containers.list(
-            all=True, filters={"label": f"{LABEL}=1"}, ignore_removed=True
-        ):
+        for container in client.containers.list(all=True, filters={"label": f"{LABEL}=1"}, ignore_removed=True):
             if _orphaned(container.labels.get(OWNER_LABEL, "")):
                 with suppress(NotFound, APIError):  # another run may sweep at the same time
                     container.remove(force=True, v=True)

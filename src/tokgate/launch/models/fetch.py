@@ -45,9 +45,7 @@ def _one_file(weights: Weights, file: str) -> Path:
     path = weights.folder / file
     _fetch_file(weights, file, lambda _: path)
     # Finds the file there, and records its hash beside it.
-    return Path(
-        hf_hub_download(str(weights.repository), file, revision=weights.revision, local_dir=weights.folder)
-    )
+    return Path(hf_hub_download(str(weights.repository), file, revision=weights.revision, local_dir=weights.folder))
 
 
 def _whole_repository(weights: Weights) -> Path:
@@ -61,9 +59,7 @@ def _whole_repository(weights: Weights) -> Path:
     }
     for planned in snapshot_download(**ask, dry_run=True):
         if planned.will_download:
-            _fetch_file(
-                weights, planned.filename, lambda sha256: locate_repository(weights) / "blobs" / sha256
-            )
+            _fetch_file(weights, planned.filename, lambda sha256: locate_repository(weights) / "blobs" / sha256)
     return Path(snapshot_download(**ask))  # finds the large files there, fetches the small ones
 
 

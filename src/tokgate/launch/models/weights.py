@@ -56,9 +56,7 @@ def find_weights(spec: ServerSpec) -> Weights | None:
     if not isinstance(how, DockerLaunch) or model.source is None or model.source.startswith("package:"):
         return None
     if not model.source.startswith(LOCAL):
-        return Weights(
-            repository=model.source, revision=model.revision, folder=_hub_cache(spec), size=model.size
-        )
+        return Weights(repository=model.source, revision=model.revision, folder=_hub_cache(spec), size=model.size)
     folder = Path(expand(model.source))
     if model.file is None or not any(folder.is_relative_to(bind.host) for bind in read_binds(spec)):
         return None  # inside the image

@@ -39,9 +39,7 @@ def read_csv_rows(file: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str
     return header, rows
 
 
-def parse_number(
-    row: Mapping[str, Any], key: str, *, file: Path, what: str, line: int | None = None
-) -> float:
+def parse_number(row: Mapping[str, Any], key: str, *, file: Path, what: str, line: int | None = None) -> float:
     """`row[key]` as a finite number. Raises SpecError when it is missing or not a number; `what` names the row."""
     try:
         value = float(row[key])

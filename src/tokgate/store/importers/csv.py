@@ -60,9 +60,7 @@ def _columns(maps: Sequence[str], header: Sequence[str]) -> dict[str, list[str]]
         columns[key] += named
     missing = [key for key in _ONE if not columns[key]]
     if missing:
-        raise UsageError(
-            f"--map {missing[0]}=COLUMN is missing (or {missing[0]}==TEXT); columns: {', '.join(header)}"
-        )
+        raise UsageError(f"--map {missing[0]}=COLUMN is missing (or {missing[0]}==TEXT); columns: {', '.join(header)}")
     return columns
 
 

@@ -89,9 +89,7 @@ def _read_row(file: Path, place: int, row: object) -> Imported:
         value=parse_number(row, "avg_ts", file=file, what=what),
         conditions={key: value for key, value in fields.items() if key in _CONDITIONS},
         machine={name: fields[key] for key, name in _MACHINE.items() if fields.get(key)},
-        suspects={
-            key: value for key, value in fields.items() if key not in _CONDITIONS and key not in _MACHINE
-        },
+        suspects={key: value for key, value in fields.items() if key not in _CONDITIONS and key not in _MACHINE},
     )
 
 
@@ -106,9 +104,7 @@ def _sql(file: Path, text: str) -> Iterator[dict[str, Any]]:
     """The rows that its INSERTs create in a database in memory, which may do nothing else."""
     with closing(sqlite3.connect(":memory:")) as database:
         database.row_factory = sqlite3.Row
-        database.set_authorizer(
-            lambda action, *_: sqlite3.SQLITE_OK if action in _SQL_ALLOWED else sqlite3.SQLITE_DENY
-        )
+        database.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _SQL_ALLOWED else sqlite3.SQLITE_DENY)
         try:
             database.executescript(text)
             yield from map(dict, database.execute("SELECT * FROM llama_bench"))
