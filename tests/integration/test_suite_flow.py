@@ -119,7 +119,7 @@ def test_invalid_run_is_accepted_only_with_a_reason(after_first: Any) -> None:
 def test_a_run_that_does_not_exist_is_named(project: Any) -> None:
     finished = project.tokgate("baseline", "accept", "latest")
     assert finished.code == 3
-    assert "no such run: 'latest' (0 runs found)" in finished.output
+    assert "Next: `pytest -m perf`, or pass --runs DIR" in finished.output
     assert "Traceback" not in finished.output
 
 

@@ -42,7 +42,8 @@ def import_results(
     options: dict[str, object] = {}
     for flag, name, value in (("--at", "at", at), ("--map", "maps", maps)):
         if value and name not in importer.options:
-            raise UsageError(f"{flag} does not apply to {form}")
+            fitting = [known for known in format_names() if name in find_importer(known).options]
+            raise UsageError(f"{flag} does not apply to {form}; only to {' and '.join(fitting)}")
         if value:
             options[name] = value
     rows = importer.read(file, **options)

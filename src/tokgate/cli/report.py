@@ -12,7 +12,9 @@ from tokgate.cli.options import RUNS, Runs
 
 
 def report(
-    run: Annotated[str | None, typer.Argument(help="A run: its ID, the start of its ID, or its folder.")] = None,
+    run: Annotated[
+        str | None, typer.Argument(help="A run: its ID, the start of its ID, its folder, or `latest`.")
+    ] = None,
     latest: Annotated[bool, typer.Option("--latest", help="Show the newest run.")] = False,
     html: Annotated[Path | None, typer.Option(help="Write one HTML file that works offline.")] = None,
     markdown: Annotated[Path | None, typer.Option(help="Write Markdown, for a job summary or an issue.")] = None,

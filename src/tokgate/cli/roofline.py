@@ -72,13 +72,13 @@ def _facts(model: str, quant: str | None, fixtures: Path) -> ModelFacts:
         if quant is not None:
             raise UsageError("--quant does not apply to a GGUF file, which states its quantization")
         return read_gguf_facts(Path(model))
-    if quant not in QUANTISATIONS:
-        problem = f"--quant {quant}: unknown" if quant else "--quant is required"
-        raise UsageError(f"{problem}; {nearest(quant, QUANTISATIONS)}")
     known = {path.stem: path for path in (fixtures / "models").glob("*.json")}
     path = known.get(model.lower(), Path(model))
     if not path.is_file():
         raise UsageError(
             f"no such model: {model} is neither a file nor in {fixtures / 'models'}; {nearest(model, known)}"
         )
+    if quant not in QUANTISATIONS:
+        problem = f"--quant {quant}: unknown" if quant else "--quant is required"
+        raise UsageError(f"{problem}; {nearest(quant, QUANTISATIONS)}")
     return compute_config_facts(path, cast("Quantisation", quant))

@@ -35,6 +35,13 @@ def nearest(name: object, valid: Iterable[str]) -> str:
     return f"valid: {', '.join(known)}" if known else "none are declared yet"
 
 
+def explain_unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file cannot be read as text."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"is not UTF-8 text (byte 0x{error.object[error.start]:02x} at offset {error.start})"
+    return f"cannot be read: {error.strerror or error}"
+
+
 def explain_syntax(error: yaml.YAMLError, text: str) -> str:
     """Why `text` is not YAML."""
     if not isinstance(error, yaml.MarkedYAMLError):
@@ -43,10 +50,10 @@ def explain_syntax(error: yaml.YAMLError, text: str) -> str:
     rest = lines[mark.line][mark.column :] if mark is not None and mark.line < len(lines) else ""
     match error.problem:
         case "found a tab character that violates indentation":
-            return "tabs cannot be used for indentation"
+            return "tabs cannot be used for indentation; use spaces"
         case "found character that cannot start any token" if rest:
             if rest[0] == "\t":
-                return "tabs cannot be used for indentation"
+                return "tabs cannot be used for indentation; use spaces"
             return f"a value cannot start with `{rest[0]}`; put it in quotes"
         case "mapping values are not allowed in this context":
             return "unexpected `:`; check the indentation, and put a value that contains `: ` in quotes"
@@ -97,7 +104,8 @@ def _explain_value(message: str, info: inspect.Type, value: object) -> str:
         if expected.endswith("number") and value.strip().isdecimal():
             advice = f"; remove the quotes: {value.strip()}"
         elif expected.endswith("list"):
-            words = [f'"{word}"' for word in value.split()]
+            choices = _choices(info.item_type) if isinstance(info, inspect.VarTupleType) else []
+            words = [f'"{_nearest_choice(word, choices)}"' for word in value.split()]
             advice = f", for example `[{', '.join(words)}]`"
         elif expected.endswith("mapping") and (keys := _field_names(info, required=True)):
             advice = f", for example `{{{keys[0]}: {value}}}`"
@@ -107,6 +115,11 @@ def _explain_value(message: str, info: inspect.Type, value: object) -> str:
     elif expected.endswith("text") and isinstance(value, int | float):
         advice = f'; put it in quotes: "{value}"'
     return f"{expected}, got {got}{advice}"
+
+
+def _nearest_choice(word: str, choices: list[str]) -> str:
+    """The valid value that `word` probably means, so that an example is valid; `word` where any text is."""
+    return next(iter(get_close_matches(word, choices, n=1) or choices), word)
 
 
 def _name_types(types: re.Match[str]) -> str:

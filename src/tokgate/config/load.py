@@ -12,7 +12,7 @@ import yaml
 from msgspec import inspect
 
 from tokgate._exceptions import SpecError
-from tokgate.config.explain import KeyPath, explain_syntax, explain_type, get_value
+from tokgate.config.explain import KeyPath, explain_syntax, explain_type, explain_unreadable, get_value
 from tokgate.config.units import Duration, Size
 
 T = TypeVar("T")
@@ -39,7 +39,7 @@ class Document:
             text = path.read_text(encoding="utf-8")
             node = yaml.compose(text, Loader=_Loader)
         except (OSError, UnicodeDecodeError) as error:
-            raise SpecError(f"cannot be read: {error}", file=path) from error
+            raise SpecError(explain_unreadable(error), file=path) from error
         except yaml.YAMLError as error:
             mark = getattr(error, "problem_mark", None)  # a ReaderError (control characters) has none
             line = mark.line + 1 if mark else None

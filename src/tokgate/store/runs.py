@@ -13,7 +13,6 @@ import msgspec
 from tokgate._exceptions import RecordError, UsageError
 from tokgate.config.hypothesis import Hypothesis
 from tokgate.config.profile import Conclusion
-from tokgate.config.words import format_count
 from tokgate.config.workload import Workload
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.verdict import Verdict
@@ -27,6 +26,7 @@ SCHEMA = 1
 RECORD = "run.json"
 _ID = "%Y%m%dT%H%M%SZ"
 _ACCEPTED = "pass a folder, a run ID, the start of one, or `latest`"
+_SHOWN_NEWEST = 3  # of the runs, when a name matches none
 _SHOWN_MATCHES = 5  # of an ambiguous name: enough to choose from, and short enough for one message
 
 
@@ -209,14 +209,17 @@ def find_run(out: Path, name: str) -> Path:
     runs = sorted(path.parent for path in out.glob(f"*/{RECORD}"))
     if name == "latest" and runs:
         return max(runs, key=lambda run: (run / RECORD).stat().st_mtime_ns)
+    if not runs:
+        problem = "no run in this folder" if out.is_dir() else "no such folder"
+        raise RecordError(f"{problem}. Next: `pytest -m perf`, or pass --runs DIR", path=out)
     matches = [run for run in runs if run.name == name] or [run for run in runs if run.name.startswith(name)]
     if len(matches) > 1:
         listed = ", ".join(run.name for run in matches[-_SHOWN_MATCHES:])
         more = f" (latest {_SHOWN_MATCHES} of {len(matches)})" if len(matches) > _SHOWN_MATCHES else ""
         raise RecordError(f"{name!r} is ambiguous; it matches: {listed}{more}", path=out)
     if not matches:
-        count = format_count(len(runs), "run")
-        raise RecordError(f"no such run: {name!r} ({count} found); {_ACCEPTED}", path=out)
+        newest = ", ".join(run.name for run in runs[: -_SHOWN_NEWEST - 1 : -1])
+        raise RecordError(f"no such run: {name!r} (newest: {newest}); {_ACCEPTED}", path=out)
     return matches[0]
 
 

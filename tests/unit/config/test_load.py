@@ -84,7 +84,7 @@ def test_a_server_is_read_with_its_units(root: Path) -> None:
         (SERVER + "engine: vllm\n", 10, "engine", "duplicate key `engine`"),
         (SERVER + "name: other\n", 10, "name", "the name is that of the file"),
         (SERVER + "  bad: [\n", 11, "", "invalid YAML: "),
-        (SERVER.replace("  image", "\timage"), 5, "", "tabs cannot be used for indentation"),
+        (SERVER.replace("  image", "\timage"), 5, "", "tabs cannot be used for indentation; use spaces"),
         (SERVER.replace("some/", "@some/"), 5, "", "a value cannot start with `@`; put it in quotes"),
         (SERVER.replace("a container", "one: two"), 1, "", "unexpected `:`"),
         (SERVER + "x: \x07\n", None, "", "invalid YAML: "),
@@ -126,6 +126,12 @@ def test_wrong_server(root: Path, wrong: str, line: int | None, key: str, messag
         Catalogue(root).server("box")
     assert (caught.value.file, caught.value.line, caught.value.key) == (file, line, key)
     assert str(caught.value).startswith(f"{file}: " if line is None else f"{file}:{line}: ")
+
+
+def test_file_that_is_not_text_is_an_error(root: Path) -> None:
+    (root / "servers" / "box.yaml").write_bytes(b"description: caf\xe9\n")
+    with pytest.raises(SpecError, match=r"box\.yaml: is not UTF-8 text \(byte 0xe9 at offset 16\)$"):
+        Catalogue(root).server("box")
 
 
 def test_unknown_name_suggests_the_nearest(root: Path) -> None:

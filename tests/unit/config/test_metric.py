@@ -113,3 +113,11 @@ def test_gate_rejects_a_metric(workload_file: Path, name: str, message: str) -> 
     with pytest.raises(SpecError, match=message) as caught:
         Catalogue(workload_file.parents[1]).workload("chat")
     assert (caught.value.file, caught.value.line, caught.value.key) == (workload_file, 6, "gate[0]")
+
+
+@pytest.mark.parametrize(("text", "example"), [("itl_p99", "itl_p99_s"), ("xyz", "decode_tps")])
+def test_gate_as_text_shows_a_valid_example(workload_file: Path, text: str, example: str) -> None:
+    """`gate` without brackets: the example is the metric that was probably meant, or any metric."""
+    workload_file.write_text(WORKLOAD.partition("gate:")[0] + f"gate: {text}\n")
+    with pytest.raises(SpecError, match=rf"expected a list, got '{text}', for example `\[\"{example}\"\]`"):
+        Catalogue(workload_file.parents[1]).workload("chat")

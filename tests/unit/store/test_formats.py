@@ -27,4 +27,10 @@ def test_unknown_format_is_rejected() -> None:
 def test_option_of_another_format_is_rejected(tmp_path: Path, name: str, flag: str) -> None:
     outcome = CliRunner().invoke(app, ["import", name, str(tmp_path / "x"), flag, "a=b"])
     assert isinstance(outcome.exception, UsageError)
-    assert str(outcome.exception) == f"{flag} does not apply to {name}"
+    fitting = {"--at": "llama-bench", "--map": "csv"}[flag]
+    assert str(outcome.exception) == f"{flag} does not apply to {name}; only to {fitting}"
+
+
+def test_missing_file_is_an_error(tmp_path: Path) -> None:
+    outcome = CliRunner().invoke(app, ["import", "csv", str(tmp_path / "gone"), "--map", "value=a"])
+    assert str(outcome.exception) == f"{tmp_path / 'gone'}: cannot be read: No such file or directory"

@@ -364,7 +364,7 @@ def test_import_is_history_once(tmp_path: Path) -> None:
     assert again == (msgspec.structs.replace(record, imported=again[0].imported), False)
     with pytest.raises(RecordError, match=r"run.json: cannot be read"):
         read_run(tmp_path / "runs" / record.run_id)  # so that it can be no baseline, and no report's run
-    with pytest.raises(RecordError, match=r"no such run: 'latest' \(0 runs found\)"):
+    with pytest.raises(RecordError, match="no run in this folder"):
         find_run(tmp_path / "runs", "latest")
     (series,) = read_history(tmp_path / "runs")
     told = [(point.provenance, point.source, point.run_id, point.value) for point in series.points]

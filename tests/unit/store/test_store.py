@@ -111,8 +111,17 @@ def test_runs_are_found_by_id(tmp_path: Path) -> None:
     assert runs.find_run(tmp_path, "20260101").name == "20260101T000000Z-aa"
     with pytest.raises(RecordError, match="'2026' is ambiguous; it matches: 20260101T000000Z-aa, 20260102T000000Z-bb"):
         runs.find_run(tmp_path, "2026")
-    with pytest.raises(RecordError, match=r"no such run: .nothing. \(2 runs found\)"):
+    newest = r"\(newest: 20260102T000000Z-bb, 20260101T000000Z-aa\); pass a folder"
+    with pytest.raises(RecordError, match=rf"no such run: 'nothing' {newest}"):
         runs.find_run(tmp_path, "nothing")
+
+
+@pytest.mark.parametrize("name", ["latest", "20260101"])
+def test_no_run_says_what_to_do_next(tmp_path: Path, name: str) -> None:
+    with pytest.raises(RecordError, match=r"no run in this folder\. Next: `pytest -m perf`, or pass --runs DIR"):
+        runs.find_run(tmp_path, name)
+    with pytest.raises(RecordError, match=r"gone: no such folder\. Next: `pytest -m perf`, or pass --runs DIR"):
+        runs.find_run(tmp_path / "gone", name)
 
 
 def test_run_on_several_boxes(tmp_path: Path) -> None:

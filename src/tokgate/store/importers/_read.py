@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tokgate._exceptions import SpecError
+from tokgate.config.explain import explain_unreadable
 from tokgate.config.words import format_count
 
 
@@ -19,7 +20,7 @@ def read_text(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"cannot be read: {error}", file=file) from error
+        raise SpecError(explain_unreadable(error), file=file) from error
 
 
 def read_csv_rows(file: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
