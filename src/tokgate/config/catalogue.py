@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -180,11 +181,16 @@ def _claim_error(hypothesis: Hypothesis) -> str | None:
         return f"expected exactly one of {', '.join(kinds)}, got {' and '.join(chosen) or 'none'}"
     if claim.of is not None and not bounded:
         return "`of` requires `above` or `below`"
+    for key, bound in (("above", claim.above), ("below", claim.below), ("reach", claim.reach)):
+        if bound is not None and not 0 < bound < math.inf:
+            return f"`{key}` must be a number above 0, got {bound:g}"
+    if claim.above is not None and claim.below is not None and claim.above >= claim.below:
+        return f"`above` must be less than `below`, got {claim.above:g} and {claim.below:g}"
     if (bounded or claim.reach is not None) and claim.metric is None:
         return "the key `metric` is missing"
     arms = hypothesis.named_arms
     if claim.alone and len(arms) > 1:
-        return "`of` and `reach` are about arm A alone; remove `b`"
+        return f"`of` and `reach` are about arm A alone; remove `{'arms' if hypothesis.arms else 'b'}`"
     if not claim.alone and len(arms) == 1:
         return "compares two arms, but the key `b` is missing"
     for key, name in (("arm", claim.arm), ("fails", claim.fails)):

@@ -55,12 +55,13 @@ def format_percent(fraction: float) -> str:
     value = 100 * fraction
     if 0 < abs(value) < 0.01:
         return "< 0.01 %"
-    return f"{value:.1f} %".replace(".0 %", " %") if abs(value) >= 1 else f"{value:.2g} %"
+    return f"{value:.1f} %".replace(".0 %", " %") if abs(value) >= 1 else f"{value + 0.0:.2g} %"
 
 
 def format_change(fraction: float) -> str:
     """A difference with its sign: `+5.7 %`, `−12 %`."""
-    sign = "+" if fraction > 0 else "−" if fraction < 0 else ""
+    # Below what is shown, the sign says nothing either.
+    sign = "" if abs(fraction) < 0.0001 else "+" if fraction > 0 else "−"
     return f"{sign}{format_percent(abs(fraction))}"
 
 

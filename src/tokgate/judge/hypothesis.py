@@ -32,13 +32,13 @@ def decide(hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.
     """
     launches = sum(len(block.values) for block in blocks)
     claim, claimed = hypothesis.claim, hypothesis.claim.arm or "b"
-    others = [arm for arm in hypothesis.named_arms if arm != claimed]
-    ratios = {arm: contrast(blocks, {arm: -1, claimed: 1}) for arm in others}
     if claim.fails is not None:
         reason = f"{format_arm(claim.fails)} started in every block; {_rival(hypothesis)}"
         return _verdict(hypothesis, Outcome.REFUTED, reason, launches=launches)
     if claim.above is None and claim.below is None:
         raise ValueError(f"hypothesis {hypothesis.name}: the claim sets neither above, below nor fails")
+    others = [arm for arm in hypothesis.named_arms if arm != claimed]
+    ratios = {arm: contrast(blocks, {arm: -1, claimed: 1}) for arm in others}
     outcome, tail = _outcome(claim, list(ratios.values()), level / 2)
     weakest = min(others, key=lambda arm: _margin(claim, ratios[arm].estimate))
     ratio = ratios[weakest]
@@ -48,7 +48,7 @@ def decide(hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.
         claim,
         ratio.ratio,
         (low, high),
-        of=f"{claimed} / {weakest}" if hypothesis.arms else "B / A",
+        of=f"{claimed} / {weakest}" if hypothesis.arms else f"{claimed} / {weakest}".upper(),
         level=2 * tail,
         blocks=len(blocks),
         launches=launches,

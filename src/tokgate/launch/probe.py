@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from http.client import HTTPException
+from http.client import HTTPException, IncompleteRead
 from urllib.error import HTTPError, URLError
 from urllib.request import ProxyHandler, build_opener
 
@@ -43,7 +43,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
             return None
         try:
             return msgspec.json.decode(self.body)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return self.body.decode(errors="replace")
 
     def json(self) -> dict[str, object]:
@@ -59,11 +59,21 @@ def get(url: str, *, timeout_s: float = 2.0) -> Answer:
             return Answer(url=url, status=response.status, body=response.read())
     except HTTPError as error:
         with error:
-            return Answer(url=url, status=error.code, body=error.read())
+            return Answer(url=url, status=error.code, body=_read_rest(error))
     except URLError as error:
         return Answer(url=url, error=_reason(error.reason, timeout_s))
     except (OSError, HTTPException, ValueError) as error:
         return Answer(url=url, error=_reason(error, timeout_s))
+
+
+def _read_rest(error: HTTPError) -> bytes:
+    """The body of an answer other than 200: as much as came, since the status says what counts."""
+    try:
+        return error.read()
+    except IncompleteRead as cut:
+        return cut.partial
+    except (OSError, HTTPException):
+        return b""
 
 
 def _reason(error: object, timeout_s: float) -> str:

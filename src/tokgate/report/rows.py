@@ -217,7 +217,7 @@ HYPOTHESIS_COLUMNS: tuple[Column[ExperimentRow], ...] = (
     Column("outcome", lambda row: row.badge),
     Column("on record", lambda row: row.hypothesis.status if row.hypothesis else "not on record", drop=4),
     Column("claim", lambda row: _describe_claim(row.hypothesis), wide=True, drop=7),
-    Column("A → B", lambda row: _describe_arms(row.verdict), right=True),
+    Column("other → claimed arm", lambda row: _describe_arms(row.verdict), right=True),
     Column("ratio", lambda row: format_ratio(row.verdict.ratio), right=True),
     Column("interval", lambda row: format_interval(row.verdict.ci_low, row.verdict.ci_high), right=True, drop=1),
     Column("launches", lambda row: str(row.verdict.launches or ABSENT), right=True, drop=3),

@@ -30,7 +30,11 @@ def format_summary(record: RunRecord, *, width: int, color: bool) -> str:
     if gates:
         parts = [lay_out(gates, VERDICT_COLUMNS, width=width, title=title, group="server")]
     if tested:
-        parts.append(lay_out(tested, HYPOTHESIS_COLUMNS, width=width, title="hypotheses (B / A)"))
+        parts.append(
+            lay_out(
+                tested, HYPOTHESIS_COLUMNS, width=width, title="hypotheses (claimed arm / other arm, by default B / A)"
+            )
+        )
     parts += [Text(limits, "dim") for limits in describe_limits(collect_rooflines(record))]
     return render(*parts, *_make_sentences(record), width=width, color=color)
 

@@ -21,7 +21,7 @@ from tokgate.store.runs import SCHEMA
 from tokgate.store.summary import CellSummary, find_record, summarize
 
 INDEX = "history.sqlite"
-_VERSION = 1000 * SCHEMA + 3  # raise it when the summary of a record changes
+_VERSION = 1000 * SCHEMA + 4  # raise it when the summary of a record changes, or when more records can be read
 _BATCH = 100  # records per transaction, so that another reader never waits long
 
 _TABLES = (

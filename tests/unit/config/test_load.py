@@ -258,6 +258,13 @@ def test_overrides_of_arms_are_checked(root: Path) -> None:
             "got above/below and untreated",
         ),
         ("{above: 1.2}", "b: {server: box}", "the key `metric` is missing"),
+        ("{metric: decode_tps, below: 0}", "b: {server: box}", "`below` must be a number above 0, got 0"),
+        ("{metric: decode_tps, above: .nan}", "b: {server: box}", "`above` must be a number above 0, got nan"),
+        (
+            "{metric: decode_tps, above: 2, below: 1}",
+            "b: {server: box}",
+            "`above` must be less than `below`, got 2 and 1",
+        ),
         ("{metric: decode_tps, above: 1.2}", "", "compares two arms, but the key `b` is missing"),
         ("{untreated: true}", "", "compares two arms, but the key `b` is missing"),
         (

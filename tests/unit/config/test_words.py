@@ -66,7 +66,7 @@ def test_percentages(fraction: float, text: str) -> None:
 
 
 def test_changes_have_a_sign() -> None:
-    assert [format_change(by) for by in (0.057, -0.12, 0.0)] == ["+5.7 %", "−12 %", "0 %"]
+    assert [format_change(by) for by in (0.057, -0.12, 0.0, 1e-5)] == ["+5.7 %", "−12 %", "0 %", "< 0.01 %"]
 
 
 def test_numbers_without_trailing_zeros() -> None:

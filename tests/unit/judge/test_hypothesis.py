@@ -156,6 +156,23 @@ def test_an_arm_that_should_fail_but_starts() -> None:
     assert said.reason.startswith("arm A started in every block")
 
 
+def test_a_named_arm_that_should_fail_but_starts() -> None:
+    arms = {"fast": Arm(server="one"), "slow": Arm(server="one", override={"env": {"X": "1"}})}
+    claimed = hypothesis(Claim(fails="slow"), a=None, b=None, arms=arms)
+    block = Block(arms=("fast", "slow"), values=(100.0, 100.0, 100.0, 100.0))
+    verdict = decide(claimed, [block])
+    assert verdict.outcome is Outcome.REFUTED
+    assert verdict.reason.startswith("arm slow started in every block")
+
+
+def test_a_claim_about_arm_a_is_the_ratio_a_over_b() -> None:
+    verdict = decide(hypothesis(Claim(metric="decode_tps", arm="a", above=1.5)), blocks(0.5))
+    assert verdict.outcome is Outcome.CONFIRMED
+    assert verdict.reason.startswith("A / B of decode_tps is 1.99")
+    assert verdict.current is not None
+    assert verdict.current > 1.9 * (verdict.baseline or 0)
+
+
 @pytest.mark.parametrize(
     ("status", "ratio", "fails"),
     [

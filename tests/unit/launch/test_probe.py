@@ -100,3 +100,40 @@ def test_what_is_no_json_object() -> None:
         assert (get(f"{url}/list").content(), get(f"{url}/list").json()) == ([1], {})
         assert (get(f"{url}/text").content(), get(f"{url}/text").json()) == ("a text", {})
         assert get(f"{url}/none").content() is None
+
+
+@pytest.mark.parametrize(
+    ("page", "read"),
+    [(b'{"a": "\xe9"}', '{"a": "\N{REPLACEMENT CHARACTER}"}'), (b"[" * 5000, "[" * 5000)],
+    ids=["not UTF-8", "nested"],
+)
+def test_a_page_that_is_no_json_is_text(page: bytes, read: str) -> None:
+    with answering(200, page) as url:
+        assert get(url).content() == read
+
+
+def test_an_error_page_that_is_cut_off() -> None:
+    """A proxy in front of a server that loads: the status counts, whatever became of the body."""
+    with answering(503, b"load", length=4000) as url:
+        answer = get(url)
+    assert (answer.status, answer.body) == (503, b"load")
+
+
+@contextmanager
+def answering(status: int, body: bytes, *, length: int | None = None) -> Iterator[str]:
+    """The URL of a server that gives this one answer. length: what it announces, if not the length of the body."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body) if length is None else length))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
