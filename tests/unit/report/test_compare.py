@@ -129,5 +129,7 @@ def test_bad_input_is_told_with_a_remedy(runs: Path) -> None:
     assert call("latest", "--runs", str(runs)).exit_code == 2
     done = call("latest", "1999", "--runs", str(runs))
     assert isinstance(done.exception, RecordError)
-    assert "found); pass a folder, a run ID, the start of one, or `latest`" in str(done.exception)
+    message = str(done.exception)
+    assert "no such run: '1999' (newest: 20260312T010000Z-00000b, " in message
+    assert message.endswith("); pass a folder, a run ID, the start of one, or `latest`")
     assert "It only describes" in call("--help").output
