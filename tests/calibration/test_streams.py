@@ -167,10 +167,10 @@ def test_http_errors_are_not_retried(one: One, status: int) -> None:
 FAULTS = {
     "error_event": "the server reported an error in the stream: .*out of memory",
     "garbage": "an event of the stream is not a chat chunk .*not json",
-    "reset": r"the stream broke after \d+ arrivals: .*ConnectionResetError",
-    "close": r"the stream broke after \d+ arrivals: .*payload is not completed",
-    "stall": r"the stream stalled: nothing for \d\.\d\d s after \d+ pieces of data",
-    "silent": r"no complete answer within 0\.5 s \(request_timeout\); 0 arrivals",
+    "reset": r"the stream broke after \d+ pieces of data: .*ConnectionResetError",
+    "close": r"the stream broke after \d+ pieces of data: .*payload is not completed",
+    "stall": r"the stream stalled: nothing for \d+\.\d ms after \d+ pieces of data",
+    "silent": r"no complete answer within 0\.5 s \(request_timeout\), after 0 pieces of data",
 }
 
 
