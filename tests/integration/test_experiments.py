@@ -34,7 +34,8 @@ def test_shm_size_under_ipc_host_reaches_nothing(project: Any, free_port: int) -
     assert project.record()["measurements"] == []
     refused = project.tokgate("hypothesis", "settle", "shm", "--run", "latest")
     assert refused.code == 2
-    assert "found it invalid" in refused.output
+    assert "hypothesis shm: run " in refused.output
+    assert " is invalid: the treatment did not reach the server" in refused.output
 
 
 @pytest.mark.usefixtures("docker_engine")
