@@ -22,6 +22,7 @@ from yaml_keys import describe_keys
 
 from tokgate.cli import app
 from tokgate.config.metric import METRICS
+from tokgate.config.words import format_percent
 from tokgate.plugin import hooks
 from tokgate.plugin.options import add_options
 
@@ -61,7 +62,7 @@ def metrics_page(text: str) -> str:
             metric.definition,
             gates.get(metric.gate, metric.gate),
             metric.statistic,
-            f"{metric.tolerance:.0%}, {metric.promise:.0%}",
+            f"{format_percent(metric.tolerance)}, {format_percent(metric.promise)}",
         )
         for metric in METRICS
     )
