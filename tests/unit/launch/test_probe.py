@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -15,17 +15,32 @@ from tokgate.config.server import AttachLaunch, Model, ServerSpec
 from tokgate.engines import FALLBACK, find
 from tokgate.launch.probe import check_health, check_model, find_engine, get, read_info
 
+Page = tuple[int, bytes, int]
+"""Status, body, and the length that is announced."""
+
 
 @contextmanager
 def serving(pages: Mapping[str, object]) -> Iterator[str]:
     """The URL of a server with these pages: text as it is, everything else as JSON; others are 404."""
 
+    def find_page(path: str) -> Page:
+        page = pages.get(path)
+        body = (page if isinstance(page, str) else json.dumps(page)).encode()
+        return 404 if page is None else 200, body, len(body)
+
+    with answering(find_page) as url:
+        yield url
+
+
+@contextmanager
+def answering(find_page: Callable[[str], Page]) -> Iterator[str]:
+    """The URL of a server that answers each path so."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            page = pages.get(self.path)
-            body = (page if isinstance(page, str) else json.dumps(page)).encode()
-            self.send_response(404 if page is None else 200)
-            self.send_header("Content-Length", str(len(body)))
+            status, body, length = find_page(self.path)
+            self.send_response(status)
+            self.send_header("Content-Length", str(length))
             self.end_headers()
             self.wfile.write(body)
 
@@ -108,32 +123,12 @@ def test_what_is_no_json_object() -> None:
     ids=["not UTF-8", "nested"],
 )
 def test_a_page_that_is_no_json_is_text(page: bytes, read: str) -> None:
-    with answering(200, page) as url:
+    with answering(lambda _: (200, page, len(page))) as url:
         assert get(url).content() == read
 
 
 def test_an_error_page_that_is_cut_off() -> None:
     """A proxy in front of a server that loads: the status counts, whatever became of the body."""
-    with answering(503, b"load", length=4000) as url:
+    with answering(lambda _: (503, b"load", 4000)) as url:
         answer = get(url)
     assert (answer.status, answer.body) == (503, b"load")
-
-
-@contextmanager
-def answering(status: int, body: bytes, *, length: int | None = None) -> Iterator[str]:
-    """The URL of a server that gives this one answer. length: what it announces, if not the length of the body."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(status)
-            self.send_header("Content-Length", str(len(body) if length is None else length))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
