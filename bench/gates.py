@@ -189,7 +189,7 @@ def _judge(night: Night, cells: Sequence[Cell]) -> Result:
 
 
 def _confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
-    return confirm(verdict, cell, float(fresh)) if needs_confirmation(verdict) else verdict
+    return confirm(verdict, cell.add_launch(float(fresh))) if needs_confirmation(verdict) else verdict
 
 
 def _result(verdicts: Sequence[Verdict], launches: int) -> Result:

@@ -67,7 +67,7 @@ def test_nights_of_known_speed(launches: Launches, drop: float, found: int) -> N
         )
         (verdict,) = judge([one])
         if needs_confirmation(verdict):
-            verdict = confirm(verdict, one, launches(drop, 1)[0])
+            verdict = confirm(verdict, one.add_launch(launches(drop, 1)[0]))
         outcomes[verdict.outcome] += 1
     assert outcomes[Outcome.REGRESSED] == pytest.approx(found, abs=found / 3), outcomes
     if drop:

@@ -6,6 +6,10 @@ from typing import Literal, NamedTuple
 
 import msgspec
 
+from tokgate.judge.blocks import Design
+
+ReferenceKind = Literal["launches", "nights", "figure", "pairs"]
+
 
 class CaseKey(NamedTuple):
     """Names what is driven: a server under a workload."""
@@ -27,17 +31,21 @@ class CellKey(NamedTuple):
 
 
 class Reference(msgspec.Struct, frozen=True, kw_only=True):
-    """What a baseline offers for one metric.
+    """What a cell is compared with: a baseline, or another server in the same run.
 
-    values: one for each launch of an accepted run or for each of the last nights, or the one published figure.
+    values: one for each launch of an accepted run or for each of the last nights, or the one published figure,
+        or (pairs) one of the other server for each launch of the cell, in the same order.
     label: what it is: "baseline of 2026-11-24, 10 launches".
-    cpu_gflops: the machine's CPU benchmark at each value; empty where it was not run.
+    cpu_gflops: the machine's CPU benchmark at each value; empty where it was not run, and for pairs, which share
+        the machine.
+    design: how the launches of pairs ran: of a duet, or next to each other in mirrored blocks; else None.
     """
 
-    kind: Literal["launches", "nights", "figure"]
+    kind: ReferenceKind
     values: tuple[float, ...]
     label: str
     cpu_gflops: tuple[float, ...] = ()
+    design: Design | None = None
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,3 +73,22 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def key(self) -> CellKey:
         return CellKey(self.server, self.workload, self.metric)
+
+    @property
+    def unit(self) -> str:
+        """What one value is: a launch, or a launch pair."""
+        return "launch pair" if self.reference is not None and self.reference.kind == "pairs" else "launch"
+
+    def add_launch(self, value: float, beside: float | None = None) -> Cell:
+        """The cell after one more launch, of `value`. beside: for pairs, the other server's value."""
+        reference = self.reference
+        if reference is not None and beside is not None:
+            reference = msgspec.structs.replace(reference, values=(*reference.values, beside))
+        return msgspec.structs.replace(self, current=(*self.current, value), reference=reference)
+
+    def drop_launch(self) -> Cell:
+        """The cell before its last launch."""
+        reference = self.reference
+        if reference is not None and reference.kind == "pairs":
+            reference = msgspec.structs.replace(reference, values=reference.values[:-1])
+        return msgspec.structs.replace(self, current=self.current[:-1], reference=reference)

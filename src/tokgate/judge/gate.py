@@ -23,7 +23,7 @@ from tokgate.judge import wording
 from tokgate.judge.cell import Cell, Reference
 from tokgate.judge.power import detectable_log, fewest, gate_drop
 from tokgate.judge.sequential import look_tail
-from tokgate.judge.stats import LogRatio, against_figure, against_history, log_moments, mean_error, welch
+from tokgate.judge.stats import LogRatio, against_figure, against_history, against_pairs, log_moments, mean_error, welch
 from tokgate.judge.verdict import Outcome, Verdict
 
 SCREEN = 5.0
@@ -68,27 +68,33 @@ def needs_confirmation(verdict: Verdict) -> bool:
     return verdict.kind == "gate" and verdict.outcome is Outcome.REGRESSED and verdict.reproduced is None
 
 
-def confirm(verdict: Verdict, cell: Cell, fresh: float) -> Verdict:
+def confirm(verdict: Verdict, cell: Cell) -> Verdict:
     """The regression after one repeat launch: confirmed, or inconclusive, or invalid.
 
-    fresh: the gated value of that launch. To confirm, it must be nearer to this run's launches than to the
-        reference, and together with them it must show the regression at the cell's share of the error.
+    cell: as it was judged, with the repeat launch (of pairs: of both servers) as its last. To confirm, that
+        launch must be nearer to this run's launches than to the reference, and together with them it must show
+        the regression at the cell's share of the error.
     Invalid: the regression is no larger than the machine's own loss of speed in its CPU benchmark.
-    Raises ValueError: the verdict does not need confirmation, or `fresh` is not finite and above zero.
+    Raises ValueError: the verdict does not need confirmation, or a value is not finite and above zero.
     """
-    before = _read(cell)
-    if not needs_confirmation(verdict) or verdict.share is None or isinstance(before, Verdict):
+    if not needs_confirmation(verdict) or verdict.share is None:
         raise ValueError(f"only a regression needs a repeat launch; this verdict is {verdict.outcome}")
+    before = _read(cell.drop_launch())
+    if isinstance(before, Verdict):
+        raise ValueError(f"before its last launch the cell could not be judged: {before.reason}")
+    assert cell.reference is not None
     planned = None if cell.planned is None else cell.planned + 1
-    all_launches = msgspec.structs.replace(cell, current=(*cell.current, fresh), planned=planned)
-    cell_ratio = _compare(all_launches, before.reference)
+    cell_ratio = _compare(msgspec.structs.replace(cell, planned=planned), cell.reference)
     tail = _look(cell_ratio, verdict.share)
     after = _verdict(cell_ratio, share=verdict.share, tail=tail)
-    fresh_ratio = fresh / math.exp(before.baseline[0])
+    compared_with = cell.reference.values[-1] if cell.reference.kind == "pairs" else math.exp(before.baseline[0])
+    fresh_ratio = cell.current[-1] / compared_with
     nearer = _sign(cell) * math.log(fresh_ratio) < before.speed.estimate / 2
     stands = nearer and after.outcome is Outcome.REGRESSED
     outcome = Outcome.REGRESSED if stands else Outcome.INCONCLUSIVE
-    reason = wording.explain_confirmation(after, cell, before.reference, tail=tail, fresh=fresh, stands=stands)
+    reason = wording.explain_confirmation(
+        after, cell, cell.reference, tail=tail, fresh_ratio=fresh_ratio, stands=stands
+    )
     pace = _pace(cell_ratio)
     if stands and not _regressed(cell_ratio, cell_ratio.speed.interval(tail)[1], pace=pace):
         outcome, reason = Outcome.INVALID, f"{reason}; {wording.explain_slower_machine(pace)}"
@@ -122,7 +128,7 @@ def _read(cell: Cell) -> _CellRatio | Verdict:
     reference = cell.reference
     problem = cell.invalid or _problem("this run", cell.current)
     if not problem and reference is not None:
-        problem = _problem(reference.label, reference.values)
+        problem = _problem(reference.label, reference.values) or _unpaired(cell, reference)
     if not problem and reference is not None:
         return _compare(cell, reference)
     current = None if problem else math.exp(log_moments(cell.current)[0])
@@ -134,6 +140,7 @@ def _read(cell: Cell) -> _CellRatio | Verdict:
         outcome=Outcome.INVALID if current is None else Outcome.NO_BASELINE,
         current=current,
         launches=len(cell.current),
+        design=reference.design if reference is not None else None,
         reason=problem or wording.explain_no_baseline(cell.metric, current),
     )
 
@@ -147,6 +154,13 @@ def _problem(of: str, values: Sequence[float]) -> str:
     return ""
 
 
+def _unpaired(cell: Cell, reference: Reference) -> str:
+    """Why launches are not in pairs; empty if they are, or need not be."""
+    if reference.kind != "pairs" or len(reference.values) == len(cell.current):
+        return ""
+    return f"{reference.label}: {len(reference.values)} values for {len(cell.current)} of this run; pairs need both"
+
+
 def _compare(cell: Cell, reference: Reference) -> _CellRatio:
     match reference.kind:
         case "launches":
@@ -155,6 +169,8 @@ def _compare(cell: Cell, reference: Reference) -> _CellRatio:
             ratio = against_history(cell.current, reference.values)
         case "figure":
             ratio = against_figure(cell.current, reference.values[0])
+        case "pairs":
+            ratio = against_pairs(cell.current, reference.values)
     return _CellRatio(
         cell=cell,
         reference=reference,
@@ -197,7 +213,8 @@ def _look(cell_ratio: _CellRatio, tail: float) -> float:
         return tail
     if kind == "nights":  # more launches add nothing about the nights: only the last look decides
         return tail if launches >= planned else 0.0
-    baseline = math.inf if kind == "figure" else len(cell_ratio.reference.values)
+    # What a figure, or the other server of a pair, adds to the information does not come before the launches do.
+    baseline = math.inf if kind in {"figure", "pairs"} else len(cell_ratio.reference.values)
     return look_tail(tail, launches=launches, planned=planned, baseline=baseline)
 
 
@@ -237,6 +254,7 @@ def _verdict(cell_ratio: _CellRatio, *, share: float, tail: float) -> Verdict:
         current=math.exp(cell_ratio.current[0]),
         baseline=math.exp(cell_ratio.baseline[0]),
         launches=len(cell.current),
+        design=cell_ratio.reference.design,
         notes=(wording.describe_small_drop(speed.ratio, cell.tolerance),)
         if outcome is Outcome.PASS and high < 1
         else (),
@@ -252,6 +270,8 @@ def _error(cell_ratio: _CellRatio, launches: int) -> tuple[float, float]:
         return cell_ratio.speed.se, cell_ratio.speed.df
     if cell_ratio.reference.kind == "figure":
         return math.sqrt(cell_ratio.current[1] / launches), launches - 1
+    if cell_ratio.reference.kind == "pairs":
+        return cell_ratio.speed.se * math.sqrt(len(cell_ratio.cell.current) / launches), launches - 1
     return mean_error((cell_ratio.current[1], launches), (cell_ratio.baseline[1], len(cell_ratio.reference.values)))
 
 

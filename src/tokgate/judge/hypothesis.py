@@ -1,24 +1,30 @@
-"""What an experiment in mirrored blocks says about a claim: confirmed, refuted, or that it cannot tell."""
+"""What an experiment, a duet or mirrored blocks, says about a claim: confirmed, refuted, or that it cannot tell."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from tokgate.config.hypothesis import Claim, Hypothesis
-from tokgate.config.words import format_figure, format_ratio
+from tokgate.config.words import format_count, format_figure, format_ratio
 from tokgate.judge import wording
-from tokgate.judge.blocks import Block
+from tokgate.judge.blocks import Block, Design
 from tokgate.judge.power import detectable_log, fewest
+from tokgate.judge.sequential import look_tail
 from tokgate.judge.stats import LogRatio, contrast, log_moments
 from tokgate.judge.verdict import Outcome, Verdict
 
 
-def decide(hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.05) -> Verdict:
+def decide(
+    hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.05, planned: int | None = None
+) -> Verdict:
     """Compare the claimed arm (`claim.arm`, default B) with each of the other arms.
 
-    blocks: the claimed metric of every launch, in order.
+    blocks: the claimed metric of every launch, in order; all of one design.
     level: how often, at most, the verdict is wrong: confirmed, or refuted, where the opposite is true.
+    planned: the most blocks there will be, if this is asked after each of them until the claim is confirmed or
+        refuted; early answers then cost no error (`sequential.look_tail`). None: asked only once.
 
     Confirmed only when the interval of the ratio to every other arm lies within the claimed bounds. Each of
     these tests uses the whole `level` (intersection-union test: all of them must hold, so the error of the
@@ -28,38 +34,41 @@ def decide(hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.
     For two arms both rules are the same: the whole interval of B / A is on one side of the claim.
 
     A claim that an arm fails is refuted by the blocks: all arms ran.
-    Raises ValueError: no blocks, a value that is not finite and above zero, or a claim that sets no bound.
+    Raises ValueError: no blocks, blocks of both designs, a value that is not finite and above zero, or a claim that sets no bound.
     """
     launches = sum(len(block.values) for block in blocks)
+    design = blocks[0].design if blocks else None
     claim, claimed = hypothesis.claim, hypothesis.claim.arm or "b"
     if claim.fails is not None:
         reason = f"{format_arm(claim.fails)} started in every block; {_rival(hypothesis)}"
-        return _verdict(hypothesis, Outcome.REFUTED, reason, launches=launches)
+        return _verdict(hypothesis, Outcome.REFUTED, reason, launches=launches, design=design)
     if claim.above is None and claim.below is None:
         raise ValueError(f"hypothesis {hypothesis.name}: the claim sets neither above, below nor fails")
     others = [arm for arm in hypothesis.named_arms if arm != claimed]
     ratios = {arm: contrast(blocks, {arm: -1, claimed: 1}) for arm in others}
-    outcome, tail = _outcome(claim, list(ratios.values()), level / 2)
+    look = _last_look if planned is None else partial(_look, launches=len(blocks), planned=planned)
+    outcome, tail = _outcome(claim, list(ratios.values()), level / 2, look)
     weakest = min(others, key=lambda arm: _margin(claim, ratios[arm].estimate))
     ratio = ratios[weakest]
-    low, high = ratio.interval(tail)
-    detectable = -math.expm1(-detectable_log(ratio.se, ratio.df, tail))
+    low, high = _interval(ratio, tail)
+    known = tail > 0 and math.isfinite(ratio.se)
+    detectable = -math.expm1(-detectable_log(ratio.se, ratio.df, tail)) if known else None
+    unit = "launch pair" if design == "duet" else "block"
+    replicates = format_count(len(blocks), unit)
     reason = wording.explain_ratio(
         claim,
         ratio.ratio,
         (low, high),
         of=f"{claimed} / {weakest}" if hypothesis.arms else f"{claimed} / {weakest}".upper(),
         level=2 * tail,
-        blocks=len(blocks),
-        launches=launches,
+        replicates=replicates if design == "duet" else f"{replicates} ({format_count(launches, 'launch')})",
         detectable=detectable,
     )
     if len(others) > 1:
         rest = [f"{arm} {format_ratio(ratios[arm].ratio)}" for arm in others if arm != weakest]
         reason += f"; the ratio to {', to '.join(rest)}"
     if outcome is Outcome.INCONCLUSIVE:
-        needed = _blocks_to_decide(claim, ratio, blocks, tail)
-        reason += f"; {wording.suggest_blocks(needed)}"
+        reason += f"; {_what_decides(claim, ratio, blocks, tail, planned=planned or len(blocks), unit=unit)}"
     elif outcome is Outcome.REFUTED:
         reason += f"; {_rival(hypothesis)}"
     return _verdict(
@@ -68,20 +77,36 @@ def decide(hypothesis: Hypothesis, blocks: Sequence[Block], *, level: float = 0.
         reason,
         launches=launches,
         ratio=ratio.ratio,
-        ends=(low, high),
+        ends=(low, high) if known else (None, None),
         detectable=detectable,
+        design=design,
         arms=(_arm_mean(blocks, weakest), _arm_mean(blocks, claimed)),
     )
 
 
-def _outcome(claim: Claim, ratios: Sequence[LogRatio], tail: float) -> tuple[Outcome, float]:
-    """The outcome, and the tail of the intervals that it is based on."""
-    if all(_side(claim, ratio.interval(tail)) is Outcome.CONFIRMED for ratio in ratios):
-        return Outcome.CONFIRMED, tail
-    shared = tail / len(ratios)
-    if any(_side(claim, ratio.interval(shared)) is Outcome.REFUTED for ratio in ratios):
+def _outcome(
+    claim: Claim, ratios: Sequence[LogRatio], tail: float, look: Callable[[float], float]
+) -> tuple[Outcome, float]:
+    """The outcome, and the tail of the intervals that it is based on. look: the part of a tail to use now."""
+    own, shared = look(tail), look(tail / len(ratios))
+    if all(_side(claim, _interval(ratio, own)) is Outcome.CONFIRMED for ratio in ratios):
+        return Outcome.CONFIRMED, own
+    if any(_side(claim, _interval(ratio, shared)) is Outcome.REFUTED for ratio in ratios):
         return Outcome.REFUTED, shared
-    return Outcome.INCONCLUSIVE, tail
+    return Outcome.INCONCLUSIVE, own
+
+
+def _look(tail: float, *, launches: int, planned: int) -> float:
+    return look_tail(tail, launches=launches, planned=planned, baseline=math.inf)
+
+
+def _last_look(tail: float) -> float:
+    return tail
+
+
+def _interval(ratio: LogRatio, tail: float) -> tuple[float, float]:
+    """Unbounded where nothing may be decided yet (tail 0)."""
+    return ratio.interval(tail) if tail else (0.0, math.inf)
 
 
 def decide_share(hypothesis: Hypothesis, shares: Sequence[float], *, level: float = 0.05) -> Verdict:
@@ -197,13 +222,24 @@ def _bounds(claim: Claim) -> tuple[float, float]:
     )
 
 
+def _what_decides(
+    claim: Claim, ratio: LogRatio, blocks: Sequence[Block], tail: float, *, planned: int, unit: str
+) -> str:
+    """What an inconclusive experiment lacks: the rest of its plan, a second launch pair, or more than the plan."""
+    if len(blocks) < planned:
+        return wording.describe_progress(len(blocks), planned, unit)
+    if math.isinf(ratio.se):
+        return f"one {unit} does not show the scatter; more would decide"
+    return wording.suggest_blocks(_blocks_to_decide(claim, ratio, blocks, tail), unit)
+
+
 def _blocks_to_decide(claim: Claim, ratio: LogRatio, blocks: Sequence[Block], tail: float) -> int | None:
     """How many blocks in all would decide if the estimate is true."""
     bounds = [math.log(bound) for bound in (claim.above, claim.below) if bound is not None]
     gap = min(abs(ratio.estimate - bound) for bound in bounds)
     of_one = ratio.se * math.sqrt(len(blocks))
-    arms = len(blocks[0].arms)
-    needed = fewest(lambda k: detectable_log(of_one / math.sqrt(k), k * arms - 1, tail) <= gap)
+    per_block = 1 if blocks[0].design == "duet" else len(blocks[0].arms)  # degrees of freedom
+    needed = fewest(lambda k: detectable_log(of_one / math.sqrt(k), k * per_block - 1, tail) <= gap)
     return None if needed is None else max(needed, len(blocks) + 1)
 
 
@@ -231,6 +267,7 @@ def _verdict(
     ends: tuple[float | None, float | None] = (None, None),
     detectable: float | None = None,
     arms: tuple[float | None, float | None] = (None, None),
+    design: Design | None = None,
 ) -> Verdict:
     settled = outcome in {Outcome.CONFIRMED, Outcome.REFUTED}
     return Verdict(
@@ -246,6 +283,7 @@ def _verdict(
         baseline=arms[0],
         current=arms[1],
         launches=launches,
+        design=design,
         reason=reason,
         notes=(f"open: {_settle_command(hypothesis)}",) if settled and hypothesis.status == "open" else (),
         hypothesis=hypothesis.name,

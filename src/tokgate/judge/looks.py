@@ -69,7 +69,7 @@ class Looks:
             reason = f"{verdict.reason}; the repeat launch to confirm it was not valid: {cell.invalid}"
             concluded = msgspec.structs.replace(verdict, outcome=Outcome.INVALID, reason=reason)
         else:
-            concluded = confirm(verdict, before, cell.current[-1])
+            concluded = confirm(verdict, msgspec.structs.replace(cell, planned=before.planned))
         if all_decided([concluded]) or _is_last(before):
             self.decided[cell.key] = concluded
 

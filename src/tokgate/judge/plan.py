@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Literal
 
 import msgspec
 
-from tokgate.judge.cell import CaseKey
+from tokgate.judge.cell import CaseKey, ReferenceKind
 from tokgate.judge.gate import SCREEN
 from tokgate.judge.power import POWER, gate_drop
 from tokgate.judge.sequential import FIRST_LOOK
@@ -36,7 +35,8 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     startup_s: seconds until its server is ready.
     pass_s: seconds of warm-up and timed requests of its workload, on one launch.
     tolerance, promise: as of a `Cell`.
-    cv: scatter of the metric between launches (between nights for a reference of nights), from history.
+    cv: scatter of the metric between launches (between nights for a reference of nights, of the ratio between
+        launch pairs), from history.
     reference: kind of the reference; None without one.
     values: the number of values in the reference.
     """
@@ -49,7 +49,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: float
     promise: float
     cv: float | None = None
-    reference: Literal["launches", "nights", "figure"] | None = None
+    reference: ReferenceKind | None = None
     values: int = 0
 
     @property
@@ -239,7 +239,7 @@ def _seen(cell: Expected, launches: int, share: float, *, power: float) -> float
                 return math.inf, 1.0
             case "nights":
                 return math.sqrt(variance * (1 + 1 / cell.values)), cell.values - 1
-            case "figure":
+            case "figure" | "pairs":
                 return math.sqrt(variance / n), n - 1
         return mean_error((variance, n), (variance, BASELINE_LAUNCHES if cell.reference is None else cell.values))
 

@@ -127,6 +127,18 @@ def against_figure(current: Sequence[float], figure: float) -> LogRatio:
     return LogRatio(estimate=mean_c - mean_f, se=math.sqrt(var_c / len(current)), df=float(max(len(current) - 1, 1)))
 
 
+def against_pairs(current: Sequence[float], beside: Sequence[float]) -> LogRatio:
+    """current / beside of launches that ran in pairs, whose ratios are the replicates (paired t).
+
+    Raises ValueError: not as many of both, or as `log_moments`.
+    """
+    for values in (current, beside):
+        log_moments(values)
+    if len(current) != len(beside):
+        raise ValueError(f"launches in pairs must be as many on both sides, got {len(current)} and {len(beside)}")
+    return _mean_effect([math.log(a / b) for a, b in zip(current, beside, strict=True)])
+
+
 def contrast(
     launches: Sequence[Block] | Mapping[str, Sequence[float]],
     weights: Mapping[str, float],
@@ -135,11 +147,14 @@ def contrast(
 ) -> LogRatio:
     """The weighted sum of the arms' log values: `{"a": -1, "b": 1}` is the log ratio B / A.
 
-    launches: blocks in mirrored order, or, by arm, independent launches that ran at any time.
+    launches: blocks of one design, or, by arm, independent launches that ran at any time.
     weights: by arm, with the sum 0.
-    beside: other blocks on the same machine, whose residuals inform about the same scatter of a launch.
+    beside: other blocks of that design on the same machine, whose residuals inform about the same scatter of a
+        launch; arms that are alive together leave no residuals, so they add nothing.
 
-    Blocks: any linear drift within a block is removed. Least squares of log value = level of the block +
+    Arms that are alive together: each block (launch pair) gives one value of the contrast, and k of them leave
+    k - 1 degrees of freedom (paired t for two arms).
+    Blocks in mirrored order: any linear drift within a block is removed. Least squares of log value = level of the block +
     slope of the block x position + effect of the arm. In a mirrored order effects are orthogonal to level and
     slope: a block of n arms gives the contrast of its arms' means, and n - 1 residuals, what is left of the
     differences within its pairs after one slope. k blocks leave k (n - 1) + k - 1 degrees of freedom: 2k - 1
@@ -148,13 +163,17 @@ def contrast(
     scipy.stats.ttest_ind(log(b), log(a), equal_var=False) except for the cap on the degrees of freedom
     (`mean_error`).
 
-    Raises ValueError: without blocks, or as `log_moments`.
+    Raises ValueError: without blocks, blocks of both designs, or as `log_moments`.
     """
     if isinstance(launches, Mapping):
         return _contrast_means(launches, weights)
     blocks = launches
     if not blocks:
-        raise ValueError("no blocks: at least one complete A B B A is needed")
+        raise ValueError("no blocks: at least one complete A B B A, or one launch pair, is needed")
+    if len({block.design for block in (*blocks, *beside)}) > 1:
+        raise ValueError("blocks in mirrored order and launch pairs have different errors: compare within one design")
+    if blocks[0].design == "duet":
+        return _mean_effect([_effect(block, weights) for block in blocks])
     unit = sum(weight**2 for weight in weights.values()) / 2  # variance of an effect, in variances of a launch
     effects = [_effect(block, weights) for block in blocks]
     mean = math.fsum(effects) / len(effects)
@@ -170,9 +189,18 @@ def _contrast_means(groups: Mapping[str, Sequence[float]], weights: Mapping[str,
     return LogRatio(estimate=sum(weights[arm] * moments[arm][0] for arm in weights), se=se, df=df)
 
 
+def _mean_effect(effects: Sequence[float]) -> LogRatio:
+    """The mean of independent effects with its error: infinite for one."""
+    count, mean = len(effects), math.fsum(effects) / len(effects)
+    if count == 1:
+        return LogRatio(estimate=mean, se=math.inf, df=1.0)
+    variance = math.fsum((effect - mean) ** 2 for effect in effects) / (count - 1)
+    return LogRatio(estimate=mean, se=math.sqrt(variance / count), df=float(count - 1))
+
+
 def _effect(block: Block, weights: Mapping[str, float]) -> float:
     log_moments(block.values)
-    pairs = zip(block.values, reversed(block.values), strict=True)
+    pairs = zip(block.values, block.values if block.design == "duet" else reversed(block.values), strict=True)
     means = {arm: math.log(a * b) / 2 for arm, (a, b) in zip(block.arms, pairs, strict=False)}
     return math.fsum(weight * means[arm] for arm, weight in weights.items())
 

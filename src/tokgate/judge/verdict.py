@@ -7,6 +7,8 @@ from typing import Literal
 
 import msgspec
 
+from tokgate.judge.blocks import Design
+
 
 class Outcome(StrEnum):
     """Every possible result."""
@@ -33,6 +35,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     launches_to_decide: of an inconclusive verdict, launches in all that would decide; None where that is unknown.
     reason: one sentence with the values.
     notes: what else a reader should know.
+    design: how the arms were compared: duet (alive together) or blocks (mirrored launches); None for a stored
+        baseline.
     """
 
     kind: Literal["gate", "hypothesis", "changepoint"]
@@ -53,3 +57,4 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     notes: tuple[str, ...] = ()
     hypothesis: str | None = None
+    design: Design | None = None

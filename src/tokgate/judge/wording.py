@@ -38,18 +38,23 @@ def explain_gate(verdict: Verdict, cell: Cell, reference: Reference, *, tail: fl
 
 
 def explain_confirmation(
-    verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, fresh: float, stands: bool
+    verdict: Verdict, cell: Cell, reference: Reference, *, tail: float, fresh_ratio: float, stands: bool
 ) -> str:
-    """What one repeat launch, counted in, says about a regression. fresh: its value; stands: it confirms it."""
-    figure = format_figure(cell.metric, fresh)
+    """What one repeat launch, counted in, says about a regression.
+
+    fresh_ratio: its value relative to the reference.
+    stands: it confirms the regression.
+    """
+    figure = format_figure(cell.metric, cell.current[-1])
+    repeat = f"a repeat {cell.unit} at {format_ratio(fresh_ratio) if reference.kind == 'pairs' else figure}"
     change = format_percent(abs(1 - (verdict.ratio or 1)))
-    looked = f"the first {format_count(verdict.launches - 1, 'launch')} looked worse"
+    looked = f"the first {format_count(verdict.launches - 1, cell.unit)} looked worse"
     if stands:
-        meaning = f"{change} worse, and a repeat launch at {figure} confirms it{_caution(reference)}"
-    elif abs(fresh / (verdict.baseline or fresh) - 1) <= cell.tolerance:
-        meaning = f"{looked}, but a repeat launch at {figure} did not confirm it: cannot tell"
+        meaning = f"{change} worse, and {repeat} confirms it{_caution(reference)}"
+    elif abs(fresh_ratio - 1) <= cell.tolerance:
+        meaning = f"{looked}, but {repeat} did not confirm it: cannot tell"
     else:
-        meaning = f"{looked}, and a repeat launch at {figure} was in between: cannot tell"
+        meaning = f"{looked}, and {repeat} was in between: cannot tell"
     return f"{_state_figures(verdict, cell, reference)}: {_state_ratio(verdict, tail)}; {meaning}"
 
 
@@ -70,7 +75,7 @@ def _state_ratio(verdict: Verdict, tail: float) -> str:
 def _state_figures(verdict: Verdict, cell: Cell, reference: Reference) -> str:
     current = format_figure(cell.metric, verdict.current or 0)
     baseline = format_figure(cell.metric, verdict.baseline or 0)
-    launches = format_count(verdict.launches, "launch")
+    launches = format_count(verdict.launches, cell.unit)
     return f"{cell.metric} {current} over {launches}, {baseline} in {reference.label}"
 
 
@@ -91,15 +96,21 @@ def _explain_outcome(verdict: Verdict, cell: Cell, reference: Reference, *, tail
             return f"a drop of {promise} is excluded"
     undecided = f"cannot tell: no regression is shown, and a drop of {promise} is not excluded"
     if not tail:
-        return f"{undecided}; {verdict.launches} of {format_count(cell.planned or 0, 'planned launch')} have run"
+        return f"{undecided}; {describe_progress(verdict.launches, cell.planned or 0, cell.unit)}"
     if verdict.min_detectable_drop is None:
         alone = "this run" if verdict.launches == 1 else reference.label
         return f"{undecided}; {alone} has only one value, so its scatter is unknown"
     detectable = f"smallest detectable drop: {format_percent(verdict.min_detectable_drop)}"
     if decides is not None:
-        return f"{undecided}; {detectable}; {format_count(decides, 'launch')} would decide"
+        return f"{undecided}; {detectable}; {format_count(decides, cell.unit)} would decide"
+    if reference.kind == "pairs":
+        return f"{undecided}; {detectable}; the ratio is too near the limits for any number of launch pairs to decide"
     more = "more nights" if reference.kind == "nights" else "more launches of the baseline"
     return f"{undecided}; {detectable}; only {more} would decide"
+
+
+def describe_progress(count: int, planned: int, unit: str) -> str:
+    return f"{count} of {format_count(planned, f'planned {unit}')} have run"
 
 
 def format_bounds(claim: Claim, format_bound: Callable[[float], str] = format_number) -> str:
@@ -115,17 +126,22 @@ def explain_ratio(
     *,
     of: str,
     level: float,
-    blocks: int,
-    launches: int,
-    detectable: float,
+    replicates: str,
+    detectable: float | None,
 ) -> str:
-    """What was measured of a ratio, and where it lies relative to the claim. of: the arms, `B / A`."""
-    return (
-        f"{of} of {claim.metric} is {format_ratio(ratio)}, {format_level(level)} interval {format_interval(*ends)}, "
-        f"over {format_count(blocks, 'block')} ({format_count(launches, 'launch')}); "
-        f"the claim is {format_bounds(claim)}; "
-        f"8 of 10 such experiments detect a ratio that is {format_percent(detectable)} from a bound"
-    )
+    """What was measured of a ratio, and where it lies relative to the claim.
+
+    of: the arms, `B / A`.
+    level: 0 without an interval.
+    replicates: what it was measured over: `3 blocks (12 launches)`.
+    detectable: None where it is unknown.
+    """
+    interval = f"{format_level(level)} interval {format_interval(*ends)}" if level else "without an interval"
+    figures = f"{of} of {claim.metric} is {format_ratio(ratio)}, {interval}, over {replicates}"
+    reason = f"{figures}; the claim is {format_bounds(claim)}"
+    if detectable is None:
+        return reason
+    return f"{reason}; 8 of 10 such experiments detect a ratio that is {format_percent(detectable)} from a bound"
 
 
 def explain_share(claim: Claim, share: float, ends: tuple[float, float], *, level: float, launches: int) -> str:
@@ -139,7 +155,8 @@ def explain_share(claim: Claim, share: float, ends: tuple[float, float], *, leve
     )
 
 
-def suggest_blocks(needed: int | None) -> str:
+def suggest_blocks(needed: int | None, unit: str) -> str:
+    """unit: `block` or `launch pair`."""
     if needed is None:
-        return "the ratio is too near the claim for any number of blocks to decide"
-    return f"{format_count(needed, 'block')} would decide"
+        return f"the ratio is too near the claim for any number of {unit}s to decide"
+    return f"{format_count(needed, unit)} would decide"

@@ -31,6 +31,7 @@ def make_evidence(run: RunRecord, name: str) -> Evidence:
         )
     verdict = settled[-1]
     arms = max((len(tested.named_arms) for tested in run.hypotheses if tested.name == name), default=2)
+    per_arm = 1 if verdict.design == "duet" else 2  # launches of each arm in a block
     return Evidence(
         date=date.fromisoformat(run.started[:10]),
         run=run.run_id,
@@ -38,7 +39,7 @@ def make_evidence(run: RunRecord, name: str) -> Evidence:
         ratio=_rounded(verdict.ratio),
         ci_low=_rounded(verdict.ci_low),
         ci_high=_rounded(verdict.ci_high),
-        blocks=verdict.launches // (2 * max(arms, 2)) or None,  # a block has two launches of each arm
+        blocks=verdict.launches // (per_arm * max(arms, 2)) or None,
     )
 
 

@@ -286,7 +286,7 @@ def test_against_nights_only_the_last_look_decides() -> None:
 def test_a_slow_repeat_launch_confirms() -> None:
     """A repeat launch that is as slow confirms the regression and counts."""
     one = cell(launches(22.0))
-    said = confirm(verdict(one), one, 22.1)
+    said = confirm(verdict(one), one.add_launch(22.1))
     assert said.outcome is Outcome.REGRESSED
     assert not needs_confirmation(said)
     assert said.launches == 6
@@ -297,10 +297,10 @@ def test_a_slow_repeat_launch_confirms() -> None:
 def test_a_fast_repeat_launch_is_inconclusive() -> None:
     """A repeat launch as fast as the baseline makes the regression inconclusive."""
     one = cell(launches(22.0))
-    said = confirm(verdict(one), one, 24.0)
+    said = confirm(verdict(one), one.add_launch(24.0))
     assert said.outcome is Outcome.INCONCLUSIVE
     assert "the first 5 launches looked worse, but a repeat launch at 24.00 tok/s did not confirm it" in said.reason
-    between = confirm(verdict(one), one, 23.0)
+    between = confirm(verdict(one), one.add_launch(23.0))
     assert between.outcome is Outcome.INCONCLUSIVE
     assert between.reason.endswith("and a repeat launch at 23.00 tok/s was in between: cannot tell")
 
@@ -312,7 +312,7 @@ def test_confirmation_uses_the_level_of_the_run() -> None:
     one = cell(launches(22.9, cv=0.015), reference=wide)
     screened = verdict(one, family=4)
     assert screened.outcome is Outcome.REGRESSED
-    assert confirm(screened, one, 23.45).outcome is Outcome.INCONCLUSIVE
+    assert confirm(screened, one.add_launch(23.45)).outcome is Outcome.INCONCLUSIVE
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_confirmation_uses_the_level_of_the_run() -> None:
 def test_what_the_machine_itself_lost_is_no_regression(gflops: tuple[float, ...], outcome: Outcome) -> None:
     told = Reference(kind="launches", values=launches(24.0, 10), label="the baseline", cpu_gflops=(200.0,) * 10)
     one = cell(launches(22.0), reference=told, cpu_gflops=gflops)
-    said = confirm(verdict(one), one, 22.1)
+    said = confirm(verdict(one), one.add_launch(22.1))
     assert said.outcome is outcome
     assert ("slower (CPU yardstick)" in said.reason) == (outcome is Outcome.INVALID)
 
@@ -337,16 +337,16 @@ def test_only_a_regression_can_be_confirmed() -> None:
     """Only a regression can be confirmed, and only once."""
     one = cell(launches(24.0))
     with pytest.raises(ValueError, match="this verdict is pass"):
-        confirm(verdict(one), one, 24.0)
+        confirm(verdict(one), one.add_launch(24.0))
     slow = cell(launches(22.0))
     with pytest.raises(ValueError, match="this verdict is regressed"):
-        confirm(confirm(verdict(slow), slow, 22.0), slow, 22.0)
+        confirm(confirm(verdict(slow), slow.add_launch(22.0)), slow.add_launch(22.0))
 
 
 def test_a_bad_repeat_value_is_rejected() -> None:
     one = cell(launches(22.0))
     with pytest.raises(ValueError, match="value 5 is nan"):
-        confirm(verdict(one), one, math.nan)
+        confirm(verdict(one), one.add_launch(math.nan))
 
 
 def test_no_scatter_is_judged_by_the_ratio() -> None:

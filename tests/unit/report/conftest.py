@@ -180,7 +180,7 @@ class Box:
                 ]
         verdicts = zip(cells, judge(cells), strict=True)
         return [
-            confirm(one, cell, float(np.mean(cell.current))) if needs_confirmation(one) else one
+            confirm(one, cell.add_launch(float(np.mean(cell.current)))) if needs_confirmation(one) else one
             for cell, one in verdicts
         ]
 
