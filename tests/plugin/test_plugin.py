@@ -123,7 +123,7 @@ def test_a_plan_is_printed_and_nothing_started(suite: pytest.Pytester) -> None:
             " embedded-smollm2 *",
             "   code-c1 * no baseline*",
             "launches take about * of 45m; *",
-            "no earlier run shows how long embedded-smollm2, llamacpp-cpu takes: assuming 30s*",
+            "≈ is an estimate: no earlier run on this machine shows these times. Based on token counts and the*",
         ]
     )
     assert "\x1b[" not in result.stdout.str(), "plain text where nobody sees colours"
@@ -138,7 +138,25 @@ def test_the_plan_is_of_what_is_selected(suite: pytest.Pytester) -> None:
     assert "chat-c1" in text
     assert "code-c1" not in text
     assert "embedded-smollm2" not in text
-    result.stdout.fnmatch_lines(["   chat-c1 * 2 * 2 × 6 *", "launches take about 2m"])
+    result.stdout.fnmatch_lines([" llamacpp-cpu * 2 * ≈ *", "   chat-c1 * 2 * 2 × 6 *", "launches take about *s"])
+
+
+def test_plan_of_a_profile_of_another_machine(suite: pytest.Pytester) -> None:
+    """A plan is printed on any machine; `tokgate plan` prints the same one."""
+    result = perf(suite, "--tokgate-profile", "elsewhere", "--tokgate-plan")
+    assert result.ret == pytest.ExitCode.OK
+    lines = [
+        "*server, workload * launches * takes * smallest detectable drop*",
+        " embedded-smollm2 * ≈ *",
+        "this machine cannot run it: this machine has no mi300x*",
+        "launches take about *",
+    ]
+    result.stdout.fnmatch_lines(lines)
+    command = suite.run(sys.executable, "-c", "from tokgate.cli import main; main()", "plan", "--profile", "elsewhere")
+    assert command.ret == 0
+    command.stdout.fnmatch_lines(["profile elsewhere (requested), 2 launches of each server", *lines])
+    plain = [line for line in command.outlines if line.strip()]
+    assert plain[1:] == [line for line in result.outlines if line in plain[1:]]
 
 
 def test_budget_times_the_first_launches(suite: pytest.Pytester) -> None:

@@ -24,6 +24,7 @@ from tokgate.cli import (
     imports,
     measure,
     models,
+    plan,
     report,
     roofline,
     server,
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 app.command("measure")(measure.measure)
 app.command("doctor")(doctor.doctor)
+app.command("plan")(plan.plan)
 app.command("roofline")(roofline.roofline)
 app.command("cleanup")(cleanup.cleanup)
 app.command("report")(report.report)

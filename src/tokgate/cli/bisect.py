@@ -8,8 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tokgate._exceptions import UsageError
-from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs, catalogue
+from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs, catalogue, parse_budget
 from tokgate.config.words import format_count
 
 NOT_REPRODUCED, CANNOT_TELL, INTERRUPTED = 1, 4, 130
@@ -67,7 +66,7 @@ def bisect(
     from tokgate.suite.bisect import list_images, plan_search, run_bisect
     from tokgate.suite.box import own_run
 
-    seconds = _seconds(budget)
+    seconds = parse_budget(budget)
     images = list_images(good, bad, [tag.strip() for tag in tags.split(",")])
     search = plan_search(catalogue(fixtures), server=server, workload=workload, metric=metric, images=images)
     command, progress = ("tokgate", *sys.argv[1:]), Console(stderr=True)
@@ -104,14 +103,3 @@ def bisect(
     if bisection.outcome != "found":
         unclear = bisection.stopped or bisection.outcome == "range"
         raise typer.Exit(CANNOT_TELL if unclear else NOT_REPRODUCED)
-
-
-def _seconds(budget: str | None) -> float | None:
-    from tokgate.config.units import Duration
-
-    if budget is None:
-        return None
-    try:
-        return Duration.parse(budget)
-    except ValueError as error:
-        raise UsageError(f"--budget: {error}") from error

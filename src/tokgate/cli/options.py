@@ -23,6 +23,21 @@ RUNS = Path("runs")
 BASELINES = Path("baselines")
 
 
+def parse_budget(text: str | None) -> float | None:
+    """The seconds of --budget; None without one. Raises UsageError."""
+    from tokgate.config.units import Duration
+
+    if text is None:
+        return None
+    try:
+        seconds = Duration.parse(text)
+    except ValueError as error:
+        raise UsageError(f"--budget: {error}") from error
+    if seconds <= 0:
+        raise UsageError(f"--budget must be more than 0 (got {text})")
+    return float(seconds)
+
+
 def catalogue(fixtures: Path) -> Catalogue:
     """Open the declarations in `fixtures`. Raises UsageError if there is no such folder."""
     from tokgate.engines.specs import open_catalogue

@@ -89,6 +89,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     free_length: fields that let an answer end by itself, for the canary.
     stream_options: OpenAI's, as far as the engine knows them. headers: of every request.
     rename: how to start it with another model name, None when that is not one option.
+    startup_s: typical seconds from start to ready, without reading the weights: an estimate until a run shows it.
     help: arguments that make its image list its options, None when an image cannot be asked.
     removed: options that later versions reject.
     counters: None when it has none, or when they say nothing that its answers do not say.
@@ -109,6 +110,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     stream_options: Mapping[str, bool] = msgspec.field(default_factory=lambda: {"include_usage": True})
     headers: Mapping[str, str] = {}
     rename: str | None = None
+    startup_s: float = 30.0
     help: tuple[str, ...] | None = None
     removed: tuple[Removed, ...] = ()
     counters: Counters | None = None

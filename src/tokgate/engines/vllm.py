@@ -50,6 +50,8 @@ ENGINE = Engine(
     # With usage in every chunk it is known how many tokens the first one held.
     stream_options={"include_usage": True, "continuous_usage_stats": True},
     rename="--served-model-name",
+    # Imports, torch.compile and the capture of graphs; the CPU build took 36 s without compiling and 3 minutes with it.
+    startup_s=240.0,
     # vLLM names a wrong option only after all of its imports, at the end of hundreds of lines of usage.
     help=("--help=all",),
     removed=(

@@ -8,7 +8,8 @@ time to the servers that have not started: plan those again. No plan changes onc
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, get_args
 
 import msgspec
 
@@ -29,11 +30,17 @@ KEPT = 0.95
 """The probability with which a drop as large as its promise should be detected."""
 
 
+Source = Literal["measured", "reported", "roofline", "assumed"]
+"""What an expected time is based on, best first: runs of this machine; otherwise the token counts, with the rate in
+the server's baseline, with what the chip allows, or with what an unknown machine or model is assumed to reach."""
+
+
 class Expected(msgspec.Struct, frozen=True, kw_only=True):
     """What is known about a cell before it runs.
 
     startup_s: seconds until its server is ready.
     pass_s: seconds of warm-up and timed requests of its workload, on one launch.
+    source: what the less certain of these two times is based on.
     tolerance, promise: as of a `Cell`.
     cv: scatter of the metric between launches (between nights for a reference of nights, of the ratio between
         launch pairs), from history.
@@ -51,6 +58,7 @@ class Expected(msgspec.Struct, frozen=True, kw_only=True):
     cv: float | None = None
     reference: ReferenceKind | None = None
     values: int = 0
+    source: Source = "measured"
 
     @property
     def case(self) -> CaseKey:
@@ -61,6 +69,7 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     """A cell's launches, and the smallest drop that it will detect at 80 % power.
 
     drop: a fraction, up to 1 for "only a complete stop"; None where it is unknown.
+    assumed: whether the scatter that it is computed from is assumed, because no run shows it.
     unseen: why `drop` is None; else empty.
     """
 
@@ -69,16 +78,21 @@ class CellPlan(msgspec.Struct, frozen=True, kw_only=True):
     metric: str
     launches: int
     drop: float | None
+    assumed: bool = False
     unseen: str = ""
 
 
 class ServerPlan(msgspec.Struct, frozen=True, kw_only=True):
-    """A server's starts, the launches that drive each of its workloads, and the seconds that all of it takes."""
+    """A server's starts, the launches that drive each of its workloads, and the seconds that all of it takes.
+
+    source: what the least certain of its times is based on.
+    """
 
     server: str
     starts: int
     launches: dict[str, int]
     seconds: float
+    source: Source = "measured"
 
 
 class LaunchPlan(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +155,11 @@ def compute_fewest_s(cells: Sequence[Expected]) -> float:
     return costs.total(dict.fromkeys(costs.passes, FIRST_LOOK))
 
 
+def find_least_certain(sources: Iterable[Source]) -> Source:
+    """The least certain of these sources, at least one."""
+    return max(sources, key=get_args(Source).index)
+
+
 def all_decided(verdicts: Sequence[Verdict]) -> bool:
     """Whether all of these cells are decided, so that their remaining launches can be saved.
 
@@ -194,6 +213,7 @@ def _plan(
                 starts=costs.starts(server, launches),
                 launches={workload: count for (name, workload), count in launches.items() if name == server},
                 seconds=costs.seconds(server, launches),
+                source=find_least_certain(cell.source for cell in cells if cell.server == server),
             )
             for server in sorted(worst, key=lambda server: worst[server])
         ),
@@ -258,8 +278,6 @@ def _cell_plan(cell: Expected, launches: int, share: float) -> CellPlan:
     drop, unseen = None, ""
     if cell.reference is None:
         unseen = "no baseline"
-    elif cell.cv is None:
-        unseen = "unknown"
     else:
         drop = _seen(cell, launches, share, power=POWER)
         unseen = "" if drop is not None else "no spread"
@@ -269,5 +287,6 @@ def _cell_plan(cell: Expected, launches: int, share: float) -> CellPlan:
         metric=cell.metric,
         launches=launches,
         drop=drop,
+        assumed=drop is not None and cell.cv is None,
         unseen=unseen,
     )

@@ -85,16 +85,10 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     plan = config.stash.get(PLAN, None)
     if plan is None:
         return []
-    from tokgate.config.words import format_count, format_duration
+    from tokgate.suite.preview import make_title
 
-    budget_s = config.stash[OPTIONS].budget_s
-    launches = (
-        f"{format_count(plan.launches, 'launch')} of each server"
-        if budget_s is None
-        else f"a budget of {format_duration(budget_s)}"
-    )
-    profile = f"tokgate: profile {plan.profile.name} ({plan.why}), {launches}"
-    return [profile, *(f"tokgate: NOT CHECKED: {what}" for what in plan.not_checked)]
+    title = make_title(plan, config.stash[OPTIONS].budget_s)
+    return [f"tokgate: {title}", *(f"tokgate: NOT CHECKED: {what}" for what in plan.not_checked)]
 
 
 @pytest.hookimpl(trylast=True)
@@ -104,7 +98,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if plan is None:
         return
     options, budget = config.stash[OPTIONS], None
-    if plan.unable is None and (options.budget_s is not None or options.plan):
+    if options.plan or (options.budget_s is not None and plan.unable is None):
         with usage_errors():
             budget = _make_budget(config, items, plan)
     items.sort(key=lambda item: _sort_key(item, plan, budget))

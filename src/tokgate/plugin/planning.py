@@ -9,12 +9,12 @@ import pytest
 from tokgate.judge.cell import CaseKey
 from tokgate.plugin.items import get_params
 from tokgate.plugin.options import OPTIONS
-from tokgate.report.plan import describe_plan
+from tokgate.report.plan import describe_preview
 from tokgate.store.runs import RunRecord
 from tokgate.suite.budget import Budget
 from tokgate.suite.past import Past
 from tokgate.suite.plan import RunPlan
-from tokgate.suite.preview import Selection, estimate_selection, make_preview
+from tokgate.suite.preview import Selection, look_ahead
 from tokgate.suite.record import make_first_record
 from tokgate.suite.reference import References
 
@@ -28,20 +28,12 @@ def plan_items(
     """
     options, selected = config.stash[OPTIONS], read_selection(items)
     past, references = find_references(config, make_first_record(plan, run_id="RUN", command=()))
-    estimates = estimate_selection(plan, selected, past=past, references=references)
-    budget = None
-    if options.budget_s is not None:
-        budget = Budget(
-            options.budget_s,
-            estimates.cells,
-            timed=estimates.timed,
-            blocks_s=estimates.blocks_s,
-            family=len(selected.family),
-        )
+    budget, preview = look_ahead(
+        plan, selected, past=past, references=references, budget_s=options.budget_s, blocks=options.blocks
+    )
+    if budget is not None:
         _deselect(config, items, budget)
-    parts = make_preview(plan, selected, estimates, budget, blocks=options.blocks)
-    text = describe_plan(parts.plan, requests=parts.requests, notes=parts.notes, width=width, color=color)
-    return budget, text
+    return budget, describe_preview(preview, width=width, color=color)
 
 
 def read_selection(items: Sequence[pytest.Item]) -> Selection:

@@ -7,14 +7,16 @@ from typing import NamedTuple
 
 from rich.text import Text
 
-from tokgate.config.words import format_duration, format_percent
-from tokgate.judge.cell import CaseKey
-from tokgate.judge.plan import CellPlan, LaunchPlan
+from tokgate.config.words import ABSENT, format_count, format_duration, format_percent
+from tokgate.judge.plan import CellPlan, LaunchPlan, Source
+from tokgate.judge.preview import BlocksPlan, Preview
 from tokgate.report.table import Column, lay_out, render
+
+_ESTIMATE = "≈ "
 
 
 class _Row(NamedTuple):
-    """A server with its starts and its time, or one of its workloads with its launches and requests."""
+    """A server with its starts and its time, one of its workloads with its launches and requests, or a hypothesis."""
 
     name: str
     launches: str
@@ -32,41 +34,50 @@ _COLUMNS: tuple[Column[_Row], ...] = (
 )
 
 
-def describe_plan(
-    plan: LaunchPlan | None,
-    *,
-    requests: Mapping[CaseKey, int],
-    notes: Sequence[str],
-    width: int,
-    color: bool,
-) -> str:
-    """A row for each server × workload with the smallest drop each metric can detect, then the notes.
+def describe_preview(preview: Preview, *, width: int, color: bool) -> str:
+    """A row for each server × workload with the smallest drop each metric can detect, and for each hypothesis; the notes.
 
-    requests: timed on each launch; notes: a sentence each. The text is `width` columns wide.
+    The text is `width` columns wide.
     """
-    rows = [] if plan is None else list(_make_rows(plan, requests))
+    rows = [] if preview.plan is None else list(_make_rows(preview.plan, preview.requests))
+    rows += map(_make_hypothesis_row, preview.hypotheses)
     table = [lay_out(rows, _COLUMNS, width=width, title="plan")] if rows else []
-    return render(*table, *map(Text, notes), width=width, color=color)
+    return render(*table, *map(Text, preview.notes), width=width, color=color)
 
 
-def _make_rows(plan: LaunchPlan, requests: Mapping[CaseKey, int]) -> Iterator[_Row]:
+def _make_rows(plan: LaunchPlan, requests: Mapping[str, int]) -> Iterator[_Row]:
     for server in plan.servers:
-        takes = format_duration(server.seconds)
+        takes = _describe_time(server.seconds, server.source)
         yield _Row(server.server, str(server.starts), takes=takes)
         for workload, launches in server.launches.items():
-            case = CaseKey(server.server, workload)
-            cells = [cell for cell in plan.cells if (cell.server, cell.workload) == case]
+            cells = [cell for cell in plan.cells if (cell.server, cell.workload) == (server.server, workload)]
             yield _Row(
                 f"  {workload}",
                 str(launches),
-                requests=f"{launches} × {requests[case]}",
+                requests=f"{launches} × {requests[workload]}",
                 detectable=_describe_detectable(cells),
             )
 
 
+def _make_hypothesis_row(entry: BlocksPlan) -> _Row:
+    name = f"hypothesis {entry.hypothesis}"
+    if not entry.seconds:  # decided by arithmetic
+        return _Row(name, ABSENT, takes=ABSENT)
+    launches = format_count(entry.blocks, "block") if entry.blocks else "1 look"
+    return _Row(name, launches, takes=_describe_time(entry.seconds, entry.source))
+
+
+def _describe_time(seconds: float, source: Source) -> str:
+    return f"{'' if source == 'measured' else _ESTIMATE}{format_duration(seconds)}"
+
+
 def _describe_detectable(cells: Sequence[CellPlan]) -> str:
-    """`decode_tps 2.1 %, ttft_s 6 %; goodput_rps no spread`, or one reason for all of them."""
-    drops = [f"{cell.metric} {format_percent(cell.drop)}" for cell in cells if cell.drop is not None]
+    """`decode_tps 2.1 %, ttft_s ≈ 6 %; goodput_rps no spread`, or one reason for all of them."""
+    drops = [
+        f"{cell.metric} {_ESTIMATE if cell.assumed else ''}{format_percent(cell.drop)}"
+        for cell in cells
+        if cell.drop is not None
+    ]
     unseen: dict[str, list[str]] = {}
     for cell in cells:
         if cell.unseen:

@@ -1,7 +1,7 @@
 """Budget: the time that a run may take, and which launches still fit into it.
 
 The clock runs from `begin`. A server's plan is made when it starts, with the time that is left then, and does
-not change. A server without history is launched once before anything else, and planned with the time of that.
+not change. A server whose times are estimates is launched once before anything else, and planned with the time of that.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ from tokgate.store.runs import Launches, Spending
 
 LEAST_BLOCKS = 2
 """Blocks that a hypothesis needs: one leaves too few degrees of freedom to decide."""
-
-ASSUMED_BLOCK_S = 240.0
-"""A block of a hypothesis, until one was measured: four launches, each with a start and a pass of 30 s."""
 
 MOST_BLOCKS = 10
 """Blocks of a hypothesis: after 20 launches of each arm, more time hardly helps."""
@@ -55,8 +52,8 @@ class Budget:
 
     seconds: in all.
     cells: what will be measured, in the order of servers.
-    timed: servers whose times are known.
-    blocks_s: expected seconds of a block of each hypothesis; None where it is unknown.
+    timed: servers whose times were measured, not estimated.
+    blocks_s: expected seconds of a block of each hypothesis.
     family: as for `judge`.
     clock: seconds, monotonic.
     """
@@ -67,7 +64,7 @@ class Budget:
         cells: Sequence[Expected],
         *,
         timed: frozenset[str],
-        blocks_s: Mapping[str, float | None],
+        blocks_s: Mapping[str, float],
         family: int,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -91,7 +88,7 @@ class Budget:
         return self._clock() - self._began
 
     def rank(self, server: str, launch: int) -> tuple[int, int, int]:
-        """The sort key of launches: first those that show unknown times, then the quietest servers, whose time others get."""
+        """The sort key of launches: first those that show estimated times, then the quietest servers, whose time others get."""
         planned = [entry.server for entry in self.room.plan.servers] if self.room.plan else []
         order = (*planned, *self.room.left_out)
         tells = launch == 1 and server not in self.timed
@@ -137,14 +134,13 @@ class Budget:
         return None
 
     def _takes(self, case: CaseKey, *, live: bool) -> float:
-        """Seconds of a pass, and of the start before it; 0 where they are unknown."""
+        """Seconds of a pass, and of the start before it."""
         mine = [cell for cell in self.cells if cell.server == case.server]
-        seen = case.server in self.timed or case in self._first
-        start_s = 0.0 if live or not seen else max(cell.startup_s for cell in mine)
-        return start_s + (next(cell.pass_s for cell in mine if cell.workload == case.workload) if seen else 0.0)
+        start_s = 0.0 if live else max(cell.startup_s for cell in mine)
+        return start_s + next(cell.pass_s for cell in mine if cell.workload == case.workload)
 
     def learn(self, case: CaseKey, *, startup_s: float, pass_s: float) -> None:
-        """Keep the seconds (above zero) that the first launch of a server without history took."""
+        """Keep the seconds (above zero) that the first launch of a server took whose times were estimated."""
         if case.server in self.timed or case in self._first:
             return
         self._first[case] = startup_s, pass_s
@@ -159,7 +155,7 @@ class Budget:
         block: launches that count only together. The experiment gets its share of the time that is left, in
         proportion to its blocks, and stops inside a block only when the whole budget is spent.
         """
-        began, all_s, seen_s = self.spent_s, self._blocks_s(), self.blocks_s.pop(name)
+        began, all_s, expected_s = self.spent_s, self._blocks_s(), self.blocks_s.pop(name)
         share = (all_s - self._blocks_s()) / all_s if all_s else 1.0
         until = began + max(self.seconds - began, 0.0) * share
 
@@ -167,14 +163,14 @@ class Budget:
             spent = self.spent_s
             if launches % block:
                 return spent < self.seconds
-            block_s = (spent - began) / launches * block if launches else seen_s or 0.0
+            block_s = (spent - began) / launches * block if launches else expected_s
             return spent + block_s <= until
 
         return goes_on
 
     def _blocks_s(self) -> float:
         """Seconds of one block of each remaining hypothesis."""
-        return sum(ASSUMED_BLOCK_S if known_s is None else known_s for known_s in self.blocks_s.values())
+        return sum(self.blocks_s.values())
 
     def spending(self, used: Mapping[CaseKey, int], decided: frozenset[CaseKey]) -> Spending:
         """For the record. used: measured launches; decided: the cases whose metrics are all decided."""

@@ -1,37 +1,56 @@
-"""Estimates from earlier runs: how long cells take, and how much they scatter."""
+"""Estimates: how long cells and hypotheses take, and how much cells scatter: from earlier runs, else by arithmetic."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import msgspec
 
 from tokgate.judge.cell import CellKey, Reference
-from tokgate.judge.plan import Expected
+from tokgate.judge.plan import Expected, Source, find_least_certain
 from tokgate.judge.stats import scatter
-from tokgate.store.history import Cost
+from tokgate.suite.duration import INSTANT_S, estimate_pace, estimate_pass_s, estimate_startup_s
 from tokgate.suite.past import Past
 from tokgate.suite.plan import Case, Experiment, RunPlan
 from tokgate.suite.reference import References
 
-ASSUMED_S = 30.0
-"""Seconds for a start, and for a pass of a workload, until one was measured."""
 
-INSTANT_S = 0.001
-"""Seconds for the start of a server that is already up; plans need a time above zero."""
+class Times(NamedTuple):
+    """Seconds of a launch of a case: of its start and of its pass, and what the less certain of them is based on."""
+
+    startup_s: float
+    pass_s: float
+    source: Source
+
+
+class ExperimentTime(msgspec.Struct, frozen=True, kw_only=True):
+    """Seconds of an experiment before its first block, and of each block; and what they are based on."""
+
+    before_s: float
+    block_s: float
+    source: Source
+
+    def seconds(self, blocks: int) -> float:
+        """Of an experiment with this number of blocks."""
+        return self.before_s + blocks * self.block_s
 
 
 class Estimates(msgspec.Struct, frozen=True, kw_only=True):
     """What is expected.
 
     cells: in the order of servers.
-    timed: servers whose times were measured, not assumed.
-    blocks_s: by hypothesis, the expected seconds of one block; None where no run shows it.
+    experiments: by hypothesis.
     """
 
     cells: tuple[Expected, ...]
-    timed: frozenset[str]
-    blocks_s: dict[str, float | None]
+    experiments: dict[str, ExperimentTime]
+
+    @property
+    def timed(self) -> frozenset[str]:
+        """Servers all of whose times were measured."""
+        estimated = {cell.server for cell in self.cells if cell.source != "measured"}
+        return frozenset(cell.server for cell in self.cells) - estimated
 
 
 def estimate(
@@ -42,28 +61,39 @@ def estimate(
     past: Past,
     references: References,
 ) -> Estimates:
-    """Estimate the cells of `keys` and the blocks of `experiments`. Raises SpecError."""
-    keys = tuple(keys)
-    costs = past.costs
-    timed = {key.server for key in keys} - {key.server for key in keys if not _known(costs.get(key.case))}
+    """Estimate the cells of `keys` and the `experiments`. Raises SpecError."""
     return Estimates(
         cells=tuple(_expected(plan.case(*key.case), key, past, references) for key in keys),
-        timed=frozenset(timed),
-        blocks_s={experiment.hypothesis.name: _block_s(experiment, past) for experiment in experiments},
+        experiments={
+            experiment.hypothesis.name: _experiment_time(experiment, past, references) for experiment in experiments
+        },
     )
 
 
-def _expected(cell: Case, key: CellKey, past: Past, references: References) -> Expected:
+def estimate_times(case: Case, past: Past, references: References) -> Times:
+    """The times of a launch of this case: each from earlier runs of this machine, if there are any. Raises SpecError."""
+    known = past.costs.get((case.server.name, case.workload.name))
+    if known is not None and known.pass_s is not None:
+        # A server that was already up has no startup time.
+        return Times(max(known.startup_s or 0.0, INSTANT_S), max(known.pass_s, INSTANT_S), "measured")
+    pace = estimate_pace(case, references.reported_tps(case.server.name))
+    starts = (cost.startup_s for (server, _), cost in past.costs.items() if server == case.server.name)
+    startup_s = next(filter(None, starts), None) or estimate_startup_s(case, pace)
+    return Times(startup_s, estimate_pass_s(case, pace), pace.source)
+
+
+def _expected(case: Case, key: CellKey, past: Past, references: References) -> Expected:
     server, workload, metric = key
     reference, _ = references.of(key)
-    startup_s, pass_s = _times(past.costs.get((server, workload)))
-    tolerance, promise = cell.limits(metric)
+    times = estimate_times(case, past, references)
+    tolerance, promise = case.limits(metric)
     return Expected(
         server=server,
         workload=workload,
         metric=metric,
-        startup_s=startup_s,
-        pass_s=pass_s,
+        startup_s=times.startup_s,
+        pass_s=times.pass_s,
+        source=times.source,
         tolerance=tolerance,
         promise=promise,
         cv=_cv(key, past, reference),
@@ -81,21 +111,16 @@ def _cv(key: CellKey, past: Past, reference: Reference | None) -> float | None:
     return scatter(launches)
 
 
-def _known(cost: Cost | None) -> bool:
-    return cost is not None and cost.pass_s is not None
-
-
-def _times(cost: Cost | None) -> tuple[float, float]:
-    if cost is None or cost.pass_s is None:
-        return ASSUMED_S, ASSUMED_S
-    return max(cost.startup_s or 0.0, INSTANT_S), max(cost.pass_s, INSTANT_S)
-
-
-def _block_s(experiment: Experiment, past: Past) -> float | None:
-    """Two launches of each arm, from the times of its server under that workload in other runs."""
-    if experiment.hypothesis.claim.reach is not None:
-        return 0.0
-    arms = [(arm.server.name, arm.workload.name) for arm in experiment.arms.values()]
-    if not all(_known(past.costs.get(arm)) for arm in arms):
-        return None
-    return 2 * sum(sum(_times(past.costs.get(arm))) for arm in arms)
+def _experiment_time(experiment: Experiment, past: Past, references: References) -> ExperimentTime:
+    """With the times of each arm's server under the workload of the hypothesis."""
+    claim = experiment.hypothesis.claim
+    if claim.reach is not None:  # decided by arithmetic
+        return ExperimentTime(before_s=0.0, block_s=0.0, source="measured")
+    arms = [estimate_times(arm, past, references) for arm in experiment.arms.values()]
+    source = find_least_certain(arm.source for arm in arms)
+    starts_s = sum(arm.startup_s for arm in arms)
+    if claim.untreated or claim.fails is not None:  # decided by looking inside each arm once
+        return ExperimentTime(before_s=starts_s, block_s=0.0, source=source)
+    # The first arm stays alive for its first measurement.
+    before_s = starts_s - arms[0].startup_s
+    return ExperimentTime(before_s=before_s, block_s=2 * (starts_s + sum(arm.pass_s for arm in arms)), source=source)

@@ -1,4 +1,4 @@
-"""Preview: what the selected tests will measure, how long it takes, and what it can detect."""
+"""Preview: what will be measured, in which order, how long it takes, and what it can detect."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ import msgspec
 
 from tokgate.config.words import format_count, format_duration
 from tokgate.judge.cell import CaseKey, CellKey
-from tokgate.judge.plan import LaunchPlan, plan_fixed
-from tokgate.suite.budget import Budget
-from tokgate.suite.estimate import ASSUMED_S, Estimates, estimate
+from tokgate.judge.plan import LaunchPlan, Source, plan_fixed
+from tokgate.judge.preview import BlocksPlan, Preview
+from tokgate.suite.budget import LEAST_BLOCKS, Budget
+from tokgate.suite.estimate import Estimates, estimate
 from tokgate.suite.past import Past
 from tokgate.suite.plan import Experiment, RunPlan
 from tokgate.suite.reference import References
+
+_BASES: dict[Source, str] = {
+    "reported": "token counts and the rate of the baseline",
+    "roofline": "token counts and the roofline",
+    "assumed": "token counts and the rate of an assumed machine or model",
+}
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,17 +31,23 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     experiments: tuple[Experiment, ...] = ()
 
 
-class Preview(msgspec.Struct, frozen=True, kw_only=True):
-    """What will run.
+def make_title(plan: RunPlan, budget_s: float | None) -> str:
+    """The profile, why it was chosen, and the time or the launches that it gets."""
+    launches = (
+        f"{format_count(plan.launches, 'launch')} of each server"
+        if budget_s is None
+        else f"a budget of {format_duration(budget_s)}"
+    )
+    return f"profile {plan.profile.name} ({plan.why}), {launches}"
 
-    plan: of the launches; None when only hypotheses are tested.
-    requests: on each launch, by case.
-    notes: one sentence each.
-    """
 
-    plan: LaunchPlan | None
-    requests: dict[CaseKey, int]
-    notes: tuple[str, ...]
+def select_all(plan: RunPlan) -> Selection:
+    """Everything that a plan covers."""
+    keys = [
+        CellKey(case.server.name, case.workload.name, metric) for case in plan.cases for metric in case.workload.gated
+    ]
+    cases = dict.fromkeys(key.case for key in keys)
+    return Selection(family=tuple(keys), cases=tuple(cases), experiments=plan.experiments)
 
 
 def estimate_selection(plan: RunPlan, chosen: Selection, *, past: Past, references: References) -> Estimates:
@@ -46,6 +59,27 @@ def estimate_selection(plan: RunPlan, chosen: Selection, *, past: Past, referenc
     return estimate(plan, keys, chosen.experiments, past=past, references=references)
 
 
+def look_ahead(
+    plan: RunPlan, chosen: Selection, *, past: Past, references: References, budget_s: float | None, blocks: int
+) -> tuple[Budget | None, Preview]:
+    """The budget of a run, if it has one, and the plan to show.
+
+    budget_s: None measures every launch of `plan`, and the given number of blocks of each hypothesis.
+    Raises SpecError, RecordError.
+    """
+    estimates = estimate_selection(plan, chosen, past=past, references=references)
+    budget = None
+    if budget_s is not None:
+        budget = Budget(
+            budget_s,
+            estimates.cells,
+            timed=estimates.timed,
+            blocks_s={name: time.seconds(1) for name, time in estimates.experiments.items()},
+            family=len(chosen.family),
+        )
+    return budget, make_preview(plan, chosen, estimates, budget, blocks=blocks)
+
+
 def make_preview(
     plan: RunPlan, chosen: Selection, estimates: Estimates, budget: Budget | None, *, blocks: int
 ) -> Preview:
@@ -55,15 +89,37 @@ def make_preview(
         launches = budget.room.plan
     elif estimates.cells:
         launches = plan_fixed(estimates.cells, plan.launches, family=len(chosen.family))
-    cases = dict.fromkeys(cell.case for cell in estimates.cells)
+    planned = blocks if budget is None else LEAST_BLOCKS
+    hypotheses = tuple(
+        BlocksPlan(
+            hypothesis=name,
+            blocks=planned if time.block_s else 0,
+            seconds=time.seconds(planned),
+            source=time.source,
+        )
+        for name, time in estimates.experiments.items()
+    )
     return Preview(
+        title=make_title(plan, None if budget is None else budget.seconds),
+        unable=plan.unable,
+        budget_s=None if budget is None else budget.seconds,
         plan=launches,
-        requests={case: plan.case(*case).workload.requests for case in cases},
-        notes=tuple(_notes(launches, estimates, budget, blocks)),
+        requests={cell.workload: plan.case(*cell.case).workload.requests for cell in estimates.cells},
+        hypotheses=hypotheses,
+        total_s=(launches.total_s if launches else 0.0) + sum(entry.seconds for entry in hypotheses),
+        notes=tuple(_notes(plan, launches, hypotheses, estimates, budget)),
     )
 
 
-def _notes(launches: LaunchPlan | None, estimates: Estimates, budget: Budget | None, blocks: int) -> Iterator[str]:
+def _notes(
+    plan: RunPlan,
+    launches: LaunchPlan | None,
+    hypotheses: tuple[BlocksPlan, ...],
+    estimates: Estimates,
+    budget: Budget | None,
+) -> Iterator[str]:
+    if plan.unable is not None:
+        yield f"this machine cannot run it: {plan.unable}"
     if launches is not None:
         yield (
             f"launches take about {format_duration(launches.total_s)}"
@@ -71,26 +127,32 @@ def _notes(launches: LaunchPlan | None, estimates: Estimates, budget: Budget | N
             else f"launches take about {format_duration(launches.total_s)} of {format_duration(budget.seconds)}; cells "
             "that are decided early leave their time to later ones, and one launch is reserved to confirm a regression"
         )
+    if hypotheses:
+        hypotheses_s = sum(entry.seconds for entry in hypotheses)
+        takes = f"about {format_duration(hypotheses_s)}"
+        yield (
+            f"{format_count(len(hypotheses), 'hypothesis')}: {takes}"
+            if budget is None
+            else f"{format_count(len(hypotheses), 'hypothesis')}: {takes} for {LEAST_BLOCKS} blocks of each; they share "
+            "the remaining time"
+        )
+        if launches is not None and budget is None:
+            yield f"everything takes about {format_duration(launches.total_s + hypotheses_s)}"
     if budget is not None:
         for server in budget.room.left_out:
             yield f"the budget is too small for {server}; it runs only if the others leave time"
-    blocks_s = estimates.blocks_s
-    for name, block_s in blocks_s.items():
-        if budget is not None:
-            share = (
-                f"the remaining time, shared by {len(blocks_s)} hypotheses"
-                if len(blocks_s) > 1
-                else "the remaining time"
-            )
-            takes = "not known yet" if block_s is None else f"about {format_duration(block_s)}"
-            yield f"hypothesis {name}: as many blocks as fit into {share}; a block takes {takes}"
-        else:
-            takes = "an unknown time" if block_s is None else f"about {format_duration(blocks * block_s)}"
-            yield f"hypothesis {name}: {format_count(blocks, 'block')}, {takes}"
-    unseen = [name for name in dict.fromkeys(cell.server for cell in estimates.cells) if name not in estimates.timed]
-    if unseen:
-        then = "" if budget is None else "; its first launch runs before anything else and shows it"
-        yield (
-            f"no earlier run shows how long {', '.join(unseen)} takes: assuming {format_duration(ASSUMED_S)} for its start "
-            f"and for each workload{then}"
+    yield from _explain_estimates(launches, estimates, budget)
+
+
+def _explain_estimates(launches: LaunchPlan | None, estimates: Estimates, budget: Budget | None) -> Iterator[str]:
+    sources = {cell.server: cell.source for cell in estimates.cells if cell.source != "measured"}
+    if sources:
+        bases = (
+            f"{basis} ({', '.join(server for server, source in sources.items() if source == key)})"
+            for key, basis in _BASES.items()
+            if key in sources.values()
         )
+        then = "" if budget is None else ". The first launch of each runs before anything else and shows its time"
+        yield f"≈ is an estimate: no earlier run on this machine shows these times. Based on {'; '.join(bases)}{then}"
+    if launches is not None and any(cell.assumed for cell in launches.cells):
+        yield "≈ before a drop: no earlier run shows how much the metric varies; half its promise is assumed"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from statistics import fmean
 
 from tokgate.config.words import format_count
 from tokgate.judge.cell import CellKey, Reference
@@ -38,6 +39,15 @@ class References:
         if not values:
             return None, f"the baseline has no {metric}"
         return _stored(baseline, values, baseline.cells[workload].cpu_gflops), ""
+
+    def reported_tps(self, server: str) -> float | None:
+        """The decode rate of one stream that the server's baseline states, wherever it was measured. Raises SpecError."""
+        baseline: Baseline | None = self._baseline(server)
+        if baseline is None or baseline.provenance == "estimate":
+            return None
+        stated = (cell.metrics.get("decode_tps") for cell in baseline.cells.values())
+        # One stream alone is the fastest, so the highest rate is that of a workload with one user.
+        return max((fmean(values) for values in stated if values), default=None)
 
     def answers(self, server: str) -> Answers | None:
         """The canary answers in the server's baseline. Raises SpecError."""

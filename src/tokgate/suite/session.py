@@ -16,7 +16,7 @@ from tokgate.launch.server import Server
 from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunWriter
 from tokgate.suite.budget import MOST_BLOCKS, Budget
-from tokgate.suite.estimate import INSTANT_S
+from tokgate.suite.duration import INSTANT_S
 from tokgate.suite.experiment import LAUNCHES_ALONE, run_experiment
 from tokgate.suite.live import Around, Live
 from tokgate.suite.plan import Experiment, RunPlan

@@ -147,10 +147,11 @@ def test_plan_without_a_baseline() -> None:
     assert cell.launches == BASELINE_LAUNCHES
 
 
-def test_power_without_history_is_unknown() -> None:
-    """What a cell without history will detect is unknown."""
+def test_power_without_history_is_assumed() -> None:
+    """What a cell without history will detect is computed from an assumed scatter, and says that it is."""
     (cell,) = plan_launches([expected("new", None)], 1e6).cells
-    assert (cell.drop, cell.unseen) == (None, "unknown")
+    assert cell.drop is not None
+    assert (cell.assumed, cell.unseen) == (True, "")
     assert cell.launches > FIRST_LOOK
 
 

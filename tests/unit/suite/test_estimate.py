@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.judge.cell import CaseKey, CellKey, Reference
 from tokgate.store.history import Cost
 from tokgate.suite.budget import Budget
-from tokgate.suite.estimate import ASSUMED_S, INSTANT_S, Estimates
+from tokgate.suite.duration import INSTANT_S
+from tokgate.suite.estimate import Estimates, ExperimentTime
+from tokgate.suite.past import Past as NoRuns
 from tokgate.suite.plan import RunPlan, plan_run
-from tokgate.suite.preview import Selection, estimate_selection, make_preview
+from tokgate.suite.preview import Selection, estimate_selection, look_ahead, make_preview, select_all
+from tokgate.suite.record import make_first_record
+from tokgate.suite.reference import References as RealReferences
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 SERVER = "embedded-smollm2"
@@ -29,8 +34,11 @@ class Past:
 
 
 class References:
-    def __init__(self, reference: Reference | None = None) -> None:
-        self._reference = reference
+    def __init__(self, reference: Reference | None = None, *, tps: float | None = None) -> None:
+        self._reference, self._tps = reference, tps
+
+    def reported_tps(self, server: str) -> float | None:
+        return self._tps
 
     def of(self, key: CellKey) -> tuple[Reference | None, str]:
         return self._reference, ""
@@ -54,11 +62,22 @@ def estimated(plan: RunPlan, past: Past, references: References, *workloads: str
 
 
 def test_estimates_without_history(plan: RunPlan) -> None:
-    """Without history, times are assumed and the scatter is unknown."""
+    """Without history, times come from token counts and a reported or assumed rate, and the scatter is unknown."""
     made = estimated(plan, Past({}), References(), "chat-c1")
     assert made.timed == frozenset()
-    assert {(one.startup_s, one.pass_s, one.cv, one.reference) for one in made.cells} == {
-        (ASSUMED_S, ASSUMED_S, None, None)
+    assert {(cell.source, cell.cv, cell.reference) for cell in made.cells} == {("assumed", None, None)}
+    assert all(0 < cell.startup_s < cell.pass_s for cell in made.cells)
+    faster = estimated(plan, Past({}), References(tps=1000.0), "chat-c1")
+    assert {cell.source for cell in faster.cells} == {"reported"}
+    assert faster.cells[0].pass_s < made.cells[0].pass_s
+
+
+def test_start_is_known_from_another_workload(plan: RunPlan) -> None:
+    costs = {CaseKey(SERVER, "chat-c1"): Cost(startup_s=3.0, pass_s=7.0)}
+    made = estimated(plan, Past(costs), References(), "chat-c1", "code-c1")
+    assert {(cell.workload, cell.startup_s, cell.source) for cell in made.cells} == {
+        ("chat-c1", 3.0, "measured"),
+        ("code-c1", 3.0, "assumed"),
     }
 
 
@@ -91,27 +110,51 @@ def test_what_gets_no_verdict_is_planned_all_the_same(plan: RunPlan) -> None:
 
 def test_preview_without_a_budget(plan: RunPlan) -> None:
     """The preview of a run without a budget has the launches of the profile."""
-    made = estimated(plan, Past({}), References(), "chat-c1")
+    costs = {CaseKey(SERVER, "chat-c1"): Cost(startup_s=3.0, pass_s=7.0)}
+    made = estimated(plan, Past(costs), References(), "chat-c1")
     shown = make_preview(plan, chosen(plan, "chat-c1"), made, None, blocks=2)
     assert shown.plan is not None
     assert shown.plan.servers[0].launches == {"chat-c1": 4}
-    assert shown.requests == {CaseKey(SERVER, "chat-c1"): plan.case(SERVER, "chat-c1").workload.requests}
-    assert shown.notes == (
-        "launches take about 4m",
-        f"no earlier run shows how long {SERVER} takes: assuming 30s for its start and for each workload",
+    assert shown.requests == {"chat-c1": plan.case(SERVER, "chat-c1").workload.requests}
+    assert shown.notes == ("launches take about 40s",)
+    assert shown.total_s == 40
+    (note,) = make_preview(
+        plan, chosen(plan, "chat-c1"), estimated(plan, Past({}), References(), "chat-c1"), None, blocks=2
+    ).notes[1:]
+    assert note == (
+        "≈ is an estimate: no earlier run on this machine shows these times. Based on token counts and the rate of an "
+        f"assumed machine or model ({SERVER})"
     )
 
 
-def test_the_preview_tells_what_hypotheses_will_get(plan: RunPlan) -> None:
-    blocks_s: dict[str, float | None] = {"one": 60.0, "two": None}
-    made = Estimates(cells=(), timed=frozenset(), blocks_s=blocks_s)
+def test_preview_has_the_time_of_hypotheses(plan: RunPlan) -> None:
+    times = {
+        "one": ExperimentTime(before_s=10.0, block_s=60.0, source="measured"),
+        "look": ExperimentTime(before_s=20.0, block_s=0.0, source="roofline"),
+    }
+    made = Estimates(cells=(), experiments=times)
     fixed = make_preview(plan, Selection(), made, None, blocks=3)
     assert fixed.plan is None
-    assert fixed.notes == (
-        "hypothesis one: 3 blocks, about 3m",
-        "hypothesis two: 3 blocks, an unknown time",
-    )
-    budget = Budget(600.0, (), timed=frozenset(), blocks_s=blocks_s, family=0)
+    assert [(entry.hypothesis, entry.blocks, entry.seconds) for entry in fixed.hypotheses] == [
+        ("one", 3, 190.0),
+        ("look", 0, 20.0),
+    ]
+    assert fixed.notes == ("2 hypotheses: about 3m30s",)
+    budget = Budget(600.0, (), timed=frozenset(), blocks_s={"one": 70.0, "look": 20.0}, family=0)
     shared = make_preview(plan, Selection(), made, budget, blocks=3)
-    assert any("one: as many blocks as fit" in note and "about 1m" in note for note in shared.notes)
-    assert any("two: as many blocks as fit" in note and "not known yet" in note for note in shared.notes)
+    assert shared.notes == ("2 hypotheses: about 2m30s for 2 blocks of each; they share the remaining time",)
+
+
+def test_whole_box_takes_about_a_day() -> None:
+    """15 hours of servers and 8 of hypotheses by the arithmetic of facts.md; the plan must be near that anywhere."""
+    box = plan_run(Catalogue(FIXTURES), profile="gfx1151")
+    record = make_first_record(box, run_id="RUN", command=())
+    past = NoRuns(FIXTURES / "nowhere", record)
+    references = RealReferences(FIXTURES.parent / "baselines" / "gfx1151", record, past)
+    _, shown = look_ahead(box, select_all(box), past=past, references=references, budget_s=None, blocks=2)
+    assert shown.plan is not None
+    assert shown.plan.total_s / 3600 == pytest.approx(15, rel=0.1)
+    assert shown.total_s / 3600 == pytest.approx(23, rel=0.1)
+    assert {server.source for server in shown.plan.servers} == {"reported", "roofline"}
+    assert shown.unable is not None
+    assert msgspec.json.decode(msgspec.json.encode(shown))["total_s"] == shown.total_s

@@ -1,0 +1,59 @@
+"""`tokgate plan`: what a run of a profile will measure, on any machine and before the first run."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tokgate.cli.options import BASELINES, FIXTURES, RUNS, Baselines, Fixtures, Runs, parse_budget
+
+_WIDTH = 100
+"""Least width of the table, as that of `--tokgate-plan`: detectable drops need it."""
+
+
+def plan(
+    profile: Annotated[str, typer.Option(help="A profile: auto, its name or its path.")] = "auto",
+    budget: Annotated[
+        str | None, typer.Option(help="Time that the run may take (45m, 7h); without it, every launch of the profile.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    fixtures: Fixtures = FIXTURES,
+    runs: Runs = RUNS,
+    baselines: Baselines = BASELINES,
+) -> None:
+    """Show what runs in which order, how long it takes and what it can detect; start nothing.
+
+    It works on any machine: without the GPU, without Docker, and before the first run. Times come from earlier runs of
+    this machine, otherwise from token counts with reported rates or the roofline; such estimates are marked.
+    """
+    import msgspec
+    from rich.console import Console
+
+    from tokgate.cli.options import catalogue
+    from tokgate.report.plan import describe_preview
+    from tokgate.suite.budget import LEAST_BLOCKS
+    from tokgate.suite.past import Past
+    from tokgate.suite.plan import plan_run
+    from tokgate.suite.preview import look_ahead, select_all
+    from tokgate.suite.record import make_first_record
+    from tokgate.suite.reference import References
+
+    chosen = plan_run(catalogue(fixtures), profile=profile)
+    record = make_first_record(chosen, run_id="RUN", command=())
+    past = Past(runs, record)
+    references = References(baselines / record.baselines, record, past)
+    _, preview = look_ahead(
+        chosen,
+        select_all(chosen),
+        past=past,
+        references=references,
+        budget_s=parse_budget(budget),
+        blocks=LEAST_BLOCKS,
+    )
+    if json:
+        typer.echo(msgspec.json.encode(preview).decode())
+        return
+    console = Console()
+    typer.echo(preview.title)
+    typer.echo(describe_preview(preview, width=max(console.width, _WIDTH), color=console.is_terminal))
