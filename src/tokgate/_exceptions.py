@@ -11,7 +11,8 @@
     │   ├── PortTaken
     │   ├── OptionRejected   the engine in the image does not accept this option
     │   ├── ServerExited     it ended too early (exit code, root cause, log)
-    │   └── ServerNotReady   it did not become ready in time (last answer, seconds waited)
+    │   ├── ServerNotReady   it did not become ready in time (last answer, seconds waited)
+    │   └── ServerNotIdle    it worked while it had to be idle (CPU seconds used)
     ├── ModelUnavailable     a model cannot be fetched, or its files are not the declared ones
     ├── ServerUnreachable    a running server no longer answers
     ├── HostUnusable         a box of --tokgate-hosts cannot be used
@@ -119,6 +120,14 @@ class ServerNotReady(LaunchError):
 
     def __init__(self, message: str, *, server: str, last_seen: str, waited_s: float, log_path: Path | None) -> None:
         self.last_seen, self.waited_s, self.log_path = last_seen, waited_s, log_path
+        super().__init__(message, server=server)
+
+
+class ServerNotIdle(LaunchError):
+    """A server worked while another one was measured. cpu_s: CPU seconds it used; None when it was not frozen at all."""
+
+    def __init__(self, message: str, *, server: str, cpu_s: float | None = None) -> None:
+        self.cpu_s = cpu_s
         super().__init__(message, server=server)
 
 

@@ -6,6 +6,7 @@ import importlib.metadata
 import importlib.util
 import os
 import select
+import signal
 import subprocess
 import sys
 import time
@@ -25,8 +26,9 @@ from tokgate.launch.logs import create_log, exit_error
 from tokgate.launch.models.paths import locate_gguf
 from tokgate.launch.probe import check_health, check_model, read_info
 from tokgate.launch.ready import wait_until_ready
-from tokgate.launch.server import Server, ServerFacts
+from tokgate.launch.server import Freezer, Server, ServerFacts
 from tokgate.machine.cores import count_usable_cores
+from tokgate.machine.processes import are_stopped
 
 _GRACE_S = 3.0  # between SIGTERM and SIGKILL: a server has no state to save
 # Only variables that can change how the engine runs are recorded: others may hold secrets.
@@ -53,7 +55,12 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
         base_url = _wait(spec, process, log_path)
         facts = _facts(spec, base_url, process, log_path, startup_s=time.perf_counter() - started)
         check_alive = partial(_check, spec, process, log_path, doing="while it was in use")
-        yield Server(spec=spec, facts=facts, check_alive=check_alive)
+        freezer = Freezer(
+            freeze=partial(_signal_group, spec, process, signal.SIGSTOP),
+            thaw=partial(_signal_group, spec, process, signal.SIGCONT),
+            is_frozen=partial(are_stopped, (process.pid,)),
+        )
+        yield Server(spec=spec, facts=facts, check_alive=check_alive, freezer=freezer)
     finally:
         _stop(process)
 
@@ -125,8 +132,18 @@ def _check(spec: ServerSpec, process: subprocess.Popen[bytes], log_path: Path, *
         raise exit_error(spec, doing=doing, exit_code=code, log_path=log_path)
 
 
+def _signal_group(spec: ServerSpec, process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to the process and to whatever it has started."""
+    try:
+        os.killpg(process.pid, number)  # it leads its group; until it is waited for, its pid is not used again
+    except OSError as error:
+        raise LaunchError(f"could not send it {number.name}: {error.strerror}", server=spec.name) from error
+
+
 def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGCONT)  # a frozen process gets SIGTERM when it goes on
     try:
         with suppress(subprocess.TimeoutExpired):
             process.wait(_GRACE_S)

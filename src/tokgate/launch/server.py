@@ -37,13 +37,27 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     log_path: str | None = None
 
 
+class Freezer(msgspec.Struct, frozen=True, kw_only=True):
+    """How all processes of a server are stopped for a while; `tokgate.launch.idle` is what uses it.
+
+    freeze, thaw: stop them where they are, let them go on. Both raise LaunchError when that fails.
+    is_frozen: whether the kernel (or Docker) says that all of them are stopped.
+    """
+
+    freeze: Callable[[], None]
+    thaw: Callable[[], None]
+    is_frozen: Callable[[], bool]
+
+
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """A live server. It ends when the context that gave it ends, whatever happens inside.
+    """A live server. It ends when the context that gave it ends, whatever happens inside, also while it is frozen.
 
     check_alive: raises ServerExited, with exit code and root cause, if it has ended; ServerUnreachable if it was
-        started elsewhere and no longer answers.
+        started elsewhere and no longer answers. Works on a frozen server too.
+    freezer: None for a server that was started elsewhere, which is not ours to stop.
     """
 
     spec: ServerSpec
     facts: ServerFacts
     check_alive: Callable[[], None]
+    freezer: Freezer | None = None

@@ -87,6 +87,25 @@ def sum_cpu_s(members: Iterable[Process]) -> float:
     return sum(process.cpu_s + process.reaped_s for process in members)
 
 
+def read_family_cpu_s(heads: Iterable[int], root: Path = ROOT) -> float | None:
+    """CPU seconds used so far by `heads` and all their descendants; None when a head cannot be seen, or there is none."""
+    heads, processes = tuple(heads), read_processes(root)
+    if not heads or not processes.keys() >= set(heads):
+        return None
+    return sum_cpu_s(processes[pid] for pid in sorted(find_family(processes, heads)))
+
+
+def are_stopped(heads: Iterable[int], root: Path = ROOT) -> bool:
+    """Whether every thread of `heads` and of all their descendants is stopped, as SIGSTOP leaves them.
+
+    A process is shown in the state of its first thread, and the others may stop a moment later.
+    """
+    family = find_family(read_processes(root), heads)
+    threads = [stat for pid in family for stat in (root / "proc" / str(pid) / "task").glob("*/stat")]
+    states = [(read_text(stat) or "").rpartition(")")[2].split()[:1] for stat in threads]
+    return bool(states) and all(state == ["T"] for state in states)
+
+
 def read_program(pid: int, root: Path = ROOT) -> str | None:
     """Its program and first argument, `python train.py`; not the others, which may hold keys."""
     words = (read_text(root / f"proc/{pid}/cmdline") or "").split("\0")[:2]

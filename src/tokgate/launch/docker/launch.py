@@ -16,7 +16,7 @@ from typing import Any
 
 import msgspec
 from docker import DockerClient
-from docker.errors import ImageNotFound, NotFound
+from docker.errors import APIError, ImageNotFound, NotFound
 from docker.models.containers import Container
 
 from tokgate import engines
@@ -31,7 +31,7 @@ from tokgate.launch.logs import create_log, exit_error
 from tokgate.launch.port import check_free
 from tokgate.launch.probe import check_health
 from tokgate.launch.ready import wait_until_ready
-from tokgate.launch.server import Server
+from tokgate.launch.server import Freezer, Server
 from tokgate.machine.daemon import image_command
 
 _GRACE_S = 5  # between SIGTERM and SIGKILL: a server has no state to save
@@ -80,7 +80,12 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
             with convert_docker_errors(spec.name, doing="inspect its container"):
                 facts = read_facts(spec, container, base_url, log.path, startup_s=startup_s)
             check_alive = partial(_check, spec, container, log, doing="while it was in use")
-            yield Server(spec=spec, facts=facts, check_alive=check_alive)
+            freezer = Freezer(
+                freeze=partial(_pause, spec, container),
+                thaw=partial(_unpause, spec, container),
+                is_frozen=partial(_is_paused, spec, container),
+            )
+            yield Server(spec=spec, facts=facts, check_alive=check_alive, freezer=freezer)
         finally:
             _remove(client, spec.name, name)
             if log is not None:
@@ -148,10 +153,28 @@ def _check(spec: ServerSpec, container: Container, log: _Log, *, doing: str) -> 
     )
 
 
+def _pause(spec: ServerSpec, container: Container) -> None:
+    with convert_docker_errors(spec.name, doing="pause its container"):
+        container.pause()
+
+
+def _unpause(spec: ServerSpec, container: Container) -> None:
+    with convert_docker_errors(spec.name, doing="unpause its container"):
+        container.unpause()
+
+
+def _is_paused(spec: ServerSpec, container: Container) -> bool:
+    with convert_docker_errors(spec.name, doing="check whether its container is paused"):
+        container.reload()
+    return bool(container.attrs["State"].get("Paused"))
+
+
 def _remove(client: DockerClient, server: str, name: str) -> None:
     """Stop and remove the container by name, which also works when its creation was interrupted."""
     with convert_docker_errors(server, doing=f"remove container {name}, which may still run (the next run removes it)"):
         try:
+            with suppress(NotFound, APIError):  # a paused container would hear SIGTERM only after the grace time
+                client.api.unpause(name)
             with suppress(NotFound):
                 client.api.stop(name, timeout=_GRACE_S)
         finally:  # also after a second Ctrl-C, then without waiting
