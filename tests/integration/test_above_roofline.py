@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ from tokgate.machine.fingerprint import Fingerprint
 from tokgate.store.runs import RunRecord, RunWriter
 from tokgate.suite.case import measure_case
 from tokgate.suite.experiment import run_experiment
+from tokgate.suite.heartbeat import Heartbeat
 from tokgate.suite.instruments import Instruments
 from tokgate.suite.live import Live
 from tokgate.suite.plan import Case, Experiment
@@ -72,9 +72,8 @@ def verdict_of(cell: Case, folder: Path, claim: Claim) -> tuple[Verdict, RunReco
         conditions={},
     )
     writer = RunWriter(folder, record)
-    around = lambda _: nullcontext(lambda *_: None)  # noqa: E731
     experiment = Experiment(hypothesis=hypothesis, arms={"a": cell})
-    live = Live(writer, around=around)
+    live = Live(writer, observer=Heartbeat(print))
     verdict = run_experiment(experiment, live, blocks=1, goes_on=lambda _: True)
     return verdict, writer.record
 

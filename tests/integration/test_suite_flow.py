@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -26,6 +27,9 @@ def measured(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any
     finished = project.quiet_perf("--tokgate-profile", "brief")
     assert finished.code == 0, finished.output
     assert "3 no_baseline" in finished.output
+    # Without a terminal each measured cell is a line, instead of a dot.
+    assert re.search(r"^tokgate: 2/2 embedded-smollm2 × brief, launch 2/2: decode_tps .* tok/s", finished.output, re.M)
+    assert re.search(r"launch 1/2: decode_tps .* · about \S+ left$", finished.output, re.M)
     return project
 
 

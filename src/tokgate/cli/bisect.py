@@ -61,23 +61,28 @@ def bisect(
 
     from tokgate.judge.bisect import count_steps
     from tokgate.report.bisect import describe_result, describe_step
-    from tokgate.report.progress import show_progress
+    from tokgate.report.progress import ProgressBars, is_live
     from tokgate.store.runs import RECORD, new_run_folder
     from tokgate.suite.bisect import list_images, plan_search, run_bisect
     from tokgate.suite.box import own_run
+    from tokgate.suite.heartbeat import Heartbeat
 
     seconds = parse_budget(budget)
     images = list_images(good, bad, [tag.strip() for tag in tags.split(",")])
     search = plan_search(catalogue(fixtures), server=server, workload=workload, metric=metric, images=images)
-    command, progress = ("tokgate", *sys.argv[1:]), Console(stderr=True)
+    command, console = ("tokgate", *sys.argv[1:]), Console(stderr=True)
     record = ""
+
+    def say(text: str) -> None:
+        typer.echo(f"tokgate: {text}", err=True)
+
     try:
         with own_run(
             search.plan,
             lambda: new_run_folder(out),
             command=command,
             wait=True,
-            say=lambda text: typer.echo(f"tokgate: {text}", err=True),
+            say=say,
         ) as writer:
             record = str(writer.folder / RECORD)
             typer.echo(
@@ -90,7 +95,7 @@ def bisect(
                 writer,
                 blocks=blocks,
                 goes_on=lambda _: ends is None or time.monotonic() < ends,
-                around=lambda title: show_progress(title, progress),
+                observer=ProgressBars(console) if is_live(console) else Heartbeat(say),
                 tell=lambda step: typer.echo(describe_step(search.metric, step)),
             )
     except KeyboardInterrupt:

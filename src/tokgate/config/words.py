@@ -7,6 +7,7 @@ JUnit properties, and `report` in terminal, HTML and Markdown. All of them agree
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from difflib import SequenceMatcher
 
 from tokgate.config.metric import find_metric
@@ -25,6 +26,11 @@ _LEAST_P = 1e-9  # smaller p values say no more than that chance is excluded
 def format_figure(metric: str, value: float | None) -> str:
     """A measured value of a metric with its unit: `24.51 tok/s`, `123.4 ms`."""
     return ABSENT if value is None else format_quantity(value, find_metric(metric).unit)
+
+
+def format_figures(values: Mapping[str, float]) -> str:
+    """Measured values by metric: `decode_tps 24.51 tok/s, ttft_s 123.4 ms`."""
+    return ", ".join(f"{metric} {format_figure(metric, value)}" for metric, value in values.items())
 
 
 def format_quantity(value: float, unit: str) -> str:

@@ -29,7 +29,7 @@ from tokgate.plugin.run import (
     publish_report,
     usage_errors,
 )
-from tokgate.plugin.screen import say, show_progress
+from tokgate.plugin.screen import has_spoken, make_observer, say
 
 if TYPE_CHECKING:
     from tokgate.suite.budget import Budget
@@ -161,7 +161,7 @@ def _sort_key(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[
 @pytest.fixture(scope="session")
 def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The run: its record, its one live server and its verdicts. It holds the lease of this machine."""
-    from tokgate.plugin.planning import find_references, read_selection
+    from tokgate.plugin.planning import estimate_time_left, find_references, read_selection
     from tokgate.suite.box import own_run
     from tokgate.suite.session import Session
     from tokgate.suite.verdicts import Verdicts
@@ -177,13 +177,15 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
             say=lambda text: say(config, text),
         ) as writer:
             config.stash[WRITER] = writer
-            _, references = find_references(config, writer.record)
+            past, references = find_references(config, writer.record)
+            selected, budget = read_selection(request.session.items), config.stash.get(_BUDGET, None)
+            time_left = estimate_time_left(config, plan, selected, budget, past=past, references=references)
             with Session(
                 plan,
                 writer,
-                Verdicts(plan, read_selection(request.session.items).family, references),
-                config.stash.get(_BUDGET, None),
-                around=lambda title: show_progress(config, title),
+                Verdicts(plan, selected.family, references),
+                budget,
+                observer=make_observer(config, time_left),
             ) as session:
                 config.stash[_SESSION] = session
                 yield session
@@ -207,6 +209,13 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
         pytest.skip(f"not checked: {gap}")
     except RecordError as error:
         pytest.exit(str(error), returncode=EXIT_BROKEN)
+
+
+def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
+    """Print no dot for a test that passed and has printed a line."""
+    if PLAN not in config.stash or report.when != "call" or not has_spoken(config) or not report.passed:
+        return None
+    return "passed", "", "PASSED"
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

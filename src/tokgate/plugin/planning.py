@@ -14,9 +14,10 @@ from tokgate.store.runs import RunRecord
 from tokgate.suite.budget import Budget
 from tokgate.suite.past import Past
 from tokgate.suite.plan import RunPlan
-from tokgate.suite.preview import Selection, look_ahead
+from tokgate.suite.preview import Selection, estimate_selection, look_ahead
 from tokgate.suite.record import make_first_record
 from tokgate.suite.reference import References
+from tokgate.suite.time_left import TimeLeft
 
 
 def plan_items(
@@ -34,6 +35,24 @@ def plan_items(
     if budget is not None:
         _deselect(config, items, budget)
     return budget, describe_preview(preview, width=width, color=color)
+
+
+def estimate_time_left(
+    config: pytest.Config,
+    plan: RunPlan,
+    selected: Selection,
+    budget: Budget | None,
+    *,
+    past: Past,
+    references: References,
+) -> TimeLeft:
+    """What the progress of the run says about the time. Raises SpecError, RecordError."""
+    return TimeLeft(
+        estimate_selection(plan, selected, past=past, references=references),
+        budget,
+        launches=plan.launches,
+        blocks=config.stash[OPTIONS].blocks,
+    )
 
 
 def read_selection(items: Sequence[pytest.Item]) -> Selection:

@@ -1,4 +1,4 @@
-"""Output to the terminal that pytest does not capture: single lines and the progress line."""
+"""Output to the terminal that pytest does not capture: single lines, and the progress of the run."""
 
 from __future__ import annotations
 
@@ -10,26 +10,68 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from tokgate.measure.measurement import Measurement
     from tokgate.suite.case import Watch
+    from tokgate.suite.observer import Observer, Step
+    from tokgate.suite.time_left import TimeLeft
+
+_SPOKE: pytest.StashKey[bool] = pytest.StashKey()
 
 
 def say(config: pytest.Config, text: str) -> None:
-    """Print one line to the terminal, uncaptured, with the name of the box if there are several."""
-    box = f"[{config.workerinput['workerid']}] " if hasattr(config, "workerinput") else ""
+    """Print one line at once, uncaptured, with the name of the box if there are several."""
+    config.stash[_SPOKE] = True
+    reporter = _find_reporter(config)
     with _uncaptured(config):
-        print(f"\ntokgate: {box}{text}", file=sys.stderr, flush=True)
+        if reporter is None:  # a worker, which shares the terminal with others
+            print(f"tokgate: [{config.workerinput['workerid']}] {text}", file=sys.stderr, flush=True)  # type: ignore[attr-defined]
+            return
+        # pytest may be in the middle of a line of dots.
+        start = "\n" if reporter._tw.width_of_current_line else ""
+        reporter.write(f"{start}tokgate: {text}\n", flush=True)
 
 
-@contextmanager
-def show_progress(config: pytest.Config, title: str) -> Iterator[Watch]:
-    """Show a progress line while something runs; none when other boxes share the terminal."""
+def has_spoken(config: pytest.Config) -> bool:
+    """Whether `say` printed something since this was asked last."""
+    spoke = config.stash.get(_SPOKE, False)
+    config.stash[_SPOKE] = False
+    return spoke
+
+
+def make_observer(config: pytest.Config, time_left: TimeLeft) -> Observer:
+    """Shows the run: as bars on a terminal of its own, otherwise (a pipe, a file, several boxes) as lines."""
     from rich.console import Console
 
-    from tokgate.report.progress import show_progress
+    from tokgate.report.progress import ProgressBars, is_live
+    from tokgate.suite.heartbeat import Heartbeat
 
-    terminal = False if hasattr(config, "workerinput") else None
-    with _uncaptured(config), show_progress(title, Console(stderr=True, force_terminal=terminal)) as watch:
-        yield watch
+    reporter, console = _find_reporter(config), Console(stderr=True)
+    with _uncaptured(config):
+        bars = reporter is not None and reporter.isatty and is_live(console)
+    return _Uncaptured(config, ProgressBars(console) if bars else Heartbeat(lambda text: say(config, text), time_left))
+
+
+class _Uncaptured:
+    """An observer whose output pytest does not capture."""
+
+    def __init__(self, config: pytest.Config, observer: Observer) -> None:
+        self._config, self._observer = config, observer
+
+    @contextmanager
+    def during(self, step: Step) -> Iterator[Watch]:
+        with _uncaptured(self._config), self._observer.during(step) as watch:
+            yield watch
+
+    def report(self, step: Step, measurement: Measurement) -> None:
+        self._observer.report(step, measurement)
+
+    def end(self, hypothesis: str) -> None:
+        self._observer.end(hypothesis)
+
+
+def _find_reporter(config: pytest.Config) -> Any:
+    """The terminal of this session; None in a worker."""
+    return None if hasattr(config, "workerinput") else config.pluginmanager.getplugin("terminalreporter")
 
 
 def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from tokgate.config.words import ABSENT, format_count, format_duration, format_figure, format_time
+from tokgate.config.words import ABSENT, format_count, format_duration, format_figures, format_time
 from tokgate.judge.conclusion import draw_conclusions
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Weight
@@ -200,7 +200,7 @@ def _make_launch_row(run: Measurement, folder: str | None) -> LaunchRow:
     log = PurePosixPath(facts.log_path).name if facts.log_path else ""
     return LaunchRow(
         run=run,
-        figures=", ".join(f"{name} {format_figure(name, value)}" for name, value in run.gated.items()),
+        figures=format_figures(run.gated),
         startup=ABSENT if facts.startup_s is None else format_duration(facts.startup_s),
         engine=" ".join(filter(None, (facts.engine, facts.engine_version))),
         log=make_link(folder, "logs", log) if log and folder is not None else "",

@@ -17,7 +17,8 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.daemon import ask_daemon, image_command
 from tokgate.store.runs import RunWriter
 from tokgate.suite.comparison import ArmNotTried, Comparison
-from tokgate.suite.live import Around, Live
+from tokgate.suite.live import Live
+from tokgate.suite.observer import Observer
 from tokgate.suite.plan import Case, RunPlan, make_image_cases
 
 TRIES = 3
@@ -104,13 +105,13 @@ def run_bisect(
     *,
     blocks: int,
     goes_on: Callable[[int], bool],
-    around: Around,
+    observer: Observer,
     tell: Callable[[Step], None],
 ) -> Bisection:
     """Measure images until the first slow one is known; each launch and each step is on disk as it ends.
 
     goes_on: asked before each launch, with the number of launches so far.
-    around: entered while something runs, with its title.
+    observer: sees what is started and measured.
     tell: called with each step.
     Raises RecordError; LaunchError: the first or the last image cannot be measured, or no image can.
     """
@@ -122,7 +123,7 @@ def run_bisect(
         writer.set_verdicts(_verdicts(cases, metric, steps))
         tell(step)
 
-    with Live(writer, around=around) as live:
+    with Live(writer, observer=observer) as live:
         comparison = Comparison(cases, live, metric=metric, goes_on=goes_on, tries=TRIES)
         try:
             bisection = bisect(tuple(cases), comparison.measure_block, metric=metric, blocks=blocks, tell=add_step)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import ExitStack
 from typing import NamedTuple
 
 from tokgate._exceptions import LaunchError
@@ -12,12 +11,10 @@ from tokgate.launch.server import Server
 from tokgate.launch.start import start
 from tokgate.measure.measurement import Answers, Measurement
 from tokgate.store.runs import RunWriter
-from tokgate.suite.case import Watch, measure_case
+from tokgate.suite.case import measure_case
 from tokgate.suite.instruments import Instruments
+from tokgate.suite.observer import Observer, Step
 from tokgate.suite.plan import Case
-
-Around = Callable[[str], AbstractContextManager[Watch]]
-"""Entered while something runs, with its title; returns a callable that shows the progress."""
 
 
 class LaunchKey(NamedTuple):
@@ -31,12 +28,12 @@ class Live:
     """Starts servers, one at a time, and measures cases on the live one; leaving the context ends it.
 
     writer: the run's record. Each measurement is on disk as soon as it ends; logs go into its folder.
-    around: entered while a server starts and while requests run.
+    observer: sees what is started and measured.
     """
 
-    def __init__(self, writer: RunWriter, *, around: Around) -> None:
+    def __init__(self, writer: RunWriter, *, observer: Observer) -> None:
         self.writer = writer
-        self._around = around
+        self.observer = observer
         self._instruments = Instruments()
         self._stack = ExitStack()
         self._failed: dict[LaunchKey, LaunchError] = {}
@@ -60,7 +57,7 @@ class Live:
         if key in self._failed:
             raise self._failed[key]
         self.stop()
-        with self._around(f"{spec.name} · launch {launch} · starting"):
+        with self.observer.during(Step(server=spec.name, launch=launch)):
             try:
                 self.server = self._stack.enter_context(start(spec, log_dir=self.writer.folder / "logs"))
             except LaunchError as error:
@@ -69,16 +66,18 @@ class Live:
         self.launch = key
         return self.server
 
-    def measure(self, case: Case, launch: int, *, stored: Answers | None = None, of: str = "") -> Measurement:
+    def measure(self, case: Case, launch: int, *, stored: Answers | None = None, of: int = 0) -> Measurement:
         """Measure a case on this launch of its server, which is started if it is not live.
 
-        stored: as for `measure_case`; of: follows the number of the launch in the title (`/5`).
+        stored: as for `measure_case`; of: the number of launches planned, 0 if that is not known.
         Raises LaunchError, RecordError.
         """
         server = self.start(case.server, launch)
-        with self._around(f"{case.server.name} · launch {launch}{of} · {case.workload.name}") as watch:
+        step = Step(server=case.server.name, workload=case.workload.name, launch=launch, of=of)
+        with self.observer.during(step) as watch:
             measurement = measure_case(server, case, self._instruments, launch=launch, watch=watch, stored=stored)
         self.writer.add_measurement(measurement)
+        self.observer.report(step, measurement)
         return measurement
 
     def stop(self) -> None:

@@ -18,7 +18,8 @@ from tokgate.store.runs import RunWriter
 from tokgate.suite.budget import MOST_BLOCKS, Budget
 from tokgate.suite.duration import INSTANT_S
 from tokgate.suite.experiment import LAUNCHES_ALONE, run_experiment
-from tokgate.suite.live import Around, Live
+from tokgate.suite.live import Live
+from tokgate.suite.observer import Observer
 from tokgate.suite.plan import Experiment, RunPlan
 from tokgate.suite.verdicts import Verdicts
 
@@ -32,7 +33,7 @@ class Session:
     writer: the run's record.
     verdicts: of its family of cells.
     budget: the time it may take; None measures every launch of the plan.
-    around: entered while a server starts and while requests run (the plugin's progress display).
+    observer: sees what is started and measured (the plugin's progress display).
     Use as a context: the budget's clock starts when it is entered, and leaving it ends the live server.
     """
 
@@ -43,11 +44,11 @@ class Session:
         verdicts: Verdicts,
         budget: Budget | None,
         *,
-        around: Around,
+        observer: Observer,
     ) -> None:
         self.plan, self.writer, self.budget = plan, writer, budget
         self._verdicts = verdicts
-        self._live = Live(writer, around=around)
+        self._live = Live(writer, observer=observer)
         self._experiments: list[Verdict] = []
 
     def __enter__(self) -> Session:
@@ -88,7 +89,7 @@ class Session:
             self.plan.case(*case),
             launch,
             stored=self._verdicts.answers(case.server),
-            of="" if self.budget is not None else f"/{self.plan.launches}",
+            of=0 if self.budget is not None else self.plan.launches,
         )
         self._verdicts.add(measurement)
         if self.budget is not None:
@@ -142,6 +143,8 @@ class Session:
         except NotChecked as gap:
             self.writer.add_not_checked(str(gap))
             raise
+        finally:
+            self._live.observer.end(experiment.hypothesis.name)
         self._experiments.append(verdict)
         self._record()
         return verdict
