@@ -51,9 +51,13 @@ def describe_keys() -> Iterator[str]:
     yield "the file OTHER of the same folder and lays this one over it: mappings are merged, everything else is replaced."
     yield "A size is a number with its unit (`64MiB`, `16GB`), a time is one or more (`500ms`, `1m30s`). A metric is one of"
     yield "the names in [metrics.md](../metrics.md). How the files work together: [configure.md](../configure.md)."
+    described: set[type] = set()
     for place, struct in FILES:
         yield from ("", f"## {place}")
         for kind in _structs(inspect.type_info(struct)):
+            if kind.cls in described:  # the links lead to where it was first met
+                continue
+            described.add(kind.cls)
             title = kind.cls.__name__ if kind.tag is None else f"{kind.cls.__name__} (`{kind.tag_field}: {kind.tag}`)"
             yield from ("", f"### {title}", "", _summary(kind.cls), "")
             meanings = field_meanings(kind.cls)
@@ -177,5 +181,5 @@ def _default(field: inspect.Field) -> str:
     if isinstance(field.default, bool):
         return f"`{str(field.default).lower()}`"
     if isinstance(kind := inspect.type_info(type(field.default)), inspect.StructType):
-        return f"`{kind.tag_field}: {kind.tag}`"
+        return "–" if kind.tag is None else f"`{kind.tag_field}: {kind.tag}`"
     return f"`{field.default}`"

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tokgate.config.catalogue import Catalogue
+from tokgate.config.quiet import QuietLimits
 from tokgate.config.workload import Closed, Workload
 from tokgate.drive.load import Progress
 from tokgate.drive.truth.process import start_truth_server
@@ -45,7 +46,7 @@ def burners(tmp_path: Path) -> Iterator[set[int]]:
 def test_burner_beside_the_measurement_is_named(burners: set[int]) -> None:
     with Monitor(server_pids=(), interval_s=0.5) as monitor:
         time.sleep(2)
-    busy = [problem for problem in check_host(monitor.report) if problem.rule == "host_busy"]
+    busy = [problem for problem in check_host(monitor.report, QuietLimits()) if problem.rule == "host_busy"]
     assert len(busy) == 1, monitor.report
     assert "most of it by tg-burner" in busy[0].detail
     assert monitor.report.culprit is not None

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from tokgate.config.base import Spec
+from tokgate.config.quiet import QuietLimits
 
 HypothesisOutcome = Literal["confirmed", "refuted", "inconclusive", "invalid", "arm_failed"]
 """The outcomes of a hypothesis."""
@@ -44,6 +45,8 @@ class Profile(Spec, frozen=True, kw_only=True):
     cells: which servers are measured under which workloads.
     hypotheses: names in fixtures/hypotheses.
     conclusions: what follows from its hypotheses together.
+    quiet: how much other programs may use of the machine; looser limits make fewer measurements invalid, and launches
+        scatter more.
     """
 
     name: str = ""
@@ -53,3 +56,4 @@ class Profile(Spec, frozen=True, kw_only=True):
     cells: tuple[Cells, ...] = ()
     hypotheses: tuple[str, ...] = ()
     conclusions: tuple[Conclusion, ...] = ()
+    quiet: QuietLimits = QuietLimits()

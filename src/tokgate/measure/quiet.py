@@ -7,22 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tokgate.config.quiet import QuietLimits
 from tokgate.config.words import format_percent
 from tokgate.machine.host import HostReport
 from tokgate.measure.measurement import Problem
-
-OTHERS_SHARE, OTHERS_CORES = 0.05, 0.5
-"""CPU that other processes may use, as a share of the machine and in CPUs; the smaller limit applies. An engine's
-threads wait for each other, so one that is preempted stops all: one busy core of two slowed a server from 119 to
-0.58 tok/s. 5 % is the drop that a gate must detect by default; an idle machine used 0.01 CPUs. On a machine with
-many CPUs, half a CPU still takes memory bandwidth that an APU needs."""
-
-STEAL = 0.015
-"""Share of the machine's CPU time that the hypervisor may give to others: half of the default tolerance of decode_tps.
-A virtual machine with all cores busy had 0.1 %."""
-
-SWAPPED_BYTES = 16 * 2**20
-"""Some pages of other processes may move; moving those of the model stalls it."""
 
 GPU_IDLE_PCT, GPU_LOOKS = 5.0, 3
 """A GPU whose load was never above this percentage, in at least this number of readings, did not make the tokens."""
@@ -42,20 +30,19 @@ def is_disturbed(problems: Iterable[Problem]) -> bool:
     return bool(rules) and rules <= PASSING
 
 
-def check_host(report: HostReport) -> tuple[Problem, ...]:
-    """Everything the host did in the region of `report` that makes a measurement invalid."""
+def check_host(report: HostReport, limits: QuietLimits) -> tuple[Problem, ...]:
+    """Everything the host did in the region of `report` that makes a measurement invalid. limits: of the profile."""
     details = {
-        "host_busy": _busy(report),
-        "host_stolen": _stolen(report),
-        "host_swapping": _swapping(report),
+        "host_busy": _busy(report, limits.find_others_cores(report.cpus)),
+        "host_stolen": _stolen(report, limits.steal),
+        "host_swapping": _swapping(report, limits.swapped_MiB),
         "host_throttled": _throttled(report),
         "gpu_idle": _gpu_idle(report),
     }
     return tuple(Problem(rule=rule, detail=detail) for rule, detail in details.items() if detail is not None)
 
 
-def _busy(report: HostReport) -> str | None:
-    limit = min(OTHERS_CORES, OTHERS_SHARE * report.cpus)
+def _busy(report: HostReport, limit: float) -> str | None:
     if report.others_cores is None or report.others_cores <= limit:
         return None
     whom = report.culprit or "a process that is not visible (it has ended, or runs outside this container)"
@@ -65,17 +52,16 @@ def _busy(report: HostReport) -> str | None:
     )
 
 
-def _stolen(report: HostReport) -> str | None:
-    if report.steal is None or report.steal <= STEAL:
+def _stolen(report: HostReport, limit: float) -> str | None:
+    if report.steal is None or report.steal <= limit:
         return None
-    return f"the hypervisor gave {format_percent(report.steal)} of this machine's CPU time to others (limit {format_percent(STEAL)})"
+    return f"the hypervisor gave {format_percent(report.steal)} of this machine's CPU time to others (limit {format_percent(limit)})"
 
 
-def _swapping(report: HostReport) -> str | None:
-    if report.swapped_bytes is None or report.swapped_bytes <= SWAPPED_BYTES:
+def _swapping(report: HostReport, limit_MiB: float) -> str | None:
+    if report.swapped_bytes is None or report.swapped_bytes <= limit_MiB * 2**20:
         return None
-    moved, limit = report.swapped_bytes / 2**20, SWAPPED_BYTES / 2**20
-    return f"{moved:.0f} MiB moved to or from swap (limit {limit:.0f} MiB)"
+    return f"{report.swapped_bytes / 2**20:.0f} MiB moved to or from swap (limit {limit_MiB:.0f} MiB)"
 
 
 def _throttled(report: HostReport) -> str | None:

@@ -11,6 +11,8 @@ def describe_acceptance(old: Baseline | None, new: Baseline) -> str:
     """Each metric of `new` and what it replaces: geometric means over launches and their ratio."""
     replaced = f", replacing {old.source} of {old.date}" if old else ", the first baseline"
     lines = [f"{new.server}: {new.source}{replaced}"]
+    if new.quiet:
+        lines.append(f"  {new.quiet.describe_own()}")
     if new.forced:
         lines.append(f"  accepted by force: {new.forced}")
     for workload, cell in new.cells.items():

@@ -18,6 +18,7 @@ from tokgate._exceptions import BaselineRefused
 from tokgate.config.base import Spec
 from tokgate.config.load import Document
 from tokgate.config.metric import MetricName
+from tokgate.config.quiet import QuietLimits
 from tokgate.judge.policy import explain_failure
 from tokgate.machine.fingerprint import Fingerprint, find_differences
 from tokgate.measure.measurement import Answers, Measurement, collect_gated
@@ -48,6 +49,8 @@ class Baseline(Spec, frozen=True, kw_only=True):
         with `nights` there are no values, and the server's runs since `date` are the reference.
     source: run id, or the document the values come from.
     date: when it was measured or published; with `nights`, the first day that counts.
+    quiet: what other programs were allowed to use of the machine, where its profile sets other limits than usual; the
+        values remain comparable.
     forced: why a run that is normally refused was accepted.
     fingerprint: facts of the machine, written by `tokgate baseline accept`.
     canary: answers of the model to the canary questions, written by `tokgate baseline accept`.
@@ -58,6 +61,7 @@ class Baseline(Spec, frozen=True, kw_only=True):
     provenance: Provenance
     source: str
     date: datetime.date
+    quiet: QuietLimits | None = None
     forced: str | None = None
     fingerprint: Fingerprint | None = None
     canary: Answers | None = None
@@ -142,6 +146,7 @@ def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | 
         provenance="measured",
         source=f"run {record.run_id}",
         date=datetime.date.fromisoformat(record.started[:10]),
+        quiet=record.quiet if record.quiet != QuietLimits() else None,
         forced=reason if grounds else None,
         fingerprint=record.fingerprint,
         canary=next((launch.canary.answers for launch in launches if launch.canary is not None), None),

@@ -13,6 +13,7 @@ import msgspec
 from tokgate._exceptions import RecordError, UsageError
 from tokgate.config.hypothesis import Hypothesis
 from tokgate.config.profile import Conclusion
+from tokgate.config.quiet import QuietLimits
 from tokgate.config.workload import Workload
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.verdict import Verdict
@@ -70,6 +71,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     conditions: by workload, what a baseline must share to be compared.
     hypotheses: the hypotheses as they were when this run tested them.
     conclusions: the conclusions of the profile, likewise.
+    quiet: what other programs were allowed to use of the machine.
     not_checked: what this run could not check, each with its reason.
     measurements: one for each case and launch.
     spending: how the budget was used; None without a budget.
@@ -89,6 +91,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     conditions: dict[str, dict[str, str]]
     hypotheses: tuple[Hypothesis, ...] = ()
     conclusions: tuple[Conclusion, ...] = ()
+    quiet: QuietLimits = QuietLimits()
     not_checked: tuple[str, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()

@@ -10,6 +10,7 @@ import msgspec
 
 from tokgate import engines
 from tokgate._exceptions import LaunchError, ServerUnreachable
+from tokgate.config.quiet import QuietLimits
 from tokgate.config.server import AttachLaunch, DockerLaunch, EmbeddedLaunch
 from tokgate.drive.client import Endpoint
 from tokgate.drive.load import DriveResult, Progress, drive
@@ -72,7 +73,7 @@ def measure_case(
     before: tuple[Problem, ...] = ()
     if is_disturbed(timed_pass.problems):
         before = timed_pass.problems
-        _wait_for_quiet(server)
+        _wait_for_quiet(server, case.quiet)
         timed_pass = _timed(server, case, launch=launch, seed=_seed(case, launch, _AGAIN), watch=watch)
     tolerance = {str(metric): case.limits(metric)[0] for metric in case.workload.gated}
     problems = (*timed_pass.problems, *garbage, *check_bias(bias, timed_pass.metrics, tolerance))
@@ -128,7 +129,7 @@ def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) 
         *check_timings(result.samples),
         *check_counters(result.samples, subtract(before, after), engines.find(server.facts.engine).counters),
         *check_client(max_lag_s=result.max_lag_s, client_cpu_s=result.client_cpu_s, wall_s=result.wall_s),
-        *check_host(monitor.report),
+        *check_host(monitor.report, case.quiet),
         *check_roofline(roof, metrics),
     )
     return Measurement(
@@ -150,13 +151,13 @@ def _timed(server: Server, case: Case, *, launch: int, seed: int, watch: Watch) 
     )
 
 
-def _wait_for_quiet(server: Server) -> None:
+def _wait_for_quiet(server: Server, limits: QuietLimits) -> None:
     """Until nothing else has run for two seconds; the host is judged again after the next pass in any case."""
     until_s = perf_counter() + _QUIET_WAIT_S
     while perf_counter() < until_s:
         with Monitor(server_pids=server.facts.pids) as monitor:
             sleep(2)
-        if not check_host(monitor.report):
+        if not check_host(monitor.report, limits):
             return
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from itertools import product
 
@@ -14,6 +15,7 @@ from tokgate.config.hardware import Hardware
 from tokgate.config.hypothesis import Arm, Hypothesis
 from tokgate.config.metric import find_metric
 from tokgate.config.profile import Profile
+from tokgate.config.quiet import QuietLimits
 from tokgate.config.server import AttachLaunch, DockerLaunch, Model, ServerSpec
 from tokgate.config.workload import PromptSet, Workload
 from tokgate.engines import FALLBACK
@@ -31,6 +33,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
 
     hardware: the chip of the profile, whose bandwidth no measurement may exceed; None when the profile names none.
     canary: questions that show whether the model works; None where none are declared.
+    quiet: what other programs may use of the machine meanwhile.
     """
 
     server: ServerSpec
@@ -38,6 +41,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     prompts: PromptSet
     hardware: Hardware | None = None
     canary: PromptSet | None = None
+    quiet: QuietLimits = QuietLimits()
 
     def limits(self, metric: str) -> tuple[float, float]:
         """Tolerance and promise (fractions) of a metric: the workload's, otherwise the metric's."""
@@ -225,10 +229,17 @@ def _case(catalogue: Catalogue, profile: Profile, server: ServerSpec, workload: 
         prompts=catalogue.prompts(declared.prompts),
         hardware=catalogue.hardware(profile.hardware) if profile.hardware else None,
         canary=catalogue.prompts(CANARY) if CANARY in catalogue.names("prompts") else None,
+        quiet=profile.quiet,
     )
 
 
 def _not_checked(catalogue: Catalogue, profile: Profile, unable: str | None) -> tuple[str, ...]:
+    relaxed = profile.quiet.describe_relaxed(os.cpu_count() or 1)
+    cost = f"{relaxed}; expect launches to scatter more: `can detect` is computed from what they do"
+    return (*_list_unchecked(catalogue, profile, unable), *((cost,) if relaxed else ()))
+
+
+def _list_unchecked(catalogue: Catalogue, profile: Profile, unable: str | None) -> tuple[str, ...]:
     if unable is not None:
         return (f"everything of profile {profile.name}: {unable}",)
     if profile.hardware == "gfx1151" or "gfx1151" not in catalogue.names("profiles"):

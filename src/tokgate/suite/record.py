@@ -35,5 +35,6 @@ def make_first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> 
         conditions={case.workload.name: make_conditions(case.workload, case.prompts.sha256) for case in plan.cases},
         hypotheses=tuple(experiment.hypothesis for experiment in plan.experiments),
         conclusions=plan.profile.conclusions,
+        quiet=plan.profile.quiet,
         not_checked=plan.not_checked,
     )

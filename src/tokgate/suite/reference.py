@@ -69,7 +69,9 @@ class References:
 
 def _stored(baseline: Baseline, values: tuple[float, ...], cpu_gflops: tuple[float, ...]) -> Reference:
     if baseline.provenance == "measured":
-        label = f"baseline of {baseline.date} ({baseline.source}, {format_count(len(values), 'launch')})"
+        launches = format_count(len(values), "launch")
+        limits = baseline.quiet.describe_own() if baseline.quiet else ""
+        label = f"baseline of {baseline.date} ({', '.join(filter(None, (baseline.source, launches, limits)))})"
         return Reference(kind="launches", values=values, label=label, cpu_gflops=cpu_gflops)
     label = f"one figure {baseline.provenance} on {baseline.date} ({baseline.source})"
     return Reference(kind="figure", values=values[:1], label=label)

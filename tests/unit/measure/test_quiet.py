@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from tokgate.config.quiet import QuietLimits
 from tokgate.machine.host import Culprit, HostReport, Level
 from tokgate.measure.quiet import check_host
 
@@ -28,7 +29,11 @@ _IDLE_GPU = {"gpu_busy_pct": Level(low=0, mean=0.3, high=1)}
 
 
 def _details(**changes: object) -> dict[str, str]:
-    problems = check_host(msgspec.structs.replace(_QUIET, **changes))
+    return _check(QuietLimits(), **changes)
+
+
+def _check(limits: QuietLimits, **changes: object) -> dict[str, str]:
+    problems = check_host(msgspec.structs.replace(_QUIET, **changes), limits)
     return {problem.rule: problem.detail for problem in problems}
 
 
@@ -51,6 +56,29 @@ def test_busy_host_names_the_program() -> None:
         "most of it by stress-ng --cpu (pid 4711), 0.96 cores"
     }
     assert "a process that is not visible" in _details(others_cores=0.97, culprit=None)["host_busy"]
+
+
+def test_a_profile_sets_limits() -> None:
+    """Each limit is the profile's, in both directions, and the message names it."""
+    loose = QuietLimits(others_cores=0.5, steal=0.05, swapped_MiB=64)
+    some = {"others_cores": 0.4, "steal": 0.04, "swapped_bytes": 50 * 2**20}
+    assert _check(QuietLimits(), **some).keys() == {"host_busy", "host_stolen", "host_swapping"}
+    assert _check(loose, **some) == {}
+    more = _check(loose, others_cores=0.6, steal=0.06, swapped_bytes=65 * 2**20)
+    assert [detail.partition("limit ")[2].partition(")")[0] for detail in more.values()] == ["0.50", "5 %", "64 MiB"]
+    assert "host_busy" in _check(QuietLimits(others_cores=0.05), others_cores=0.06)
+
+
+def test_relaxed_limits_are_described() -> None:
+    """With the default beside them, which depends on the machine; stricter ones are only recorded."""
+    loose = QuietLimits(others_cores=0.5, steal=0.05)
+    assert (
+        loose.describe_relaxed(2) == "quiet limits relaxed: others_cores 0.5 (default 0.1), steal 0.05 (default 0.015)"
+    )
+    assert loose.describe_relaxed(32) == "quiet limits relaxed: steal 0.05 (default 0.015)"
+    assert QuietLimits().describe_relaxed(2) == QuietLimits(others_cores=0.05).describe_relaxed(2) == ""
+    assert QuietLimits().describe_own() == ""
+    assert QuietLimits(others_cores=0.05).describe_own() == "quiet limits: others_cores 0.05"
 
 
 def test_stolen_time() -> None:

@@ -14,7 +14,10 @@ from tokgate.machine.fingerprint import Fingerprint
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Measurement, Roofline
 from tokgate.measure.roofline import compute_roofline
+from tokgate.report.html import to_html
+from tokgate.report.markdown import to_markdown
 from tokgate.report.terminal import describe_measurement, format_summary
+from tokgate.report.view import build_view
 from tokgate.store.runs import RunRecord
 
 CATALOGUE = Catalogue(Path(__file__).parents[3] / "fixtures")
@@ -167,5 +170,20 @@ def test_an_unbounded_interval_is_named() -> None:
 def test_figures_of_an_invalid_measurement_are_dim() -> None:
     invalid = {"kind": "gate", "server": "s", "workload": "w", "metric": "decode_tps", "outcome": "invalid"}
     run = record(measurement("s", "w", None, decode_tps=6.4), verdicts=(msgspec.convert(invalid, Verdict),))
-    assert "6.400 tok/s" in row(format_summary(run, width=100, color=False), "w decode_tps", "! invalid")
-    assert "\x1b[2m6.400 tok/s" in format_summary(run, width=100, color=True).replace("\x1b[0m", "")
+    assert "(6.400 tok/s)" in row(format_summary(run, width=100, color=False), "w decode_tps", "! invalid")
+    assert "| (6.400 tok/s) |" in to_markdown(build_view(run))
+    page = to_html(build_view(run))
+    assert 'class="explained dim"' in page
+    assert '<span class="soft">(decode_tps 6.400 tok/s)</span>' not in page, "this launch is valid"
+    assert "\x1b[2m(6.400 tok/s" in format_summary(run, width=100, color=True).replace("\x1b[0m", "")
+
+
+def test_an_invalid_test_shows_what_its_arms_measured() -> None:
+    """The values are in parentheses, and the verdict has none of them."""
+    test = verdict("hypothesis", "a | b", "w", "decode_tps", 0.0, hypothesis="gap", outcome=Outcome.INVALID)
+    test = msgspec.structs.replace(test, current=None)
+    arms = (measurement("gap/a", "w", None, decode_tps=6.4), measurement("gap/b", "w", None, decode_tps=24.0))
+    text = format_summary(record(*arms, verdicts=(test,)), width=160, color=False)
+    assert "(6.400 tok/s) → (24.00 tok/s)" in row(text, "gap", "! invalid")
+    alone = format_summary(record(arms[0], verdicts=(test,)), width=160, color=False)
+    assert "6.400" not in row(alone, "gap", "! invalid")

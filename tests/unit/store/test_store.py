@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from tokgate._exceptions import BaselineRefused, RecordError, SpecError, UsageError
+from tokgate.config.quiet import QuietLimits
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.measure.measurement import Answers, Bias, Canary, Measurement, Problem
@@ -148,6 +149,19 @@ def test_baselines_round_trip(tmp_path: Path, measurement: Measurement) -> None:
     assert read_baseline(path) is None
     write_baseline(path, baseline)
     assert read_baseline(path) == baseline
+
+
+def test_a_baseline_keeps_quiet_limits(tmp_path: Path, measurement: Measurement) -> None:
+    """Those that its profile sets; its values are compared all the same."""
+    record = msgspec.structs.replace(RECORD, measurements=(measurement,))
+    assert make_baseline(record, "s", force=False, reason=None).quiet is None
+    loose = QuietLimits(others_cores=0.5)
+    baseline = make_baseline(msgspec.structs.replace(record, quiet=loose), "s", force=False, reason=None)
+    write_baseline(tmp_path / "s.yaml", baseline)
+    stored = read_baseline(tmp_path / "s.yaml")
+    assert stored is not None
+    assert stored.quiet == loose
+    assert explain_incomparable(stored, "chat", conditions=CONDITIONS["chat"], fingerprint=BOX) is None
 
 
 def test_typo_in_a_baseline(tmp_path: Path) -> None:
