@@ -70,7 +70,7 @@ def test_slowed_container_regresses(docker_engine: DockerClient, container_proje
     assert "regressed: " in slowed.output
     refused = project.tokgate("baseline", "accept", "latest")
     assert refused.code == 3
-    assert "brief decode_tps has regressed" in refused.output
+    assert "brief decode_tps is regressed" in refused.output
 
     restored = project.quiet_perf(*args)
     (verdict,) = project.record()["verdicts"]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from tokgate.config.words import format_count, format_figure, format_ratio
 from tokgate.measure.metrics import compute_geometric_mean
-from tokgate.store.baselines import Baseline
+from tokgate.store.baselines import Candidate
 
 
-def describe_acceptance(old: Baseline | None, new: Baseline) -> str:
-    """Each metric of `new` and what it replaces: geometric means over launches and their ratio."""
+def describe_acceptance(candidate: Candidate) -> str:
+    """Each metric and what it replaces: geometric means over launches and their ratio; then what speaks against it."""
+    old, new = candidate.old, candidate.new
     replaced = f", replacing {old.source} of {old.date}" if old else ", the first baseline"
+    if old and old.forced:
+        replaced += f" (accepted by force: {old.forced})"
     lines = [f"{new.server}: {new.source}{replaced}"]
     if new.quiet:
         lines.append(f"  {new.quiet.describe_own()}")
-    if new.forced:
-        lines.append(f"  accepted by force: {new.forced}")
     for workload, cell in new.cells.items():
         before = old.cells.get(workload) if old else None
         for metric, values in cell.metrics.items():
@@ -36,4 +37,5 @@ def describe_acceptance(old: Baseline | None, new: Baseline) -> str:
         ]
     gone = sorted(set(old.cells) - set(new.cells)) if old else []
     lines += [f"  {workload}: no longer in the baseline, this run did not measure it" for workload in gone]
+    lines += [f"  against it: {objection}" for objection in candidate.objections]
     return "\n".join(lines)

@@ -7,7 +7,8 @@ One YAML file for each server configuration, to be reviewed as a diff: `baseline
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -17,11 +18,13 @@ import yaml
 from tokgate._exceptions import BaselineRefused
 from tokgate.config.base import Spec
 from tokgate.config.load import Document
-from tokgate.config.metric import MetricName
+from tokgate.config.metric import MetricName, find_metric
 from tokgate.config.quiet import QuietLimits
-from tokgate.judge.policy import explain_failure
+from tokgate.config.words import format_figure, format_percent
+from tokgate.judge.policy import Consequence, classify
 from tokgate.machine.fingerprint import Fingerprint, find_differences
 from tokgate.measure.measurement import Answers, Measurement, collect_gated
+from tokgate.measure.metrics import compute_geometric_mean
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RunRecord, is_cell
 
@@ -51,7 +54,7 @@ class Baseline(Spec, frozen=True, kw_only=True):
     date: when it was measured or published; with `nights`, the first day that counts.
     quiet: what other programs were allowed to use of the machine, where its profile sets other limits than usual; the
         values remain comparable.
-    forced: why a run that is normally refused was accepted.
+    forced: why a run was accepted although it was invalid, inconclusive, looked worse, had one launch or was cut off.
     fingerprint: facts of the machine, written by `tokgate baseline accept`.
     canary: answers of the model to the canary questions, written by `tokgate baseline accept`.
     cells: by workload name.
@@ -80,22 +83,39 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     write_atomically(path, text.encode())
 
 
-def make_baselines(
-    records: Iterable[RunRecord],
-    folder: Path,
-    *,
-    servers: Sequence[str],
-    force: bool,
-    reason: str | None,
-) -> dict[Path, Baseline]:
-    """The baselines of the boxes of a run, by the file that each is for.
+class Candidate(msgspec.Struct, frozen=True, kw_only=True):
+    """A run as the baseline of a server, before somebody accepts it.
+
+    old: the baseline that it would replace.
+    objections: why a person must decide; empty if nothing speaks against it.
+    """
+
+    new: Baseline
+    old: Baseline | None
+    objections: tuple[str, ...]
+
+    def accept(self, reason: str | None) -> Baseline:
+        """The baseline to write. reason: why it is accepted against the objections. Raises BaselineRefused without one."""
+        if not self.objections:
+            return self.new
+        if not reason:
+            listed = "\n  - ".join(self.objections)
+            raise BaselineRefused(
+                f"{self.new.source} does not become the baseline of {self.new.server} without a reason:\n  - {listed}\n"
+                "Nothing was written. Next: measure again, or accept it with --force --reason TEXT; the reason is kept in "
+                "the file"
+            )
+        return msgspec.structs.replace(self.new, forced=reason)
+
+
+def make_candidates(records: Iterable[RunRecord], folder: Path, *, servers: Sequence[str]) -> dict[Path, Candidate]:
+    """What the boxes of a run would make the baselines, by the file that each is for.
 
     folder: of all baselines.
     servers: those that get one; all that were measured, where it is empty.
-    force, reason: as for `make_baseline`.
-    Raises BaselineRefused.
+    Raises BaselineRefused, SpecError.
     """
-    baselines: dict[Path, Baseline] = {}
+    candidates: dict[Path, Candidate] = {}
     for record in records:
         names = dict.fromkeys(launch.server for launch in record.measurements if is_cell(launch.server))
         if not (servers or names):
@@ -103,43 +123,21 @@ def make_baselines(
             raise BaselineRefused(f"run {record.run_id} measured {only}")
         for server in servers or names:
             path = folder / record.baselines / f"{server}.yaml"
-            baseline = make_baseline(record, server, force=force, reason=reason)
-            if path in baselines:
+            new, old = make_baseline(record, server), read_baseline(path)
+            if path in candidates:
                 raise BaselineRefused(
-                    f"{path} would be the baseline of two boxes: {baselines[path].source} and {baseline.source}. "
+                    f"{path} would be the baseline of two boxes: {candidates[path].new.source} and {new.source}. "
                     f"Choose one: tokgate baseline accept {record.run_id}"
                 )
-            baselines[path] = baseline
-    return baselines
+            candidates[path] = Candidate(new=new, old=old, objections=tuple(_list_objections(record, new, old)))
+    return candidates
 
 
-def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | None) -> Baseline:
-    """Make the baseline of `server` from `record`.
-
-    force, reason: accept a run that is invalid, regressed or incomplete, for this reason, which is kept.
-    Raises BaselineRefused with all reasons against it.
-    """
+def make_baseline(record: RunRecord, server: str) -> Baseline:
+    """Make the baseline of `server` from `record`. Raises BaselineRefused: it was not measured."""
     launches = [launch for launch in record.measurements if launch.server == server]
     if not launches:
         raise BaselineRefused(f"run {record.run_id} has no measurement of {server}")
-    grounds = [
-        f"{launch.workload} launch {launch.launch} is invalid: {launch.problems[0].rule}: {launch.problems[0].detail}"
-        for launch in launches
-        if not launch.valid
-    ]
-    grounds += [
-        f"{verdict.workload} {verdict.metric} is {verdict.outcome}: {verdict.reason}"
-        for verdict in record.verdicts
-        if verdict.server == server and explain_failure(verdict) is not None
-    ]
-    if record.ended is None:
-        grounds.append("the run did not finish")
-    if grounds and not (force and reason):
-        listed = "\n  - ".join(grounds)
-        raise BaselineRefused(
-            f"run {record.run_id} cannot become the baseline of {server}:\n  - {listed}\n"
-            "Measure again, or accept it with --force --reason TEXT; the reason is kept in the file."
-        )
     workloads = dict.fromkeys(launch.workload for launch in launches)
     return Baseline(
         server=server,
@@ -147,7 +145,6 @@ def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | 
         source=f"run {record.run_id}",
         date=datetime.date.fromisoformat(record.started[:10]),
         quiet=record.quiet if record.quiet != QuietLimits() else None,
-        forced=reason if grounds else None,
         fingerprint=record.fingerprint,
         canary=next((launch.canary.answers for launch in launches if launch.canary is not None), None),
         cells={
@@ -159,6 +156,43 @@ def make_baseline(record: RunRecord, server: str, *, force: bool, reason: str | 
             for workload in workloads
         },
     )
+
+
+def _list_objections(record: RunRecord, new: Baseline, old: Baseline | None) -> Iterator[str]:
+    """Why a person should look at this run before it becomes a baseline."""
+    launches = [launch for launch in record.measurements if launch.server == new.server]
+    for launch in launches:
+        if not launch.valid:
+            problem = launch.problems[0]
+            yield f"{launch.workload} launch {launch.launch} is invalid: {problem.rule}: {problem.detail}"
+    for workload, count in Counter(launch.workload for launch in launches).items():
+        if count == 1:
+            yield f"{workload} has one launch, so nothing shows how much launches vary"
+    for verdict in record.verdicts:
+        if verdict.kind == "gate" and verdict.server == new.server and classify(verdict) is not Consequence.FINE:
+            yield f"{verdict.workload} {verdict.metric} is {verdict.outcome}: {verdict.reason}"
+    if old is not None:
+        yield from _list_losses(new, old)
+    if record.ended is None:
+        yield "the run did not finish"
+
+
+def _list_losses(new: Baseline, old: Baseline) -> Iterator[str]:
+    """The metrics that look worse than in the old baseline by more than their tolerance."""
+    for workload, cell in new.cells.items():
+        fingerprint = new.fingerprint or Fingerprint({})
+        if explain_incomparable(old, workload, conditions=cell.conditions, fingerprint=fingerprint) is not None:
+            continue
+        for metric, values in cell.metrics.items():
+            now = compute_geometric_mean(values)
+            was = compute_geometric_mean(old.cells[workload].metrics.get(metric, ()))
+            if not now or not was:
+                continue
+            row = find_metric(metric)
+            loss = 1 - (was / now if row.direction == "lower" else now / was)
+            if loss > row.tolerance:
+                change = f"{format_figure(metric, was)} → {format_figure(metric, now)}"
+                yield f"{workload} {metric} looks worse than the baseline by {format_percent(loss)}: {change}"
 
 
 def explain_incomparable(

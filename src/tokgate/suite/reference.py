@@ -71,7 +71,8 @@ def _stored(baseline: Baseline, values: tuple[float, ...], cpu_gflops: tuple[flo
     if baseline.provenance == "measured":
         launches = format_count(len(values), "launch")
         limits = baseline.quiet.describe_own() if baseline.quiet else ""
-        label = f"baseline of {baseline.date} ({', '.join(filter(None, (baseline.source, launches, limits)))})"
+        forced = f"accepted by force: {baseline.forced}" if baseline.forced else ""
+        label = f"baseline of {baseline.date} ({', '.join(filter(None, (baseline.source, launches, limits, forced)))})"
         return Reference(kind="launches", values=values, label=label, cpu_gflops=cpu_gflops)
     label = f"one figure {baseline.provenance} on {baseline.date} ({baseline.source})"
     return Reference(kind="figure", values=values[:1], label=label)

@@ -16,7 +16,14 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.measure.measurement import Answers, Bias, Canary, Measurement, Problem
 from tokgate.store import runs
-from tokgate.store.baselines import explain_incomparable, make_baseline, read_baseline, write_baseline
+from tokgate.store.baselines import (
+    Candidate,
+    explain_incomparable,
+    make_baseline,
+    make_candidates,
+    read_baseline,
+    write_baseline,
+)
 
 BOX = Fingerprint({"gpu": Fact("gfx1151", Weight.MUST_MATCH), "kernel": Fact("6.18", Weight.MAY_DIFFER)})
 CONDITIONS = {"chat": {"requests": "4", "prompts_sha256": "abc"}}
@@ -56,7 +63,7 @@ def test_baseline_keeps_the_answers(tmp_path: Path, measurement: Measurement) ->
     """A baseline keeps the answers of a sound model."""
     record = msgspec.structs.replace(RECORD, measurements=(measurement,))
     path = tmp_path / "s.yaml"
-    write_baseline(path, make_baseline(record, "s", force=False, reason=None))
+    write_baseline(path, make_baseline(record, "s"))
     read = read_baseline(path)
     assert read is not None
     assert read.canary == ANSWERS
@@ -142,7 +149,7 @@ def test_run_on_several_boxes(tmp_path: Path) -> None:
 
 def test_baselines_round_trip(tmp_path: Path, measurement: Measurement) -> None:
     record = msgspec.structs.replace(RECORD, measurements=(measurement, measurement))
-    baseline = make_baseline(record, "s", force=False, reason=None)
+    baseline = make_baseline(record, "s")
     assert baseline.cells["chat"].metrics == {"decode_tps": (10.0, 10.0)}
     assert baseline.date == datetime.date(2026, 1, 1)
     path = tmp_path / "box" / "s.yaml"
@@ -154,9 +161,9 @@ def test_baselines_round_trip(tmp_path: Path, measurement: Measurement) -> None:
 def test_a_baseline_keeps_quiet_limits(tmp_path: Path, measurement: Measurement) -> None:
     """Those that its profile sets; its values are compared all the same."""
     record = msgspec.structs.replace(RECORD, measurements=(measurement,))
-    assert make_baseline(record, "s", force=False, reason=None).quiet is None
+    assert make_baseline(record, "s").quiet is None
     loose = QuietLimits(others_cores=0.5)
-    baseline = make_baseline(msgspec.structs.replace(record, quiet=loose), "s", force=False, reason=None)
+    baseline = make_baseline(msgspec.structs.replace(record, quiet=loose), "s")
     write_baseline(tmp_path / "s.yaml", baseline)
     stored = read_baseline(tmp_path / "s.yaml")
     assert stored is not None
@@ -184,29 +191,72 @@ def regressed() -> Verdict:
     )
 
 
-def test_invalid_runs_are_refused(measurement: Measurement) -> None:
-    """The error lists all reasons; --force accepts the run."""
+def candidate(record: runs.RunRecord, folder: Path) -> Candidate:
+    (made,) = make_candidates([record], folder, servers=["s"]).values()
+    return made
+
+
+def launches(measurement: Measurement, *speeds: float) -> tuple[Measurement, ...]:
+    return tuple(
+        msgspec.structs.replace(measurement, launch=at, gated={"decode_tps": speed})
+        for at, speed in enumerate(speeds, start=1)
+    )
+
+
+def test_a_good_run_is_accepted_without_a_reason(tmp_path: Path, measurement: Measurement) -> None:
+    """Also one that is faster than the baseline, or slower by less than the tolerance."""
+    path = tmp_path / "box" / "s.yaml"
+    for speed in (10.0, 9.8, 20.0):
+        record = msgspec.structs.replace(RECORD, measurements=launches(measurement, speed, speed))
+        made = candidate(record, tmp_path)
+        assert made.objections == ()
+        assert made.accept(None) == made.accept("not needed") == made.new
+        write_baseline(path, made.new)
+
+
+def test_objections_need_a_reason(tmp_path: Path, measurement: Measurement) -> None:
+    """All of them are listed; the reason is kept."""
     invalid = msgspec.structs.replace(
         measurement, valid=False, problems=(Problem(rule="host_busy", detail="someone else"),)
     )
-    record = msgspec.structs.replace(RECORD, measurements=(invalid,), verdicts=(regressed(),), ended=None)
+    unsure = msgspec.structs.replace(regressed(), metric="ttft_s", outcome=Outcome.INCONCLUSIVE, reason="too noisy")
+    record = msgspec.structs.replace(RECORD, measurements=(invalid,), verdicts=(regressed(), unsure), ended=None)
+    made = candidate(record, tmp_path)
     with pytest.raises(BaselineRefused, match="host_busy: someone else") as caught:
-        make_baseline(record, "s", force=False, reason=None)
-    for ground in ("regressed: 0.90", "the run did not finish", "--force --reason"):
+        made.accept(None)
+    for ground in (
+        "chat has one launch",
+        "chat decode_tps is regressed: 0.90",
+        "chat ttft_s is inconclusive: too noisy",
+        "the run did not finish",
+        "--force --reason",
+    ):
         assert ground in str(caught.value)
-    assert make_baseline(record, "s", force=True, reason="I know").forced == "I know"
+    assert made.accept("I know").forced == "I know"
+
+
+def test_a_run_that_looks_worse_needs_a_reason(tmp_path: Path, measurement: Measurement) -> None:
+    """Without a verdict on it, too; another machine or other conditions are not compared."""
+    good = msgspec.structs.replace(RECORD, measurements=launches(measurement, 10.0, 10.0))
+    write_baseline(tmp_path / "box" / "s.yaml", make_baseline(good, "s"))
+    slow = msgspec.structs.replace(RECORD, measurements=launches(measurement, 7.0, 6.8))
+    assert candidate(slow, tmp_path).objections == (
+        "chat decode_tps looks worse than the baseline by 31 %: 10.00 tok/s → 6.899 tok/s",
+    )
+    elsewhere = Fingerprint({"gpu": Fact("gfx942", Weight.MUST_MATCH)})
+    assert candidate(msgspec.structs.replace(slow, fingerprint=elsewhere), tmp_path).objections == ()
+    other = {"chat": CONDITIONS["chat"] | {"requests": "8"}}
+    assert candidate(msgspec.structs.replace(slow, conditions=other), tmp_path).objections == ()
 
 
 def test_run_without_the_server_is_refused() -> None:
     with pytest.raises(BaselineRefused, match="has no measurement of s"):
-        make_baseline(RECORD, "s", force=True, reason="please")
+        make_baseline(RECORD, "s")
 
 
 def test_incomparable_baselines(measurement: Measurement) -> None:
     """The reason says why a cell cannot be compared."""
-    baseline = make_baseline(
-        msgspec.structs.replace(RECORD, measurements=(measurement,)), "s", force=False, reason=None
-    )
+    baseline = make_baseline(msgspec.structs.replace(RECORD, measurements=(measurement,)), "s")
     newer = Fingerprint({**BOX.facts, "kernel": Fact("6.19", Weight.MAY_DIFFER)})
     other = Fingerprint({**BOX.facts, "gpu": Fact("gfx1100", Weight.MUST_MATCH)})
     same = CONDITIONS["chat"]

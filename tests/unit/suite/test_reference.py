@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tokgate.config.quiet import QuietLimits
 from tokgate.drive.sample import Sample
 from tokgate.judge.cell import CellKey
 from tokgate.judge.verdict import Outcome, Verdict
@@ -124,6 +125,24 @@ def test_nine_nights_are_too_few(nights: Nights) -> None:
     assert reference is None
     assert "tokgate baseline accept 20260131T000000Z-abcdef --server s" in gap
     assert "9 of the 10 nights" in gap
+
+
+def test_a_baseline_says_how_it_was_accepted(nights: Nights) -> None:
+    """Quiet limits of its own, and the reason why it was accepted against objections."""
+    baseline = Baseline(
+        server="s",
+        provenance="measured",
+        source="run 1",
+        date=datetime.date(2026, 1, 1),
+        quiet=QuietLimits(others_cores=0.5),
+        forced="a new kernel",
+        cells={"chat": BaselineCell(metrics={"decode_tps": (10.0, 11.0)})},
+    )
+    write_baseline(nights.out / "baselines" / "s.yaml", baseline)
+    reference, _ = nights.references().of(KEY)
+    assert reference is not None
+    how = "quiet limits: others_cores 0.5, accepted by force: a new kernel"
+    assert reference.label == f"baseline of 2026-01-01 (run 1, 2 launches, {how})"
 
 
 def test_a_baseline_of_nights_since_its_date(nights: Nights) -> None:
