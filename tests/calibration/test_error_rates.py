@@ -70,7 +70,7 @@ def test_detection_rate(bench: ModuleType, cv: float, drop: float) -> None:
 @pytest.mark.parametrize("cv", [0.01, 0.02, 0.05])
 def test_promised_drop_does_not_pass(bench: ModuleType, cv: float) -> None:
     row = said(bench, {"cv": cv, "cells": 1}, 0.05, "tokgate", runs=2000)["tokgate"]
-    assert at_most(0.005, row.p_pass, 2000)
+    assert at_most(0.01, row.p_pass, 2000)
 
 
 def test_low_power_is_inconclusive(bench: ModuleType) -> None:

@@ -50,7 +50,7 @@ def decide(
     outcome, tail = _outcome(claim, list(ratios.values()), level / 2, look)
     weakest = min(others, key=lambda arm: _margin(claim, ratios[arm].estimate))
     ratio = ratios[weakest]
-    low, high = _interval(ratio, tail)
+    low, high = ratio.interval(tail)
     known = tail > 0 and math.isfinite(ratio.se)
     detectable = -math.expm1(-detectable_log(ratio.se, ratio.df, tail)) if known else None
     unit = "launch pair" if design == "duet" else "block"
@@ -89,24 +89,19 @@ def _outcome(
 ) -> tuple[Outcome, float]:
     """The outcome, and the tail of the intervals that it is based on. look: the part of a tail to use now."""
     own, shared = look(tail), look(tail / len(ratios))
-    if all(_side(claim, _interval(ratio, own)) is Outcome.CONFIRMED for ratio in ratios):
+    if all(_side(claim, ratio.interval(own)) is Outcome.CONFIRMED for ratio in ratios):
         return Outcome.CONFIRMED, own
-    if any(_side(claim, _interval(ratio, shared)) is Outcome.REFUTED for ratio in ratios):
+    if any(_side(claim, ratio.interval(shared)) is Outcome.REFUTED for ratio in ratios):
         return Outcome.REFUTED, shared
     return Outcome.INCONCLUSIVE, own
 
 
 def _look(tail: float, *, launches: int, planned: int) -> float:
-    return look_tail(tail, launches=launches, planned=planned, baseline=math.inf)
+    return look_tail(tail, launches=launches, planned=planned, baseline=None)
 
 
 def _last_look(tail: float) -> float:
     return tail
-
-
-def _interval(ratio: LogRatio, tail: float) -> tuple[float, float]:
-    """Unbounded where nothing may be decided yet (tail 0)."""
-    return ratio.interval(tail) if tail else (0.0, math.inf)
 
 
 def decide_share(hypothesis: Hypothesis, shares: Sequence[float], *, level: float = 0.05) -> Verdict:

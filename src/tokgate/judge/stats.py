@@ -28,10 +28,10 @@ class LogRatio(msgspec.Struct, frozen=True, kw_only=True):
         return math.exp(self.estimate)
 
     def interval(self, tail: float) -> tuple[float, float]:
-        """The ratio's t interval that leaves `tail` (0 < tail < 0.5) on each side: (0, inf) if se is infinite."""
-        if not 0 < tail < 0.5:
+        """The ratio's t interval with `tail` (0 <= tail < 0.5) on each side; (0, inf) at 0, or if se is infinite."""
+        if not 0 <= tail < 0.5:
             raise ValueError(f"a tail must be between 0 and 0.5, got {tail!r}")
-        if math.isinf(self.se):
+        if tail == 0 or math.isinf(self.se):
             return 0.0, math.inf
         half = -float(stdtrit(self.df, tail)) * self.se
         return math.exp(self.estimate - half), _exp(self.estimate + half)

@@ -94,7 +94,7 @@ def test_the_mirror_image_of_a_regression_is_improved() -> None:
 
 def test_too_much_scatter_is_inconclusive() -> None:
     """A cell that scatters too much is inconclusive, and the reason says how many launches would decide."""
-    said = verdict(cell(launches(24.0, cv=0.03)), family=20)
+    said = verdict(cell(launches(24.0, cv=0.05)), family=20)
     assert said.outcome is Outcome.INCONCLUSIVE
     assert said.min_detectable_drop is not None
     assert said.min_detectable_drop > 0.05
@@ -245,9 +245,17 @@ def test_the_error_is_shared_by_holms_procedure() -> None:
 
 
 def test_cells_that_are_still_to_come_take_their_share() -> None:
-    alone, of_twenty = verdict(cell(launches(24.0))), verdict(cell(launches(24.0)), family=20)
+    alone, of_twenty = verdict(cell(launches(22.0))), verdict(cell(launches(22.0)), family=20)
     assert (alone.share, of_twenty.share) == (0.01, 0.01 / 20)
     assert numbers(of_twenty)[0] < numbers(alone)[0]
+
+
+def test_a_pass_shares_no_error() -> None:
+    """A missed drop is an error of its own cell: the interval of a pass is the same in a run of any size."""
+    alone, of_twenty = verdict(cell(launches(24.0))), verdict(cell(launches(24.0)), family=20)
+    assert alone.outcome is of_twenty.outcome is Outcome.PASS
+    assert numbers(of_twenty) == numbers(alone)
+    assert "98 % interval" in of_twenty.reason
 
 
 def test_cells_that_cannot_be_judged_take_no_share() -> None:
