@@ -11,8 +11,12 @@ from tokgate.config.base import Spec
 Positive = Annotated[float, Meta(gt=0)]
 
 
+PROBED = "this machine (probed)"
+"""The name of the hardware that a run measures itself, because its profile names none."""
+
+
 class Hardware(Spec, frozen=True, kw_only=True):
-    """Limits of a chip.
+    """Limits of a chip; at least one of the two bandwidths is known.
 
     name: set by the loader, from the file's name.
     description: one line for lists and reports.
@@ -28,7 +32,11 @@ class Hardware(Spec, frozen=True, kw_only=True):
     description: str
     source: str
     gfx_target_version: int | None = None
-    bandwidth_GBps: Positive
+    bandwidth_GBps: Positive | None = None
     bandwidth_measured_GBps: Positive | None = None
     fp16_tflops: Positive | None = None
     fp16_measured_tflops: Positive | None = None
+
+    def __post_init__(self) -> None:
+        if self.bandwidth_GBps is None and self.bandwidth_measured_GBps is None:
+            raise ValueError("`bandwidth_GBps` or `bandwidth_measured_GBps` is required")

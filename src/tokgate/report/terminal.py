@@ -14,7 +14,7 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.roofline import compute_use
 from tokgate.report.badge import make_badge
-from tokgate.report.roofline import collect_rooflines, describe_limits, describe_use
+from tokgate.report.roofline import collect_rooflines, describe_bandwidth_shares, describe_limits, describe_use
 from tokgate.report.rows import HYPOTHESIS_COLUMNS, VERDICT_COLUMNS, make_experiment_rows, make_verdict_rows
 from tokgate.report.table import STYLES, escape_controls, lay_out, render
 from tokgate.store.runs import RunRecord, Spending
@@ -59,7 +59,9 @@ def describe_counts(verdicts: Sequence[Verdict]) -> str:
 
 
 def _make_sentences(record: RunRecord) -> Iterator[Text]:
-    """A line for each verdict that needs a reason, and for what was not checked."""
+    """A line for what decode uses of the memory, each verdict that needs a reason, and what was not checked."""
+    for share in describe_bandwidth_shares(record):
+        yield _make_line("memory", share, "")
     for verdict in record.verdicts:
         if verdict.outcome not in _NEEDS_NO_REASON:
             about = verdict.hypothesis or f"{verdict.server} × {verdict.workload} {verdict.metric}"

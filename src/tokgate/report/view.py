@@ -20,7 +20,7 @@ from tokgate.report.boxes import Across, compare_boxes
 from tokgate.report.headline import Headline, make_headline
 from tokgate.report.host import HostActivity, collect_host_activity
 from tokgate.report.latency import Latency, collect_latencies
-from tokgate.report.roofline import collect_rooflines, describe_limits
+from tokgate.report.roofline import collect_rooflines, describe_bandwidth_shares, describe_limits
 from tokgate.report.rows import (
     HYPOTHESIS_COLUMNS,
     VERDICT_COLUMNS,
@@ -136,7 +136,7 @@ def build_view(
         headline=first,
         counts=tuple((make_badge(outcome), counts[outcome]) for outcome in Outcome if counts[outcome]),
         rows=make_verdict_rows(record),
-        limits=tuple(describe_limits(collect_rooflines(record))),
+        limits=(*describe_limits(collect_rooflines(record)), *describe_bandwidth_shares(record)),
         experiments=make_experiment_rows(record),
         conclusions=draw_conclusions(record.conclusions, record.verdicts),
         trust=tuple(TrustRow(*case) for case in group_launches(record.measurements).items()),
@@ -218,7 +218,7 @@ def _list_gaps(record: RunRecord, activity: HostActivity, unsearched: str, unrea
     if activity.unknown:
         gaps.append(Gap(what="host sensors", why="this machine does not provide them", items=activity.unknown))
     if not record.boxes and not any(run.roofline for run in record.measurements):
-        why = "the profile names no chip, or no server reports how many bytes it reads per token"
+        why = "the profile names no chip, or no server's YAML states `bytes_per_token`"
         gaps.append(Gap(what="share of the roofline", why=why))
     if unsearched:
         gaps.append(Gap(what="change points of the trends", why=unsearched))

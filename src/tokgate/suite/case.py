@@ -65,6 +65,8 @@ def measure_case(
     Problems of requests, server, host or client are not raised: they make the measurement invalid.
     A pass that other programs disturbed is repeated once, with other prompts, when the host is quiet.
     """
+    if case.hardware is None:
+        case = msgspec.structs.replace(case, hardware=instruments.speed(server.spec))
     bias = instruments.client_bias(case.workload.concurrency)
     canary, garbage = _check_canary(server, case, instruments, stored)
     pace = measure_cpu_gflops() if _on_cpu(server) else None

@@ -57,6 +57,7 @@ class Live:
         if key in self._failed:
             raise self._failed[key]
         self.stop()
+        self._instruments.speed(spec)  # before the first launch nothing else runs
         with self.observer.during(Step(server=spec.name, launch=launch)):
             try:
                 self.server = self._stack.enter_context(start(spec, log_dir=self.writer.folder / "logs"))

@@ -31,7 +31,8 @@ CANARY = "canary"
 class Case(msgspec.Struct, frozen=True, kw_only=True):
     """One server under one workload, with the prompts it is driven with.
 
-    hardware: the chip of the profile, whose bandwidth no measurement may exceed; None when the profile names none.
+    hardware: the chip of the profile, whose bandwidth no measurement may exceed; None when the profile names none, and
+        then the speed of this machine's CPUs is probed.
     canary: questions that show whether the model works; None where none are declared.
     quiet: what other programs may use of the machine meanwhile.
     """

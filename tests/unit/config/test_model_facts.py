@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 
 from tokgate._exceptions import SpecError
+from tokgate.config.catalogue import Catalogue
 from tokgate.config.gguf import read_gguf
 from tokgate.config.model_facts import compute_config_facts, read_gguf_facts
 
-QWEN = Path(__file__).parents[3] / "fixtures" / "models" / "qwen2.5-14b.json"
+FIXTURES = Path(__file__).parents[3] / "fixtures"
+QWEN = FIXTURES / "models" / "qwen2.5-14b.json"
 
 
 def text(value: str) -> bytes:
@@ -58,6 +60,11 @@ def test_a_real_file() -> None:
     path = Path(found.submodule_search_locations[0]) / "SmolLM2-135M-Instruct.Q4_1.gguf"
     facts = read_gguf_facts(path)
     assert facts.parameters == facts.parameters_per_token == 134515008  # as its authors state; tied
+    for server in ("embedded-smollm2", "llamacpp-cpu"):  # which serve this file, and state its size
+        model = Catalogue(FIXTURES).server(server).model
+        assert model.parameters_per_token == facts.parameters_per_token
+        assert model.bytes_per_token == facts.bytes_per_token
+        assert model.kv_bytes_per_token == facts.kv_bytes_per_token
     assert facts.kv_bytes_per_token == 2 * 30 * 3 * 64 * 2
     assert path.stat().st_size * 0.95 < facts.bytes_per_token < path.stat().st_size
 

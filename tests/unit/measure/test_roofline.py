@@ -124,6 +124,19 @@ def test_unknown_limits() -> None:
     assert compute_roofline(plain, bytes_per_token=None, parameters_per_token=5e8, streams=1) is None
 
 
+def test_a_probed_limit_invalidates_nothing() -> None:
+    """A probe that read too little, or a model in the caches, gives a share above 1, and no problem."""
+    probed = Hardware(name="here", description="", source="", bandwidth_measured_GBps=20, fp16_measured_tflops=0.2)
+    limits = compute_roofline(probed, bytes_per_token=1e8, parameters_per_token=1e8, streams=1)
+    used = compute_use(limits, "decode_tps", 300.0)
+    assert used is not None
+    assert (used.effective_GBps, used.of_paper, used.possible) == (30, None, None)
+    assert used.of_measured == pytest.approx(1.5)
+    assert not [*check_roofline(limits, {"decode_tps": 300.0})]
+    with pytest.raises(ValueError, match="`bandwidth_GBps` or `bandwidth_measured_GBps` is required"):
+        Hardware(name="x", description="", source="")
+
+
 @given(st.floats(1e6, 1e12), st.floats(1e-3, 1e5))
 def test_limit_and_share_agree(bytes_per_token: float, tps: float) -> None:
     roofs = roof(bytes_per_token)

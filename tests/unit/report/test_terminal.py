@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tokgate.config.catalogue import Catalogue
+from tokgate.config.hardware import PROBED, Hardware
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fingerprint
@@ -126,6 +127,22 @@ def test_where_the_chip_is_not_known_nothing_is_shown() -> None:
 def test_a_single_measurement_says_what_it_used() -> None:
     one = measurement("vllm-current", "answer-c1", roof("vllm-current"), decode_tps=6.4)
     assert "179.1 GB/s, 70 % on paper (9.149 tok/s possible), 84.5 % as measured" in describe_measurement(one)
+
+
+def test_the_share_of_a_probed_bandwidth_is_a_sentence() -> None:
+    """Decode beside what this machine reads; more than that comes from the caches."""
+    model = CATALOGUE.server("embedded-smollm2").model
+    here = Hardware(name=PROBED, description="", source="", bandwidth_measured_GBps=20.0, fp16_measured_tflops=0.2)
+    limits = compute_roofline(
+        here, bytes_per_token=model.bytes_read(0), parameters_per_token=model.parameters_per_token, streams=1
+    )
+    for decode_tps, share, cached in ((103.5, "50 %", False), (310.6, "150 %", True)):
+        one = measurement("here", "chat-c1", limits, decode_tps=decode_tps)
+        text = " ".join(format_summary(record(one, verdicts=()), width=200, color=False).split())
+        assert f"decode of here uses {share} of this machine's memory bandwidth" in text
+        assert ("part of the model is read from the caches" in text) == cached
+        assert "before the first launch its CPUs read memory at 20 GB/s and reached 0.2 TFLOPS in FP32" in text
+        assert "on paper" not in describe_measurement(one)
 
 
 def test_what_follows_from_the_hypotheses_is_said() -> None:
