@@ -62,6 +62,7 @@ def shortened(command: str) -> str:
         "tokgate report",
         "tokgate hypothesis settle",
         "tokgate bisect",
+        "tokgate doctor --steadiness",
     )
     reading = (
         "tokgate history",

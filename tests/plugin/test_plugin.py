@@ -119,6 +119,7 @@ def test_a_plan_is_printed_and_nothing_started(suite: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(
         [
             "tokgate: profile here (requested), a budget of 45m",
+            "tokgate: steadiness: unknown: no earlier runs; run `tokgate doctor --steadiness`",
             "*server, workload * launches * requests * takes * smallest detectable drop*",
             " embedded-smollm2 *",
             "   code-c1 * no baseline*",

@@ -1,17 +1,31 @@
-"""`tokgate doctor`: check whether this machine can run a profile, and how to fix what it lacks."""
+"""`tokgate doctor`: check whether this machine can run a profile, and how steady it is."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tokgate.cli.options import FIXTURES, Fixtures
+from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tokgate.config.catalogue import Catalogue
 
 
 def doctor(
     profile: Annotated[str, typer.Option(help="A profile: auto, its name or its path.")] = "auto",
+    steadiness: Annotated[
+        bool,
+        typer.Option(
+            "--steadiness",
+            help="Also launch the embedded engine again and again, and say which drop a stored baseline detects here.",
+        ),
+    ] = False,
+    seconds: Annotated[float, typer.Option(min=1, help="Duration of --steadiness, in seconds.")] = 60,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    runs: Runs = RUNS,
     fixtures: Fixtures = FIXTURES,
 ) -> None:
     """Check Docker, devices, groups, images, models, disk and memory; exit 1 if the profile cannot run here."""
@@ -24,10 +38,7 @@ def doctor(
     declared = catalogue(fixtures)
     chosen, needs = find_needs(declared, profile)
     checks = (*examine(needs), *check_models(declared, profile))
-    if json:
-        result = {"profile": chosen, "can_run": can_run(checks), "checks": checks}
-        typer.echo(msgspec.json.encode(result).decode())
-    else:
+    if not json:
         typer.echo(f"profile {chosen}")
         for check in checks:
             mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
@@ -35,4 +46,24 @@ def doctor(
             if check.remedy:
                 typer.echo(f"       → {check.remedy}")
         typer.echo("this profile can run here" if can_run(checks) else "this profile cannot run here yet")
+    line = _measure_steadiness(declared, profile, runs, seconds) if steadiness else None
+    if json:
+        result = {"profile": chosen, "can_run": can_run(checks), "checks": checks, "steadiness": line}
+        typer.echo(msgspec.json.encode(result).decode())
+    elif line is not None:
+        typer.echo(line)
     raise typer.Exit(0 if can_run(checks) else 1)
+
+
+def _measure_steadiness(declared: Catalogue, profile: str, runs: Path, seconds: float) -> str:
+    """Run the trial, showing each repetition on stderr; the line about this machine."""
+    from tokgate.suite.box import own_box
+    from tokgate.suite.plan import plan_run
+    from tokgate.suite.steadiness import count_family, run_trial, summarize_steadiness
+
+    def say(text: str) -> None:
+        typer.echo(text, err=True)
+
+    with own_box(["tokgate doctor --steadiness"], wait=True, say=say):
+        run_trial(declared, runs, seconds=seconds, say=say)
+    return summarize_steadiness(runs, family=count_family(plan_run(declared, profile=profile)))

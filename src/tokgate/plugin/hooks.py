@@ -81,14 +81,19 @@ def runs_suite(config: pytest.Config) -> bool:
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    """Show the profile, why it was chosen, and what is not checked."""
+    """Show the profile, why it was chosen, how steady this machine is, and what is not checked."""
     plan = config.stash.get(PLAN, None)
     if plan is None:
         return []
     from tokgate.suite.preview import make_title
+    from tokgate.suite.steadiness import count_family, summarize_steadiness
 
-    title = make_title(plan, config.stash[OPTIONS].budget_s)
-    return [f"tokgate: {title}", *(f"tokgate: NOT CHECKED: {what}" for what in plan.not_checked)]
+    options = config.stash[OPTIONS]
+    lines = [make_title(plan, options.budget_s)]
+    if plan.unable is None:
+        lines.append(summarize_steadiness(options.out, family=count_family(plan)))
+    lines += [f"NOT CHECKED: {what}" for what in plan.not_checked]
+    return [f"tokgate: {line}" for line in lines]
 
 
 @pytest.hookimpl(trylast=True)

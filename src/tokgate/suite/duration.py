@@ -68,7 +68,7 @@ def estimate_pace(case: Case, reported_tps: float | None) -> Pace:
     chip = case.hardware
     bandwidth_GBps, tflops = _MACHINE_GBPS, _MACHINE_TFLOPS
     if chip is not None:
-        bandwidth_GBps = chip.bandwidth_measured_GBps or chip.bandwidth_GBps
+        bandwidth_GBps = chip.bandwidth_measured_GBps or chip.bandwidth_GBps or bandwidth_GBps
         tflops = chip.fp16_measured_tflops or chip.fp16_tflops or tflops
     source: Source = "assumed"
     bytes_per_s = _DECODE_USE * bandwidth_GBps * 1e9
