@@ -59,6 +59,7 @@ class DockerLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="docke
     env: environment variables.
     volumes: mounts, as `docker run --volume` takes them.
     devices: device nodes, as `docker run --device` takes them.
+    gpus: NVIDIA GPUs, as `docker run --gpus` takes them: `all`, a number of GPUs, or `device=0,1`.
     device_groups: join the numeric groups that own the device nodes (group names resolve inside the image).
     groups: further groups to join, by name or number.
     cap_add: Linux capabilities to add.
@@ -78,6 +79,7 @@ class DockerLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="docke
     env: dict[str, str] = {}
     volumes: tuple[str, ...] = ()
     devices: tuple[str, ...] = ()
+    gpus: Annotated[str, Meta(pattern=r"^(all|device=[^,=]+(,[^,=]+)*)$")] | Annotated[int, Meta(ge=1)] | None = None
     device_groups: bool = False
     groups: tuple[str, ...] = ()
     cap_add: tuple[str, ...] = ()

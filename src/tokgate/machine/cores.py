@@ -6,8 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tokgate.machine.devices import ROOT
-from tokgate.machine.sysfs import read_int, read_text
+from tokgate.machine.sysfs import ROOT, read_int, read_text
 
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 _CGROUPS = "sys/fs/cgroup"

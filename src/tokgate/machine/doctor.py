@@ -15,11 +15,14 @@ from pathlib import Path
 import msgspec
 
 from tokgate.config.words import format_size
+from tokgate.machine.amd import AmdGpu, find_amd_gpus, find_gpu, format_gfx
 from tokgate.machine.daemon import Daemon, ask_daemon, image_command
-from tokgate.machine.devices import ROOT, Gpu, find_gpu, find_gpus, format_gfx, read_gpu_memory
+from tokgate.machine.devices import find_gpus
 from tokgate.machine.fingerprint import read_iommu
+from tokgate.machine.gpu import Gpu
+from tokgate.machine.nvidia import DRIVER, PACKAGE
 from tokgate.machine.processes import find_listeners, read_program
-from tokgate.machine.sysfs import read_text
+from tokgate.machine.sysfs import ROOT, read_text
 
 _DISK_BYTES = 10**9  # space that the records may need
 _PAGE_BYTES = 4096  # the unit of ttm.pages_limit
@@ -73,6 +76,7 @@ def examine(needs: Needs, *, root: Path = ROOT, environ: Mapping[str, str] = os.
         Check(name="Python", ok=True, seen=platform.python_version()),
         *_docker_checks(needs),
         *_gpu_checks(needs, root, environ),
+        *_sensor_checks(root),
         *(check_module(module) for module in needs.modules),
         *(check_file(path) for path in needs.model_files),
         *(check_port(port, root) for port in needs.ports),
@@ -134,13 +138,13 @@ def _gpu_checks(needs: Needs, root: Path, environ: Mapping[str, str]) -> Iterato
     yield check_override(environ.get("HSA_OVERRIDE_GFX_VERSION"))
 
 
-def check_gpu(wanted: int, gpu: Gpu | None, root: Path = ROOT) -> Check:
+def check_gpu(wanted: int, gpu: AmdGpu | None, root: Path = ROOT) -> Check:
     """A GPU of the wanted architecture is in the KFD topology."""
     name = f"GPU {format_gfx(wanted)}"
     if gpu is not None:
         where = ", ".join(filter(None, (gpu.card, gpu.pci_address))) or "no device folder in sysfs"
         return Check(name=name, ok=True, seen=f"KFD node {gpu.node} ({where})")
-    others = ", ".join(other.gfx for other in find_gpus(root))
+    others = ", ".join(other.name for other in find_amd_gpus(root))
     return Check(
         name=name,
         ok=False,
@@ -176,9 +180,9 @@ def check_node(node: Path, root: Path = ROOT) -> Check:
     )
 
 
-def check_memory(gpu: Gpu, needed_bytes: int) -> Check:
+def check_memory(gpu: AmdGpu, needed_bytes: int) -> Check:
     """The larger of the GPU's two pools, from which its runtime allocates on an APU, has `needed_bytes`."""
-    memory = read_gpu_memory(gpu)
+    memory = gpu.read_memory()
     name, need = "GPU memory", f"{format_size(needed_bytes)} needed"
     if memory.gtt_total is None and memory.vram_total is None:
         return Check(name=name, ok=None, seen=f"unknown; {need}")
@@ -194,6 +198,31 @@ def check_memory(gpu: Gpu, needed_bytes: int) -> Check:
         remedy=f"add `ttm.pages_limit={pages}` (pages of 4 KiB, {format_size(pages * _PAGE_BYTES)}) or more to "
         "the kernel's command line and restart, leaving some GB of memory to the system; or choose a smaller "
         "model or quantization",
+    )
+
+
+def _sensor_checks(root: Path) -> Iterator[Check]:
+    yield from map(check_sensors, find_gpus(root))
+    if (root / DRIVER).exists() and find_spec(PACKAGE) is None:
+        yield Check(
+            name="sensors of the NVIDIA GPU",
+            ok=None,
+            seen="its driver is loaded, but nvidia-ml-py, which reads them, is not installed",
+            remedy="pip install 'tokgate[nvidia]'",
+        )
+
+
+def check_sensors(gpu: Gpu) -> Check:
+    """For information: which driver the GPU has, and what can be read from it during a measurement."""
+    values = {name: read() for name, read in gpu.make_readers().items()}
+    values |= {"energy": gpu.read_joules(), "throttling": len(gpu.read_throttle_counters()) or None}
+    known = ", ".join(name for name, value in values.items() if value is not None)
+    unknown = ", ".join(name for name, value in values.items() if value is None)
+    driver = f"driver {gpu.driver}; " if gpu.driver else ""
+    return Check(
+        name=f"sensors of {gpu.name}",
+        ok=True if known else None,
+        seen=f"{driver}reads {known or 'nothing'}" + (f"; not {unknown}" if unknown else ""),
     )
 
 

@@ -11,17 +11,19 @@ import hashlib
 import os
 import platform
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
 import msgspec
 
 from tokgate.config.words import format_difference
+from tokgate.machine.amd import find_amd_gpus
 from tokgate.machine.cores import read_cpu_quotas
-from tokgate.machine.devices import ROOT, Gpu, find_gpus, read_gpu_memory
+from tokgate.machine.devices import find_gpus
+from tokgate.machine.gpu import Gpu
 from tokgate.machine.packages import read_package_versions
-from tokgate.machine.sysfs import read_fields, read_int, read_text
+from tokgate.machine.sysfs import ROOT, read_fields, read_int, read_text
 
 Value = str | int | float | bool | None
 
@@ -37,6 +39,9 @@ _PACKAGES = {
     "mesa": ("mesa-vulkan-drivers", "vulkan-radeon", "mesa"),
     "rocm": ("rocm-core", "rocm-runtime", "hsa-rocr"),
 }
+
+
+_GPU_FACTS = ("gpu_driver", "gpu_performance_level", "gpu_power_limit_W", "gpu_firmware")
 
 
 class Weight(StrEnum):
@@ -109,10 +114,10 @@ def read_fingerprint(root: Path = ROOT, environ: Mapping[str, str] = os.environ)
     """The facts of the box below `root`; unreadable ones are None. Starts no process, except rpm on rpm systems."""
     gpus = find_gpus(root)
     must_match: dict[str, Value] = {
-        "gpu": "+".join(gpu.gfx for gpu in gpus) or None,
+        "gpu": "+".join(gpu.name for gpu in gpus) or None,
         "cpu_model": _cpu_model(root),
         "cpus_usable": _cpus_usable(root),
-        "memory_GiB": _installed_memory(root, gpus),
+        "memory_GiB": _installed_memory(root),
         "virtual_machine": _virtual_machine(root),
     }
     may_differ: dict[str, Value] = {
@@ -142,25 +147,13 @@ def _gpu_facts(gpus: tuple[Gpu, ...]) -> dict[str, Value]:
 
     On an APU the totals are the BIOS carve-out and ttm's limit: engines size their scheduler by them.
     """
-    memories = [read_gpu_memory(gpu) for gpu in gpus]
-    devices = [gpu.device for gpu in gpus if gpu.device is not None]
+    memories = [gpu.read_memory() for gpu in gpus]
+    facts = [gpu.read_facts() for gpu in gpus]
     return {
         "vram_total_bytes": _joined([memory.vram_total for memory in memories]),
         "gtt_total_bytes": _joined([memory.gtt_total for memory in memories]),
-        "gpu_performance_level": _joined(
-            [read_text(device / "power_dpm_force_performance_level") for device in devices]
-        ),
-        "gpu_firmware": _joined([_loaded_firmware(device) for device in devices]),
+        **{key: _joined([values.get(key) for values in facts]) for key in _GPU_FACTS},
     }
-
-
-def _loaded_firmware(device: Path) -> str | None:
-    """The firmware that the GPU runs (`mec=0x20 smc=0x64…`), whatever package is installed."""
-    versions = {
-        path.name.removesuffix("_fw_version"): read_int(path)
-        for path in sorted((device / "fw_version").glob("*_fw_version"))
-    }
-    return " ".join(f"{name}={version:#x}" for name, version in versions.items() if version) or None
 
 
 def _settings(root: Path) -> dict[str, Value]:
@@ -217,7 +210,7 @@ def _cpus_usable(root: Path) -> float | None:
     return min([float(cpus), *read_cpu_quotas(root)])
 
 
-def _installed_memory(root: Path, gpus: tuple[Gpu, ...]) -> int | None:
+def _installed_memory(root: Path) -> int | None:
     """GiB of installed memory, rounded up to a multiple of 4, as the kernel reserves some of it.
 
     VRAM counts too: an APU takes it from the same memory, and a BIOS setting moves the border.
@@ -225,7 +218,7 @@ def _installed_memory(root: Path, gpus: tuple[Gpu, ...]) -> int | None:
     total_kB = read_fields(root / "proc/meminfo", ":").get("MemTotal", "").removesuffix(" kB")
     if not total_kB.isdigit():
         return None
-    total = int(total_kB) * 1024 + sum(read_gpu_memory(gpu).vram_total or 0 for gpu in gpus)
+    total = int(total_kB) * 1024 + sum(gpu.read_memory().vram_total or 0 for gpu in find_amd_gpus(root))
     return -(-total // 2**32) * 4
 
 
@@ -250,7 +243,7 @@ def _words(*paths: Path) -> str | None:
     return " ".join(text for text in map(read_text, paths) if text) or None
 
 
-def _joined(values: list[str | None] | list[int | None]) -> Value:
+def _joined(values: Sequence[str | int | None]) -> Value:
     """One GPU's value as it is, several GPUs' as text; None when none has a value."""
     if len(values) == 1:
         return values[0]

@@ -43,6 +43,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     pressure: share of the time that tasks waited, by resource and kind (`cpu_some`).
     swapped_bytes: bytes moved to or from swap.
     throttled: growth of each limit's counter (0: not at all).
+    gpu_joules: growth of the GPU's energy counter; None without such a counter.
     levels: extremes of the series. timeline: their values at each of `at_s` (seconds from the start).
     monitor_cores: mean CPUs of the monitor itself.
     """
@@ -55,6 +56,7 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
     pressure: dict[str, float]
     swapped_bytes: int | None
     throttled: dict[str, int]
+    gpu_joules: float | None = None
     governor: str | None
     levels: dict[str, Level]
     at_s: tuple[float, ...]
@@ -64,7 +66,12 @@ class HostReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def energy_joules(self) -> float | None:
-        """Energy of the GPU (on an APU with the CPU's) over the region, as the integral of the readings; None without a power sensor."""
+        """Energy of the GPU (on an APU with the CPU's) over the region; None without a sensor.
+
+        The growth of its counter, else the integral of the power readings.
+        """
+        if self.gpu_joules:  # one that did not move is not a reading
+            return self.gpu_joules
         watts = zip(self.at_s, self.timeline.get("gpu_power_W", ()), strict=False)
         known = [(at_s, power) for at_s, power in watts if power is not None]
         if not known:

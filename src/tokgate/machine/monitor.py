@@ -16,7 +16,7 @@ from statistics import fmean
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar
 
-from tokgate.machine.devices import ROOT, Gpu
+from tokgate.machine.gpu import Gpu
 from tokgate.machine.host import Culprit, HostReport, Level
 from tokgate.machine.processes import (
     Process,
@@ -28,14 +28,13 @@ from tokgate.machine.processes import (
 )
 from tokgate.machine.sensors import (
     CpuTimes,
-    gpu_levels,
     host_levels,
     read_cpu,
     read_pressure,
     read_swapped_pages,
     read_throttle_counters,
 )
-from tokgate.machine.sysfs import read_text
+from tokgate.machine.sysfs import ROOT, read_text
 
 Count = TypeVar("Count", int, float)
 
@@ -64,6 +63,7 @@ class _Moment(NamedTuple):
     pressure_s: dict[str, float]
     swapped_pages: int | None
     throttle: dict[str, int]
+    joules: float | None
 
 
 class Monitor:
@@ -88,7 +88,7 @@ class Monitor:
     ) -> None:
         self._heads = None if server_pids is None else (os.getpid(), *server_pids)
         self._gpu, self._interval_s, self._root = gpu, interval_s, root
-        declared = host_levels(root) | (gpu_levels(gpu) if gpu else {})
+        declared = host_levels(root) | (gpu.make_readers() if gpu else {})
         self._readers = {name: read for name, read in declared.items() if read() is not None}
         self._blind = tuple(name for name in declared if name not in self._readers)
         self._at_s: list[float] = []
@@ -144,6 +144,7 @@ class Monitor:
             pressure_s=read_pressure(self._root),
             swapped_pages=read_swapped_pages(self._root),
             throttle=read_throttle_counters(self._root, self._gpu),
+            joules=self._gpu.read_joules() if self._gpu else None,
         )
 
     def _usage(self, members: list[Process]) -> _Usage:
@@ -178,6 +179,9 @@ class Monitor:
         if start.swapped_pages is not None and end.swapped_pages is not None:
             swapped = (end.swapped_pages - start.swapped_pages) * os.sysconf("SC_PAGE_SIZE")
         throttled = _subtract(start.throttle, end.throttle)
+        joules = None
+        if start.joules is not None and end.joules is not None:
+            joules = round(end.joules - start.joules, 3)  # it counts millijoules
         governor = read_text(self._root / "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
         facts = {
             "others_cores": others,
@@ -201,6 +205,7 @@ class Monitor:
             pressure=pressure,
             swapped_bytes=swapped,
             throttled=throttled,
+            gpu_joules=joules,
             governor=governor,
             levels=levels,
             at_s=tuple(self._at_s),

@@ -12,8 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tokgate.machine.devices import ROOT
-from tokgate.machine.sysfs import read_text
+from tokgate.machine.sysfs import ROOT, read_text
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 """Seconds of one clock tick, in which the kernel counts CPU time."""
@@ -123,10 +122,17 @@ def find_listeners(port: int, root: Path = ROOT) -> tuple[int, ...] | None:
     wanted = {f"socket:[{inode}]" for inode in inodes}
     pids = []
     for folder in (root / "proc").glob("[0-9]*/fd"):
-        with suppress(OSError):
-            if any(_target(link) in wanted for link in folder.iterdir()):
-                pids.append(int(folder.parent.name))
+        pid = int(folder.parent.name)
+        if wanted & read_open_files(pid, root):
+            pids.append(pid)
     return tuple(sorted(pids)) or None
+
+
+def read_open_files(pid: int, root: Path = ROOT) -> set[str]:
+    """The files, devices and sockets that a process holds open, as the kernel names them; empty for another user's."""
+    with suppress(OSError):
+        return {target for link in (root / f"proc/{pid}/fd").iterdir() if (target := _target(link))}
+    return set()
 
 
 def _listeners(table: Path, port: int) -> list[str]:

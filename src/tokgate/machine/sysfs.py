@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+ROOT = Path("/")
+"""Where /proc, /sys and /dev are; another folder holds a recorded machine."""
+
 
 def read_text(path: Path) -> str | None:
     """The file's text without surrounding white space; None where it cannot be read or is empty."""

@@ -15,9 +15,13 @@ from tokgate.measure.measurement import Problem
 GPU_IDLE_PCT, GPU_LOOKS = 5.0, 3
 """A GPU whose load was never above this percentage, in at least this number of readings, did not make the tokens."""
 
-# Throttling by heat varies from run to run. Power limits (gpu_spl, gpu_fppt, gpu_sppt) do not count: one of them
-# always limits a busy APU, above all in prefill; they are in the report.
-_HEAT = ("cpu_core_throttle", "cpu_package_throttle", "gpu_prochot", "gpu_thm_core", "gpu_thm_gfx", "gpu_thm_soc")  # fmt: skip
+# Throttling by heat varies from run to run. Power limits (AMD: gpu_spl, gpu_fppt, gpu_sppt; NVIDIA: gpu_power_cap_ns)
+# do not count: one of them always limits a busy APU, above all in prefill; they are in the report.
+_HEAT = (
+    "cpu_core_throttle", "cpu_package_throttle",
+    "gpu_prochot", "gpu_thm_core", "gpu_thm_gfx", "gpu_thm_soc",
+    "gpu_thermal_ns", "gpu_sw_thermal_ns", "gpu_hw_thermal_ns",
+)  # fmt: skip
 
 
 PASSING = frozenset({"host_busy", "host_stolen", "host_swapping", "client_late", "client_server_disagree"})

@@ -15,6 +15,7 @@ from tokgate.measure.measurement import Measurement
 
 SENSORS = {
     "gpu_sclk_MHz": "GPU clock, MHz",
+    "gpu_mclk_MHz": "GPU memory clock, MHz",
     "gpu_power_W": "GPU power, W",
     "gpu_temp_C": "GPU temperature, °C",
     "gpu_busy_pct": "GPU busy, %",

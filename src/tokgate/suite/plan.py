@@ -19,8 +19,8 @@ from tokgate.config.quiet import QuietLimits
 from tokgate.config.server import AttachLaunch, DockerLaunch, Model, ServerSpec
 from tokgate.config.workload import PromptSet, Workload
 from tokgate.engines import FALLBACK
+from tokgate.machine.amd import find_amd_gpus
 from tokgate.machine.daemon import ask_daemon
-from tokgate.machine.devices import find_gpus
 
 AUTO = "auto"
 ATTACHED = "attached"
@@ -149,9 +149,9 @@ def _unable(catalogue: Catalogue, profile: Profile) -> str | None:
     if profile.hardware is None:
         return None
     wanted = catalogue.hardware(profile.hardware).gfx_target_version
-    gpus = find_gpus()
+    gpus = find_amd_gpus()
     if all(gpu.gfx_target_version != wanted for gpu in gpus):
-        seen = ", ".join(gpu.gfx for gpu in gpus) or "no AMD GPU"
+        seen = ", ".join(gpu.name for gpu in gpus) or "no AMD GPU"
         return f"this machine has no {profile.hardware} (the KFD topology shows {seen})"
     daemon = ask_daemon()
     return None if daemon.version else f"the Docker daemon does not answer ({daemon.error})"

@@ -13,12 +13,12 @@ import pytest
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.hypothesis import Arm
 from tokgate.config.server import DockerLaunch, ServerSpec
-from tokgate.machine.devices import find_gpus
+from tokgate.machine.amd import find_amd_gpus
 
 ROOT = Path(__file__).parents[3]
 CATALOGUE = Catalogue(ROOT / "fixtures")
 PROFILE = CATALOGUE.profile("gfx1151")
-HERE = any(gpu.gfx_target_version == 110501 for gpu in find_gpus())
+HERE = any(gpu.gfx_target_version == 110501 for gpu in find_amd_gpus())
 
 
 def differing(a: str, b: str) -> set[str]:

@@ -75,6 +75,15 @@ def test_options_of_a_full_spec(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("gpus", "count", "ids"),
+    [("all", -1, []), (2, 2, []), ("device=0", 0, ["0"]), ("device=1,GPU-7", 0, ["1", "GPU-7"])],
+)
+def test_gpus(gpus: str | int, count: int, ids: list[str]) -> None:
+    (request,) = build_container_options(docker(gpus=gpus))["device_requests"]
+    assert (request["Count"], request["DeviceIDs"], request["Capabilities"]) == (count, ids, [["gpu"]])
+
+
 def test_device_groups(tmp_path: Path) -> None:
     """Device groups are the numeric owners of the nodes, and of those inside a folder."""
     (tmp_path / "dri" / "by-path").mkdir(parents=True)

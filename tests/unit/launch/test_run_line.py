@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tokgate._exceptions import UsageError
+from tokgate._exceptions import SpecError, UsageError
 from tokgate.config.catalogue import Catalogue
 from tokgate.launch.docker.run_line import format_docker_run
 
@@ -119,6 +119,19 @@ def test_ports_and_limits() -> None:
         "--shm-size 67108864",
     ):
         assert wanted in line
+
+
+@pytest.mark.parametrize(
+    ("gpus", "flag"), [("all", "--gpus all"), (1, "--gpus 1"), ("device=0,2", """--gpus '"device=0,2"'""")]
+)
+def test_gpus(gpus: str | int, flag: str) -> None:
+    assert flag in format_docker_run(CATALOGUE.server("vllm-current", {"launch": {"gpus": gpus}}))
+
+
+@pytest.mark.parametrize("gpus", ["some", 0, "device=", "device=0,", "all,capabilities=utility"])
+def test_other_gpus_are_rejected(gpus: object) -> None:
+    with pytest.raises(SpecError, match="gpus"):
+        CATALOGUE.server("vllm-current", {"launch": {"gpus": gpus}})
 
 
 def test_a_server_without_a_container_has_no_line() -> None:

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from tokgate.machine.amd import GFX1151, find_gpu
 from tokgate.machine.daemon import Daemon
-from tokgate.machine.devices import GFX1151, find_gpu
 from tokgate.machine.doctor import (
     Check,
     Needs,
@@ -51,6 +51,7 @@ def test_strix_halo_has_what_a_14b_model_needs(strix_halo: Box, tmp_path: Path) 
         ("IOMMU", None),
         ("power profile", True),
         ("HSA_OVERRIDE_GFX_VERSION", True),
+        ("sensors of gfx1151", True),
         ("disk", True),
     ]
     assert can_run(checks)
@@ -59,6 +60,10 @@ def test_strix_halo_has_what_a_14b_model_needs(strix_halo: Box, tmp_path: Path) 
     assert found["/dev/kfd"].seen.startswith(f"gid {os.getgid()}, mode ")
     assert found["GPU memory"].seen == "GTT 128.8 GB, VRAM 536.9 MB; 29.54 GB needed"
     assert found["IOMMU"].seen == "off"
+    assert found["sensors of gfx1151"].seen == (
+        "reads gpu_busy_pct, gpu_sclk_MHz, gpu_power_W, gpu_temp_C, gpu_vram_used_bytes, gpu_gtt_used_bytes; "
+        "not energy, throttling"
+    )
 
 
 def test_small_gtt_says_which_limit_to_set(strix_halo: Box) -> None:

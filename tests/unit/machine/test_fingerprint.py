@@ -40,7 +40,9 @@ def test_strix_halo(strix_halo: Box) -> None:
     assert {key: fact.value for key, fact in facts.items() if fact.weight is Weight.MAY_DIFFER} == {
         "vram_total_bytes": 536870912,
         "gtt_total_bytes": 128849018880,
+        "gpu_driver": None,
         "gpu_performance_level": "auto",
+        "gpu_power_limit_W": None,
         "gpu_firmware": "mec=0x20 smc=0x647000",
         "kernel": "6.18.4-200.fc43.x86_64",
         "cmdline": "amd_iommu=off amdgpu.gttsize=122880 ttm.pages_limit=31457280",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
-from tokgate.machine.devices import GFX1151, find_gpu
+from tokgate.machine.amd import GFX1151, find_gpu
 from tokgate.machine.host import HostReport
 from tokgate.machine.monitor import Monitor
 

@@ -73,6 +73,10 @@ def _settings(host: dict[str, Any]) -> dict[str, str]:
     listed = {
         "volumes": host.get("Binds"),
         "devices": [device["PathOnHost"] for device in host.get("Devices") or ()],
+        "gpus": [
+            " ".join(request.get("DeviceIDs") or ()) or ("all" if request["Count"] == -1 else request["Count"])
+            for request in host.get("DeviceRequests") or ()
+        ],
         "groups": host.get("GroupAdd"),
         "cap_add": host.get("CapAdd"),
         "security_opt": host.get("SecurityOpt"),

@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
+from docker.types import DeviceRequest
 
 from tokgate._exceptions import LaunchError, ModelMissing
 from tokgate.config.server import DockerLaunch, ServerSpec
@@ -37,6 +38,7 @@ def build_container_options(spec: ServerSpec) -> dict[str, Any]:
         "environment": dict(how.env),
         "volumes": [expand(volume) for volume in how.volumes],
         "devices": list(how.devices),
+        "device_requests": [] if how.gpus is None else [request_gpus(how.gpus)],
         "group_add": groups,
         "cap_add": list(how.cap_add),
         "security_opt": list(how.security_opt),
@@ -49,6 +51,15 @@ def build_container_options(spec: ServerSpec) -> dict[str, Any]:
         "mem_limit": None if how.memory is None else int(how.memory),
     }
     return {key: value for key, value in options.items() if value not in (None, [], {})}
+
+
+def request_gpus(gpus: str | int) -> DeviceRequest:
+    """What `docker run --gpus` asks the daemon for."""
+    if isinstance(gpus, int):
+        return DeviceRequest(count=gpus, capabilities=[["gpu"]])
+    if gpus == "all":
+        return DeviceRequest(count=-1, capabilities=[["gpu"]])
+    return DeviceRequest(device_ids=gpus.removeprefix("device=").split(","), capabilities=[["gpu"]])
 
 
 def build_command(spec: ServerSpec) -> tuple[str, ...]:

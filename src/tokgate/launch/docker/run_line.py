@@ -41,11 +41,17 @@ def format_docker_run(spec: ServerSpec) -> str:
     how = spec.launch
     if not isinstance(how, DockerLaunch):
         raise UsageError(f"server {spec.name} does not run in a container, so it has no docker run command")
+    gpus = [] if how.gpus is None else [f"--gpus {shlex.quote(_quote_gpus(how.gpus))}"]
     bare = msgspec.structs.replace(spec, launch=msgspec.structs.replace(how, device_groups=False))
     options = build_container_options(bare)
     groups = [f"--group-add {group}" for group in _device_groups(how, spec.name)]
-    rows = [f"--name {shlex.quote(spec.name)}", *groups, *_flags(options), shlex.quote(how.image)]
+    rows = [f"--name {shlex.quote(spec.name)}", *groups, *gpus, *_flags(options), shlex.quote(how.image)]
     return " \\\n  ".join(["docker run -d", *rows, *_rows(options.get("command", []))])
+
+
+def _quote_gpus(gpus: str | int) -> str:
+    """docker takes the value for comma-separated settings, unless it is in double quotes."""
+    return f'"{gpus}"' if "," in str(gpus) else str(gpus)
 
 
 def _device_groups(how: DockerLaunch, server: str) -> list[str]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tokgate.machine.devices import GFX1151, find_gpu, find_gpus, read_gpu_memory
+from tokgate.machine.amd import GFX1151, find_amd_gpus, find_gpu
 
 if TYPE_CHECKING:
     from tests.unit.machine.conftest import Box
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
 )
 def test_version_is_named_as_compilers_name_it(box: Box, version: int, name: str) -> None:
     box.add_gpu(1, gfx_target_version=version, pci_address="0000:03:00.0", card="card0", minor=128)
-    assert find_gpus(box.root)[0].gfx == name
+    assert find_amd_gpus(box.root)[0].name == name
 
 
 def test_strix_halo_is_found_as_card1(strix_halo: Box) -> None:
     gpu = find_gpu(GFX1151, strix_halo.root)
     assert gpu is not None
-    assert (gpu.gfx, gpu.node, gpu.card, gpu.pci_address) == ("gfx1151", 1, "card1", "0000:c5:00.0")
+    assert (gpu.name, gpu.node, gpu.card, gpu.pci_address) == ("gfx1151", 1, "card1", "0000:c5:00.0")
     assert gpu.render_node == strix_halo.root / "dev/dri/renderD128"
     assert gpu.device is not None
     assert gpu.device.name == "0000:c5:00.0"
-    memory = read_gpu_memory(gpu)
+    memory = gpu.read_memory()
     assert (memory.vram_total, memory.gtt_total) == (536870912, 128849018880)
 
 
@@ -46,7 +46,7 @@ def test_no_link_leaves_the_device_unknown(box: Box) -> None:
     gpu = find_gpu(GFX1151, box.root)
     assert gpu is not None
     assert (gpu.render_node, gpu.card, gpu.device, gpu.pci_address) == (None, None, None, None)
-    assert read_gpu_memory(gpu).gtt_total is None
+    assert gpu.read_memory().gtt_total is None
 
 
 def test_missing_files_are_unknown(strix_halo: Box) -> None:
@@ -55,13 +55,13 @@ def test_missing_files_are_unknown(strix_halo: Box) -> None:
     assert gpu.device is not None
     (gpu.device / "mem_info_gtt_total").unlink()
     (gpu.device / "mem_info_vram_total").write_text("N/A\n")
-    assert read_gpu_memory(gpu).gtt_total is None
-    assert read_gpu_memory(gpu).vram_total is None
+    assert gpu.read_memory().gtt_total is None
+    assert gpu.read_memory().vram_total is None
 
 
 def test_second_gpu_is_told_apart_by_architecture(strix_halo: Box) -> None:
     strix_halo.add_gpu(2, gfx_target_version=120001, pci_address="0001:03:1f.7", card="card0", minor=129)
-    assert [gpu.gfx for gpu in find_gpus(strix_halo.root)] == ["gfx1151", "gfx1201"]
+    assert [gpu.name for gpu in find_amd_gpus(strix_halo.root)] == ["gfx1151", "gfx1201"]
     other = find_gpu(120001, strix_halo.root)
     assert other is not None
     assert (other.card, other.pci_address) == ("card0", "0001:03:1f.7")
@@ -71,7 +71,7 @@ def test_second_gpu_is_told_apart_by_architecture(strix_halo: Box) -> None:
 
 
 def test_no_gpu_and_no_kfd(box: Box) -> None:
-    assert find_gpus(box.root) == ()
+    assert find_amd_gpus(box.root) == ()
     box.add_cpu_node(0)
-    assert find_gpus(box.root) == ()
+    assert find_amd_gpus(box.root) == ()
     assert find_gpu(GFX1151, box.root) is None
