@@ -58,7 +58,7 @@ _GENERAL = (
         r"unable to open /dev/(kfd|dri)|/dev/(kfd|dri)\S*.*(permission denied|no such file)"
         r"|no (HIP|CUDA) GPUs are available|no ROCm-capable device|hipErrorNoDevice"
         r"|ErrorIncompatibleDriver|no vulkan devices",
-        "the engine sees no GPU: give it `launch.devices` (/dev/kfd, /dev/dri) and `launch.device_groups: true`",
+        "the engine sees no GPU: give it `launch.devices` (/dev/kfd, /dev/dri) and `launch.device_groups: true`; NVIDIA: `launch.gpus: all`",
     ),
     KnownFailure(
         r"error while loading shared libraries|cannot open shared object file",

@@ -53,6 +53,12 @@ class NvidiaGpu(msgspec.Struct, frozen=True, kw_only=True):
     driver: str | None
     device_node: Path | None
 
+    def is_requested(self, gpus: str | int) -> bool:
+        """Whether `gpus`, a value of `docker run --gpus`, includes this GPU; a number is taken for the first ones."""
+        if isinstance(gpus, int):
+            return self.number < gpus
+        return gpus == "all" or not {str(self.number), self.uuid}.isdisjoint(gpus.removeprefix("device=").split(","))
+
     def make_readers(self) -> dict[str, Reader]:
         """See `Gpu`. Power is the driver's mean over about a second."""
         return {

@@ -20,7 +20,7 @@ from tokgate.launch.server import Server
 from tokgate.machine.devices import find_gpu_of, find_gpus
 from tokgate.machine.gpu import Gpu
 from tokgate.machine.monitor import Monitor
-from tokgate.machine.nvidia import NvidiaGpu, find_nvidia_gpus
+from tokgate.machine.nvidia import find_nvidia_gpus
 from tokgate.machine.yardstick import measure_cpu_gflops
 from tokgate.measure.bias import check_bias
 from tokgate.measure.canary import check_answers
@@ -239,19 +239,13 @@ def _gpu(server: Server) -> Gpu | None:
     """The GPU whose activity is evidence: the first that the server was given, or holds open if started elsewhere."""
     match server.spec.launch:
         case DockerLaunch(gpus=str() | int() as gpus):
-            return next((gpu for gpu in find_nvidia_gpus() if _is_given(gpu, gpus)), None)
+            return next((gpu for gpu in find_nvidia_gpus() if gpu.is_requested(gpus)), None)
         case DockerLaunch(devices=(_, *_)):
             return next(iter(find_gpus()), None)
         case AttachLaunch():
             return find_gpu_of(server.facts.pids or (), find_gpus())
         case _:
             return None
-
-
-def _is_given(gpu: NvidiaGpu, gpus: str | int) -> bool:
-    """Whether `gpus`, as `docker run` takes it, includes this GPU."""
-    names = str(gpus).removeprefix("device=").split(",")
-    return not str(gpus).startswith("device=") or str(gpu.number) in names or gpu.uuid in names
 
 
 def _on_cpu(server: Server) -> bool:

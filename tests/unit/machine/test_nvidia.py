@@ -94,6 +94,15 @@ def test_values() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("gpus", "numbers"),
+    [("all", [0, 1, 2]), (2, [0, 1]), ("device=1", [1]), ("device=GPU-0,2", [0, 2]), ("device=10", [])],
+)
+def test_requested_gpus(gpus: str | int, numbers: list[int]) -> None:
+    """A container is given the GPUs that its `gpus` names, by number or UUID."""
+    assert [gpu.number for gpu in list_gpus(Nvml(gpus=3)) if gpu.is_requested(gpus)] == numbers
+
+
 def test_refused_values_are_unknown() -> None:
     """A function that the GPU or the driver does not support leaves its value unknown."""
     refused = ("PowerUsage", "MemoryInfo", "TotalEnergyConsumption", "FieldValues", "VbiosVersion", "PciInfo", "UUID")

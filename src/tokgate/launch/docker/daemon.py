@@ -16,6 +16,9 @@ from tokgate.machine.daemon import check_socket
 LABEL = "tokgate"
 OWNER_LABEL = "tokgate.owner"
 _TIMEOUT_S = 20  # longer than any answer takes, so that a daemon that died never hangs a run
+_GPU_DRIVER = "could not select device driver"  # the daemon's words when it has no runtime for `gpus`
+_NO_GPUS = "install the NVIDIA Container Toolkit, which lets Docker pass GPUs to containers, or remove `launch.gpus`"
+_COMPARE = "compare `launch` in the server's YAML with what this machine has"
 UNREACHABLE = (RequestException, DockerException, OSError)
 """What docker-py raises when the daemon cannot be reached."""
 
@@ -47,9 +50,9 @@ def convert_docker_errors(server: str, *, doing: str = "connect to it") -> Itera
         check_socket()
         yield
     except APIError as error:
+        explanation = str(error.explanation or error)
         raise LaunchError(
-            f"Docker could not {doing}: {error.explanation or error}. "
-            "Next: compare `launch` in the server's YAML with what this machine has.",
+            f"Docker could not {doing}: {explanation}. Next: {_NO_GPUS if _GPU_DRIVER in explanation else _COMPARE}.",
             server=server,
         ) from error
     except UNREACHABLE as error:
