@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tokgate.config.quiet import QuietLimits
 from tokgate.machine.devices import find_gpu_of, find_gpus
 from tokgate.machine.doctor import Needs, check_sensors, examine
 from tokgate.machine.monitor import Monitor
@@ -137,7 +138,7 @@ def test_monitor(box: Box) -> None:
         "gpu_power_cap_ns": 1_000,
         "gpu_hw_thermal_ns": 250,
     }
-    (problem,) = check_host(report)
+    (problem,) = check_host(report, QuietLimits())
     assert problem.detail == "the chip was throttled by heat: gpu_hw_thermal_ns +250 (gpu_temp_C up to 41)"
 
 
