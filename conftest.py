@@ -3,6 +3,7 @@
     pytest -m perf
       └─ profile   which servers × workloads this machine can run      (fixtures/profiles/)
           └─ server    one launch of one of them, alone on the machine (fixtures/servers/)
+              ├─ test_answers   right before fast
               └─ test_measure   a fixed prompt set, driven and timed    (fixtures/workloads/, prompts/)
       └─ test_verdict  all launches of a cell compared with its baseline (baselines/)
       └─ test_hypothesis   a claim tested on its arms, in mirrored blocks (fixtures/hypotheses/)
@@ -39,7 +40,7 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """A measuring test for each launch × workload, a verdict test for each server × workload × metric."""
+    """A test of each server's answers, a measuring test for each launch × workload, a verdict test for each metric."""
     plan = metafunc.config.stash.get(PLAN, None)
     if plan is None:
         return
@@ -57,6 +58,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             indirect=["server"],
             scope="session",
         )
+    if "answering" in metafunc.fixturenames:
+        metafunc.parametrize("answering", plan.servers)
     if "judged" in metafunc.fixturenames:
         keys = [
             CellKey(case.server.name, case.workload.name, metric)

@@ -1,4 +1,4 @@
-"""Verdict: the judgment of one cell or one hypothesis, with the values that it is based on."""
+"""Verdict: the judgment of one cell, one hypothesis or one server's answers, with the values that it is based on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Outcome(StrEnum):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """The judgment of one server x workload x metric, or of one hypothesis.
+    """The judgment of one server x workload x metric, of one hypothesis, or of the answers of one server.
 
     ratio: current / baseline, or arm B / arm A; above 1 is more of the metric, not better.
     ci_low, ci_high: its interval at the level that `reason` states.
@@ -39,7 +39,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
         baseline.
     """
 
-    kind: Literal["gate", "hypothesis", "changepoint"]
+    kind: Literal["gate", "hypothesis", "changepoint", "answers"]
     server: str
     workload: str
     metric: str

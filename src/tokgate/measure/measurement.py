@@ -130,7 +130,9 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     roofline: what the chip allows this cell; None if the chip or the model is unknown.
     bias: the bias of the client at this number of streams.
     canary: what the answers to the canary questions show; None without questions.
-    disturbed: why an earlier timed pass of this launch was discarded; empty if there was none.
+    disturbed: why an earlier timed pass of this launch was discarded, or rounds of a duet left out; empty if none was.
+    rounds: of a duet, by gated metric its value in each round that counts; the rounds are those of the other arms of
+        this launch. Its samples are on a clock that stands still while another arm works.
     """
 
     server: str
@@ -152,6 +154,7 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     bias: Bias | None = None
     canary: Canary | None = None
     disturbed: tuple[Problem, ...] = ()
+    rounds: dict[str, tuple[float, ...]] = {}
 
 
 def collect_gated(launches: Iterable[dict[str, float]]) -> dict[str, tuple[float, ...]]:

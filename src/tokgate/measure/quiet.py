@@ -27,6 +27,9 @@ _HEAT = (
 PASSING = frozenset({"host_busy", "host_stolen", "host_swapping", "client_late", "client_server_disagree"})
 """Rules that other programs on this machine can break, so that a second pass may be valid."""
 
+SHARED = frozenset({"host_busy", "host_stolen", "host_throttled"})
+"""Rules about what slows all arms of a duet alike, so that their ratio stays right."""
+
 
 def is_disturbed(problems: Iterable[Problem]) -> bool:
     """Whether other programs are the only problem, so that a second pass is worthwhile."""

@@ -103,7 +103,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if plan is None:
         return
     options, budget = config.stash[OPTIONS], None
-    if options.plan or (options.budget_s is not None and plan.unable is None):
+    if plan.opponent is not None:  # its verdicts measure launch pairs, not launches
+        items[:] = [item for item in items if not {"server", "answering"} & get_params(item).keys()]
+    elif options.plan or (options.budget_s is not None and plan.unable is None):
         with usage_errors():
             budget = _make_budget(config, items, plan)
     items.sort(key=lambda item: _sort_key(item, plan, budget))
@@ -153,8 +155,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def _sort_key(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[int, ...]:
-    """Measuring tests come first, by server, launch and workload; the order of all others is kept."""
+    """Measuring tests come first, by server, launch and workload, after the answers of the server; the order of all
+    others is kept."""
     params = get_params(item)
+    if "answering" in params:
+        name = params["answering"]
+        return 0, *(budget.rank(name, 1) if budget else (0, plan.servers.index(name), 1)), -1
     if "server" in params:
         name, launch = params["server"]
         rank = budget.rank(name, launch) if budget else (0, plan.servers.index(name), launch)
@@ -190,6 +196,7 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
                 writer,
                 Verdicts(plan, selected.family, references),
                 budget,
+                seconds=config.stash[OPTIONS].budget_s,
                 observer=make_observer(config, time_left),
             ) as session:
                 config.stash[_SESSION] = session

@@ -24,6 +24,7 @@ class Options:
     servers: only these servers of the profile; empty for all.
     url: a running server to measure instead of those of the profile; None for none.
     model: the model to request from the server at `url`.
+    against: what to compare the servers with in this run, instead of stored baselines; None for those.
     boxes: where to run the suite; empty for this machine.
     launches: of each server; None for the number in the profile.
     budget_s: the time limit of the run in seconds; None for no limit.
@@ -40,6 +41,7 @@ class Options:
     servers: tuple[str, ...]
     url: str | None
     model: str | None
+    against: str | None
     boxes: tuple[BoxAddress, ...]
     launches: int | None
     budget_s: float | None
@@ -80,6 +82,13 @@ def add_options(parser: pytest.Parser) -> None:
         "--tokgate-model",
     )
     option("--tokgate-model", metavar="ID", help="the model to request from the server at --tokgate-url")
+    option(
+        "--tokgate-against",
+        metavar="WHAT",
+        help="compare each server with another one in this run, in turns, instead of with stored baselines, which a "
+        "shared or noisy machine does not allow. WHAT: an image, another server of fixtures/servers, a run (its ID, or "
+        "latest) whose image and arguments are used again, or main=IMAGE,pr=IMAGE",
+    )
     option(
         "--tokgate-hosts",
         metavar="HOST,…",
@@ -138,6 +147,7 @@ def parse_options(config: pytest.Config) -> Options:
         url=option.tokgate_url,
         model=option.tokgate_model,
         boxes=_parse_boxes(option.tokgate_hosts),
+        against=option.tokgate_against,
         launches=_parse_count("--tokgate-launches", option.tokgate_launches),
         budget_s=_parse_budget(option.tokgate_budget),
         plan=option.tokgate_plan,
@@ -155,6 +165,11 @@ def parse_options(config: pytest.Config) -> Options:
     if options.budget_s is not None and options.launches is not None:
         raise pytest.UsageError(
             "--tokgate-budget cannot be combined with --tokgate-launches: the budget decides how many launches there are"
+        )
+    if options.against is not None and (options.launches is not None or options.plan):
+        raise pytest.UsageError(
+            f"--tokgate-against cannot be combined with {'--tokgate-plan' if options.plan else '--tokgate-launches'}: "
+            "it measures launch pairs until every cell is decided; --tokgate-budget limits their time"
         )
     if options.boxes and (options.plan or options.url):
         raise pytest.UsageError(

@@ -43,13 +43,19 @@ def plan_suite(config: pytest.Config) -> RunPlan:
     attach = None
     if options.url is not None and options.model is not None:
         attach = AttachTarget(url=options.url, model=options.model)
-    return plan_run(
-        open_catalogue(config.rootpath / "fixtures"),
+    catalogue = open_catalogue(config.rootpath / "fixtures")
+    plan = plan_run(
+        catalogue,
         profile=options.profile,
         servers=options.servers,
         attach=attach,
         launches=launches,
     )
+    if options.against is None or plan.unable is not None:
+        return plan
+    from tokgate.suite.opponent import set_opponent
+
+    return set_opponent(plan, options.against, catalogue, options.out)
 
 
 def is_dry_run(config: pytest.Config) -> bool:

@@ -11,8 +11,8 @@ import pytest
 
 if TYPE_CHECKING:
     from tokgate.measure.measurement import Measurement
-    from tokgate.suite.case import Watch
     from tokgate.suite.observer import Observer, Step
+    from tokgate.suite.passes import Watch
     from tokgate.suite.time_left import TimeLeft
 
 _SPOKE: pytest.StashKey[bool] = pytest.StashKey()

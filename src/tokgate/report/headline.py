@@ -162,13 +162,17 @@ def _find_slips(slower: Sequence[Turn]) -> Headline:
 
 
 def _find_undecided(record: RunRecord) -> Headline | None:
-    alone = [verdict for verdict in record.verdicts if verdict.outcome is Outcome.NO_BASELINE]
-    if len(alone) == len(record.verdicts):
+    gates = _gates(record)
+    alone = [verdict for verdict in gates if verdict.outcome is Outcome.NO_BASELINE]
+    if alone and len(alone) == len(gates):
+        claims = sum(verdict.kind == "hypothesis" for verdict in record.verdicts)
+        done = f"Measured, and {format_count(claims, 'claim')} tested" if claims else "Measured"
         return Headline(
             state=State.UNDECIDED,
-            title="Measured, but there is nothing to compare it with.",
+            title=f"{done}, but there is nothing to compare the speed with yet.",
             findings=_shorten(list(dict.fromkeys(verdict.reason for verdict in alone))),
-            advice=f"`tokgate baseline accept {record.run_id}` makes this run the baseline.",
+            advice=f"`tokgate baseline accept {record.run_id}` makes this run the baseline, or compare two servers in "
+            "one run: `pytest -m perf --tokgate-against WHAT`.",
         )
     undecided = [verdict for verdict in record.verdicts if classify(verdict) is Consequence.UNDECIDED]
     if not undecided:

@@ -14,6 +14,7 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Measurement
 from tokgate.measure.roofline import compute_use
 from tokgate.report.badge import make_badge
+from tokgate.report.headline import make_headline
 from tokgate.report.roofline import collect_rooflines, describe_bandwidth_shares, describe_limits, describe_use
 from tokgate.report.rows import HYPOTHESIS_COLUMNS, VERDICT_COLUMNS, make_experiment_rows, make_verdict_rows
 from tokgate.report.table import STYLES, escape_controls, lay_out, render
@@ -63,7 +64,10 @@ def _make_sentences(record: RunRecord) -> Iterator[Text]:
     for share in describe_bandwidth_shares(record):
         yield _make_line("memory", share, "")
     for verdict in record.verdicts:
-        if verdict.outcome not in _NEEDS_NO_REASON:
+        if verdict.kind == "answers":
+            style = STYLES[make_badge(verdict.outcome).tone]
+            yield _make_line("answers", f"{verdict.server}: {verdict.outcome}: {verdict.reason}", style)
+        elif verdict.outcome not in _NEEDS_NO_REASON:
             about = verdict.hypothesis or f"{verdict.server} × {verdict.workload} {verdict.metric}"
             yield _make_line(
                 str(verdict.outcome), f"{about}: {verdict.reason}", STYLES[make_badge(verdict.outcome).tone]
@@ -77,6 +81,8 @@ def _make_sentences(record: RunRecord) -> Iterator[Text]:
         yield _make_line("not checked", gap, "yellow")
     if record.spending is not None:
         yield Text(_describe_spending(record.spending))
+    if advice := make_headline(record).advice:
+        yield _make_line("next", advice, "bold")
 
 
 def _make_line(what: str, text: str, style: str) -> Text:

@@ -12,7 +12,7 @@ from tokgate.config.catalogue import Catalogue
 from tokgate.config.profile import Profile
 from tokgate.config.words import format_count
 from tokgate.judge.bisect import Bisection, Step, bisect
-from tokgate.judge.blocks import Unmeasured
+from tokgate.judge.blocks import Block, Unmeasured
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.daemon import ask_daemon, image_command
 from tokgate.store.runs import RunWriter
@@ -124,9 +124,22 @@ def run_bisect(
         tell(step)
 
     with Live(writer, observer=observer) as live:
-        comparison = Comparison(cases, live, metric=metric, goes_on=goes_on, tries=TRIES)
+        # Not a duet: each step's estimate shares the scatter of all launches, which a launch pair does not show.
+        comparison = Comparison(
+            {image: (case,) for image, case in cases.items()},
+            live,
+            metric=metric,
+            goes_on=goes_on,
+            tries=TRIES,
+            design="blocks",
+        )
+        workload = next(iter(cases.values())).workload.name
+
+        def run(order: tuple[str, ...]) -> Block:
+            return comparison.measure_block(order).block(workload, metric)
+
         try:
-            bisection = bisect(tuple(cases), comparison.measure_block, metric=metric, blocks=blocks, tell=add_step)
+            bisection = bisect(tuple(cases), run, metric=metric, blocks=blocks, tell=add_step)
         except Unmeasured as error:
             raise LaunchError(error.why, server=cases[error.arm].server.name) from error
         except ArmNotTried as error:

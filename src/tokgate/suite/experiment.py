@@ -1,4 +1,4 @@
-"""Experiment: one hypothesis tested in blocks, one server alive at a time."""
+"""Experiment: one hypothesis tested by a comparison of its arms."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tokgate.judge.hypothesis import (
     judge_untreated,
     mark_invalid,
 )
-from tokgate.judge.verdict import Verdict
+from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.server import Server
 from tokgate.measure.roofline import compute_roofline, compute_use
 from tokgate.suite.comparison import ArmFailed, ArmNotTried, Comparison
@@ -33,6 +33,9 @@ from tokgate.suite.plan import Case, Experiment
 LAUNCHES_ALONE = 2
 """Launches for each block asked for, of a hypothesis about one server: as many as each arm has in a block."""
 
+MOST_PAIRS = 8
+"""Launch pairs of a duet: half as many decide where the arms differ clearly, see docs/error-rates.md."""
+
 _NO_ROOFLINE = (
     "what the chip allows is unknown: the profile names no hardware, or the server does not state its model's "
     "bytes_per_token or parameters_per_token"
@@ -42,16 +45,18 @@ _NO_ROOFLINE = (
 def run_experiment(experiment: Experiment, live: Live, *, blocks: int, goes_on: Callable[[int], bool]) -> Verdict:
     """Check the treatment from inside the arms, then measure blocks; each launch is on disk as it ends.
 
-    blocks: the most that are measured.
+    blocks: the number of mirrored blocks; a duet stops when it is decided, after MOST_PAIRS launch pairs at most.
     goes_on: asked before each launch, with the number of launches so far; an incomplete block does not count.
     Raises RecordError, NotChecked: there was not time for one complete block.
     """
     hypothesis = experiment.hypothesis
     comparison = Comparison(
-        {name: _named(case, f"{hypothesis.name}/{name}") for name, case in experiment.arms.items()},
+        {name: (_named(case, f"{hypothesis.name}/{name}"),) for name, case in experiment.arms.items()},
         live,
         metric=hypothesis.claim.metric or next(iter(experiment.arms.values())).workload.gated[0],
         goes_on=goes_on,
+        # An arm that is to fail is tried alone, so that nothing else can be the reason.
+        design="blocks" if hypothesis.claim.fails is not None else None,
     )
     try:
         if hypothesis.claim.reach is not None:
@@ -75,25 +80,33 @@ def _named(case: Case, name: str) -> Case:
 
 
 def _test_ratio(hypothesis: Hypothesis, comparison: Comparison, blocks: int) -> Verdict:
-    orders = draw_orders(tuple(comparison.arms), blocks, seed=hypothesis.name)
+    orders = draw_orders(tuple(comparison.arms), max(blocks, MOST_PAIRS), seed=hypothesis.name)
     complete: list[Block] = []
+    assert comparison.metric is not None
     with suppress(OutOfTime):
         if (verdict := _check_treatment(hypothesis, comparison.look_inside(orders[0]))) is not None:
             return verdict
-        for order in orders:
-            complete.append(comparison.measure_block(order))  # noqa: PERF401 (complete blocks count)
+        planned = MOST_PAIRS if comparison.design == "duet" else None
+        for order in orders[: planned or blocks]:
+            complete.append(comparison.measure_block(order).block(hypothesis.workload, comparison.metric))
+            verdict = decide(hypothesis, complete, planned=planned)
+            if planned is not None and verdict.outcome is not Outcome.INCONCLUSIVE:
+                return verdict
     if not complete:
         raise _out_of_time(hypothesis)
-    return decide(hypothesis, complete)
+    verdict = decide(hypothesis, complete, planned=len(complete) if comparison.design == "duet" else None)
+    note = (f"in mirrored blocks: {comparison.why_blocks}",) if comparison.why_blocks else ()
+    return msgspec.structs.replace(verdict, notes=(*verdict.notes, *note))
 
 
 def _test_share(hypothesis: Hypothesis, comparison: Comparison, launches: int) -> Verdict:
     """What the only arm reaches of what the chip allows."""
     (arm,) = comparison.arms
+    assert comparison.metric is not None
     shares: list[float] = []
     with suppress(OutOfTime):
         for _ in range(launches):
-            measurement = comparison.measure(arm)
+            measurement = comparison.measure(arm, [hypothesis.workload])[hypothesis.workload]
             used = compute_use(measurement.roofline, comparison.metric, measurement.gated[comparison.metric])
             if used is None or (share := getattr(used, f"of_{hypothesis.claim.of}")) is None:
                 return mark_invalid(hypothesis, _NO_ROOFLINE)
@@ -105,7 +118,8 @@ def _test_share(hypothesis: Hypothesis, comparison: Comparison, launches: int) -
 
 def _test_reach(hypothesis: Hypothesis, comparison: Comparison) -> Verdict:
     """What the chip allows the only arm, without a launch."""
-    (case,) = comparison.arms.values()
+    ((case,),) = comparison.arms.values()
+    assert comparison.metric is not None
     model = case.server.model
     roof = compute_roofline(
         case.hardware,

@@ -11,8 +11,8 @@ from tokgate._exceptions import LaunchError
 from tokgate.config.words import format_duration, format_figures, format_quantity
 from tokgate.drive.load import Progress
 from tokgate.measure.measurement import Measurement
-from tokgate.suite.case import Watch
 from tokgate.suite.observer import Step
+from tokgate.suite.passes import Watch
 from tokgate.suite.time_left import TimeLeft, is_counted
 
 SILENCE_S = 25.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tokgate.config.hardware import Hardware
-from tokgate.config.server import AttachLaunch, DockerLaunch, ServerSpec
+from tokgate.config.server import AttachLaunch, DockerLaunch, EmbeddedLaunch, ServerSpec
 from tokgate.config.workload import PromptSet
 from tokgate.launch.server import Server
 from tokgate.machine.speed import probe_speed
@@ -13,15 +13,15 @@ from tokgate.suite.canary import ask_canary
 
 
 class Instruments:
-    """The bias of this client, by number of streams, the speed of this machine, and the canary answers of the server
-    used last.
+    """The bias of this client, by number of streams, the speed of this machine, and the canary answers of each server.
 
     Each is measured when it is first needed.
     """
 
     def __init__(self) -> None:
         self._bias: dict[int, Bias | None] = {}
-        self._answered: tuple[Server, Answers] | None = None
+        # By identity, which is that of the launch; the server is kept, so that its identity is not used again.
+        self._answered: dict[int, tuple[Server, Answers]] = {}
         self._speed: Hardware | None = None
 
     def client_bias(self, streams: int) -> Bias | None:
@@ -35,19 +35,25 @@ class Instruments:
 
         Takes a second at first, in which nothing else should run.
         """
-        if spec.model.bytes_per_token is None:
+        if spec.model.bytes_per_token is None or not runs_on_cpu(spec):
             return None
-        match spec.launch:
-            case DockerLaunch(devices=devices) if devices:
-                return None
-            case AttachLaunch():
-                return None  # it may be anywhere, on anything
         if self._speed is None:
             self._speed = probe_speed()
         return self._speed
 
     def canary_answers(self, server: Server, prompts: PromptSet) -> Answers:
         """What the model answers on this launch; all cases of a launch share the answers."""
-        if self._answered is None or self._answered[0] is not server:
-            self._answered = server, ask_canary(server, prompts)
-        return self._answered[1]
+        if id(server) not in self._answered:
+            self._answered[id(server)] = server, ask_canary(server, prompts)
+        return self._answered[id(server)][1]
+
+
+def runs_on_cpu(spec: ServerSpec) -> bool:
+    """Whether this machine's CPUs make the tokens, so that their pace explains the server's."""
+    match spec.launch:
+        case DockerLaunch(devices=devices, gpus=gpus):
+            return not devices and gpus is None
+        case EmbeddedLaunch():
+            return True
+        case AttachLaunch():
+            return False  # it may be anywhere, on anything

@@ -8,7 +8,7 @@ from typing import Protocol
 import msgspec
 
 from tokgate.measure.measurement import Measurement
-from tokgate.suite.case import Watch
+from tokgate.suite.passes import Watch
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):

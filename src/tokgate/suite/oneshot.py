@@ -11,8 +11,9 @@ from tokgate.config.workload import PromptSet, Workload
 from tokgate.launch.start import start
 from tokgate.measure.canary import check_timed_answers
 from tokgate.measure.measurement import Answers, Measurement
-from tokgate.suite.case import Watch, measure_case
+from tokgate.suite.case import measure_case
 from tokgate.suite.instruments import Instruments
+from tokgate.suite.passes import Watch
 from tokgate.suite.plan import Case, make_attached_spec
 
 

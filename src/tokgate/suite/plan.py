@@ -60,10 +60,22 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
     arms: dict[str, Case]
 
 
+class Opponent(msgspec.Struct, frozen=True, kw_only=True):
+    """What the servers of a run are compared with, next to them, instead of stored baselines.
+
+    label: its short name.
+    cases: by server of the run, the same workloads on the other server, which is named SERVER/LABEL.
+    """
+
+    label: str
+    cases: dict[str, tuple[Case, ...]]
+
+
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run covers.
 
     why: how the profile was chosen; experiments: its hypotheses, when the whole profile runs;
+    opponent: what its servers are compared with in this run; None for their stored baselines;
     unable: why nothing of it can run here, None when it can; not_checked: what is left out, with reasons.
     """
 
@@ -72,6 +84,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     launches: int
     why: str
     experiments: tuple[Experiment, ...] = ()
+    opponent: Opponent | None = None
     unable: str | None = None
     not_checked: tuple[str, ...] = ()
 

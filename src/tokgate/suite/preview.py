@@ -10,6 +10,7 @@ from tokgate.config.words import format_count, format_duration
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.plan import LaunchPlan, Source, plan_fixed
 from tokgate.judge.preview import BlocksPlan, Preview
+from tokgate.suite.against import MOST_PAIRS
 from tokgate.suite.budget import LEAST_BLOCKS, Budget
 from tokgate.suite.estimate import Estimates, estimate
 from tokgate.suite.past import Past
@@ -33,11 +34,11 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
 
 def make_title(plan: RunPlan, budget_s: float | None) -> str:
     """The profile, why it was chosen, and the time or the launches that it gets."""
-    launches = (
-        f"{format_count(plan.launches, 'launch')} of each server"
-        if budget_s is None
-        else f"a budget of {format_duration(budget_s)}"
-    )
+    budget = "" if budget_s is None else f"a budget of {format_duration(budget_s)}"
+    launches = budget or f"{format_count(plan.launches, 'launch')} of each server"
+    if plan.opponent is not None:
+        launches = f"against {plan.opponent.label}, at most {MOST_PAIRS} launch pairs of each server"
+        launches += f", {budget}" if budget else ""
     return f"profile {plan.profile.name} ({plan.why}), {launches}"
 
 

@@ -15,6 +15,7 @@ from tokgate.judge.verdict import Verdict
 from tokgate.launch.server import Server
 from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunWriter
+from tokgate.suite.against import Against
 from tokgate.suite.budget import MOST_BLOCKS, Budget
 from tokgate.suite.duration import INSTANT_S
 from tokgate.suite.experiment import LAUNCHES_ALONE, run_experiment
@@ -33,6 +34,7 @@ class Session:
     writer: the run's record.
     verdicts: of its family of cells.
     budget: the time it may take; None measures every launch of the plan.
+    seconds: the time that a comparison with the plan's opponent may take; None without a limit.
     observer: sees what is started and measured (the plugin's progress display).
     Use as a context: the budget's clock starts when it is entered, and leaving it ends the live server.
     """
@@ -44,12 +46,20 @@ class Session:
         verdicts: Verdicts,
         budget: Budget | None,
         *,
+        seconds: float | None = None,
         observer: Observer,
     ) -> None:
         self.plan, self.writer, self.budget = plan, writer, budget
         self._verdicts = verdicts
         self._live = Live(writer, observer=observer)
         self._experiments: list[Verdict] = []
+        self._answers: list[Verdict] = []
+        self._against: Against | None = None
+        if plan.opponent is not None:
+            ends = None if seconds is None else time.monotonic() + seconds
+            self._against = Against(
+                plan, self._live, verdicts.family, goes_on=lambda: ends is None or time.monotonic() < ends
+            )
 
     def __enter__(self) -> Session:
         if self.budget is not None:
@@ -111,8 +121,16 @@ class Session:
     def verdict(self, key: CellKey) -> Verdict:
         """The verdict of one metric of one cell, judged with its whole family, which is measured now if necessary.
 
-        Raises NotChecked: the budget was too small for a launch of it.
+        Raises NotChecked: the budget was too small for a launch of it, or there is nothing to compare it with.
         """
+        if self._against is not None:
+            try:
+                return self._against.verdict(key)
+            except NotChecked as nothing:
+                self.writer.add_not_checked(str(nothing))
+                raise
+            finally:
+                self._record()
         if key not in self._verdicts.decided:
             self._complete()
             self._record()
@@ -122,6 +140,14 @@ class Session:
         gap = f"{server} × {workload}: {_SPENT} before its first launch"
         self.writer.add_not_checked(gap)
         raise NotChecked(gap)
+
+    def answers(self, name: str) -> Verdict:
+        """Whether the first launch of a server answers as a working model does. Raises LaunchError, NotChecked, RecordError."""
+        self.start_server(name, 1)
+        verdict = self._live.check_answers(self.plan.cases_of(name)[0], 1, stored=self._verdicts.answers(name))
+        self._answers.append(verdict)
+        self._record()
+        return verdict
 
     def experiment(self, experiment: Experiment, *, blocks: int) -> Verdict:
         """Test one hypothesis and give its verdict; any live server ends first.
@@ -187,7 +213,8 @@ class Session:
         if self.budget is not None:
             decided = frozenset(case for case in self._verdicts.cases if self._verdicts.is_decided(case))
             spending = self.budget.spending(self._verdicts.used, decided)
-        self.writer.set_verdicts((*self._verdicts.with_reasons(), *self._experiments), spending)
+        judged = self._verdicts.with_reasons() if self._against is None else self._against.verdicts
+        self.writer.set_verdicts((*self._answers, *judged, *self._experiments), spending)
 
 
 def _always(_: int) -> bool:

@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""How often a duet finds a planted slowdown while another process comes and goes, and what a stored baseline would say.
+
+    .venv/bin/python bench/duet.py [--runs 10] [--planted 0,0.05,0.1] [--workload chat-c1] [--json FILE]
+
+Both arms are the same container; the candidate's CPU quota is cut by the planted share. Meanwhile a process keeps one
+CPU busy for some seconds, again and again. Each run is what `pytest -m perf --tokgate-against` does. The stored
+baseline is the reference arm of the first run, and each run's candidate is compared with it as with any baseline, with
+the rules for a quiet host (`stored_invalid`). Needs Docker and the image of ci/images.sh; a run takes one to three
+minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tokgate.config.catalogue import Catalogue
+from tokgate.config.quiet import QuietLimits
+from tokgate.engines.specs import open_catalogue
+from tokgate.judge.cell import Cell, CellKey, Reference
+from tokgate.judge.gate import judge
+from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.machine.cores import count_usable_cores
+from tokgate.measure.measurement import Measurement
+from tokgate.measure.quiet import check_host
+from tokgate.store.runs import RunWriter, new_run_folder
+from tokgate.suite.against import Against
+from tokgate.suite.live import Live
+from tokgate.suite.observer import Step
+from tokgate.suite.passes import Watch
+from tokgate.suite.plan import Case, Opponent, RunPlan, plan_run
+from tokgate.suite.record import make_first_record
+
+SERVER, OPPONENT = "llamacpp-cpu", "llamacpp-cpu/unchanged"
+BUSY_S = (2.0, 8.0)
+"""The other process is busy for so long, and then idle for so long."""
+
+
+def come_and_go(seed: int) -> None:
+    """Keep one CPU busy for some seconds, again and again."""
+    draw = random.Random(seed)
+    while True:
+        until = time.monotonic() + draw.uniform(*BUSY_S)
+        while time.monotonic() < until:
+            sum(range(10_000))
+        time.sleep(draw.uniform(*BUSY_S))
+
+
+@contextmanager
+def disturb(seed: int) -> Iterator[None]:
+    process = multiprocessing.Process(target=come_and_go, args=(seed,), daemon=True)
+    process.start()
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def make_plan(catalogue: Catalogue, workload: str, planted: float) -> RunPlan:
+    """The server, with its CPU quota cut by the planted share, against itself."""
+    plan = plan_run(catalogue, profile="container")
+    declared = next(case for case in plan.cases if case.workload.name == workload)
+
+    def limited(name: str, share: float) -> Case:
+        launch = msgspec.structs.replace(declared.server.launch, cpus=count_usable_cores() * share)
+        server = msgspec.structs.replace(declared.server, name=name, launch=launch)
+        # What differs must be seen inside, so that unchanged arms are not refused.
+        return msgspec.structs.replace(declared, server=server)
+
+    opponent = Opponent(label="unchanged", cases={SERVER: (limited(OPPONENT, 1.0),)})
+    candidate = limited(SERVER, 1.0 - planted or 1.0)
+    if not planted:
+        request = {**declared.server.request, "user": "candidate"}
+        candidate = msgspec.structs.replace(
+            candidate, server=msgspec.structs.replace(candidate.server, request=request)
+        )
+    return msgspec.structs.replace(plan, cases=(candidate,), opponent=opponent)
+
+
+def run(plan: RunPlan, folder: Path, seed: int) -> tuple[dict[str, Verdict], tuple[Measurement, ...], float]:
+    """The verdicts by metric, the measurements of both arms, and the seconds that it took."""
+    path = new_run_folder(folder)
+    writer = RunWriter(path, make_first_record(plan, run_id=path.name, command=()))
+    case = plan.cases[0]
+    keys = [CellKey(SERVER, case.workload.name, metric) for metric in case.workload.gated]
+    began = time.monotonic()
+    with disturb(seed), Live(writer, observer=Silence()) as live:
+        against = Against(plan, live, keys, goes_on=lambda: True)
+        verdicts = {key.metric: against.verdict(key) for key in keys}
+    return verdicts, writer.record.measurements, time.monotonic() - began
+
+
+class Silence:
+    """An observer that shows nothing."""
+
+    @contextmanager
+    def during(self, step: Step) -> Iterator[Watch]:
+        yield lambda stage, progress: None
+
+    def report(self, step: Step, measurement: Measurement) -> None:
+        pass
+
+    def end(self, hypothesis: str) -> None:
+        pass
+
+
+def judge_stored(plan: RunPlan, now: Sequence[Measurement], then: Sequence[Measurement]) -> Outcome:
+    """What the gate would say of the candidate's decode rate against a stored baseline."""
+    case = plan.cases[0]
+    tolerance, promise = case.limits("decode_tps")
+    disturbed = next((problem for run in now for problem in check_host(run.host, QuietLimits())), None)
+    cell = Cell(
+        server=SERVER,
+        workload=case.workload.name,
+        metric="decode_tps",
+        current=tuple(run.gated["decode_tps"] for run in now),
+        reference=Reference(kind="launches", values=tuple(run.gated["decode_tps"] for run in then), label="baseline"),
+        invalid=None if disturbed is None else disturbed.detail,
+        tolerance=tolerance,
+        promise=promise,
+    )
+    (verdict,) = judge([cell], family=len(case.workload.gated))
+    return verdict.outcome
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=10)
+    parser.add_argument("--planted", default="0,0.05,0.1", help="shares of the CPU to take from the candidate")
+    parser.add_argument("--workload", default="chat-c1")
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    options = parser.parse_args()
+    catalogue = open_catalogue(Path(__file__).parents[1] / "fixtures")
+    rows: list[dict[str, Any]] = []
+    baseline: list[Measurement] = []
+    with tempfile.TemporaryDirectory() as name:
+        for planted in map(float, options.planted.split(",")):
+            plan = make_plan(catalogue, options.workload, planted)
+            outcomes: Counter[str] = Counter()
+            seconds: list[float] = []
+            for number in range(options.runs):
+                verdicts, measurements, took_s = run(plan, Path(name), seed=number)
+                now = [run for run in measurements if run.server == SERVER]
+                baseline = baseline or [run for run in measurements if run.server == OPPONENT]
+                outcomes_here = {verdict.outcome for verdict in verdicts.values()}
+                outcomes["regressed"] += Outcome.REGRESSED in outcomes_here
+                outcomes["passed"] += outcomes_here <= {Outcome.PASS, Outcome.IMPROVED}
+                outcomes[f"stored_{judge_stored(plan, now, baseline)}"] += 1
+                seconds.append(round(took_s, 1))
+                decode = verdicts["decode_tps"]
+                print(
+                    f"planted {planted:.0%}, run {number + 1}: {decode.outcome}, {decode.launches} launch pairs, "
+                    f"{took_s:.0f} s: {decode.reason}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                row: dict[str, Any] = {"planted": planted, "runs": number + 1, "regressed": outcomes["regressed"]}
+                row |= {"passed": outcomes["passed"], "seconds": seconds}
+                row |= {what: count for what, count in outcomes.items() if what.startswith("stored")}
+                if options.json:
+                    options.json.write_text(json.dumps([*rows, row], indent=1) + "\n")
+            rows.append(row)
+    print(json.dumps(rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
