@@ -3,12 +3,16 @@
 
 Usage: .venv/bin/python bench/error_rates.py [--runs N] [--json FILE] [--docs FOLDER]
 
-Takes about six minutes on one core. A row holds the verdicts of one gate on `runs` simulated nights of 20 cells: the
+Takes about eleven minutes on one core. A row holds the verdicts of one gate on `runs` simulated nights of 20 cells: the
 first cell is slower by `true_drop`, the others are unchanged. A row of a single cell counts the verdicts of the first
 cell; a row "of 20" counts whole runs: regressed when any unchanged cell is called regressed, else inconclusive when
 any is, else passed. `launches` is the mean number of launches tonight of the first cell, the confirming one included;
 `drift` is how much slower each run ends than it starts. Baselines hold 10 launches. The seed of a scenario is SEED +
 its place in the list.
+
+Rows of a "duet" are of a fifth as many runs: `cv` is the standard deviation between launch pairs, `launches` counts
+launch pairs, and `drift` goes up or down. Of a claim, a row counts `refuted` as regressed and `confirmed` as passed, and
+`true_drop` is 1 - the true ratio. A name that ends in "whole runs" counts as "of 20" does.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+from duets import claim_rows, duet_rows
 from gates import FAMILY, Gate, Result, benchmark, history, naive, stopping, tokgate
 from nights import World, nights
 from pages import Row, markdown, svg
@@ -174,6 +179,10 @@ def main() -> None:
         results += rows(scenario, runs=options.runs, seed=SEED + number)
         print(f"{time.perf_counter() - started:6.0f} s  {number + 1} scenarios", end="\r", file=sys.stderr)
     results += experiments(runs=options.runs, seed=SEED + 1000)
+    # A run of a duet takes longer to simulate than a night, and its rates are further from the limits.
+    fewer = max(1, options.runs // 5)
+    results += duet_rows(runs=fewer, seed=SEED + 2000)
+    results += claim_rows(runs=fewer, seed=SEED + 3000)
     print(markdown(results))
     if options.json:
         options.json.write_bytes(msgspec.json.encode(results))

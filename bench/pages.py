@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
+from scipy.stats import binomtest
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 740, 420, 64, 52, 24, 184
 COLORS = {0.01: "#1b7f5c", 0.02: "#2f6db5", 0.05: "#b5482f"}
@@ -102,6 +103,43 @@ def _only(chosen: Callable[[Row], bool]) -> Callable[[Sequence[Row]], str]:
     return table
 
 
+def _duet_alarms(rows: Sequence[Row]) -> str:
+    lines = []
+    for row in rows:
+        if row.gate.startswith("duet, ") and row.gate.endswith(", whole runs"):
+            fails = round(row.p_regressed * row.runs)
+            most = binomtest(fails, row.runs).proportion_ci(method="exact").high
+            name = row.gate.removeprefix("duet, ").removesuffix(", whole runs")
+            lines.append([name, _percent(row.cv), f"{fails} of {row.runs}", f"{100 * most:.2f} %", _three(row)])
+    return _table(["", "SD", "fail", "at most (95 % interval)", "regressed / inconclusive / pass"], lines)
+
+
+def _duets(rows: Sequence[Row]) -> str:
+    chosen = [row for row in rows if row.gate.startswith("duet, ") and not row.gate.endswith("whole runs")]
+    by_key = {(row.gate, row.cv, row.true_drop): row for row in chosen if "above" not in row.gate}
+    lines = []
+    for gate, cv in dict.fromkeys((gate, cv) for gate, cv, _ in by_key):
+        drops = sorted(drop for *same, drop in by_key if same == [gate, cv])
+        lines.append([gate.removeprefix("duet, "), _percent(cv), *(_with_pairs(by_key[gate, cv, d]) for d in drops)])
+    width = max(len(line) for line in lines)
+    lines = [line + [""] * (width - len(line)) for line in lines]
+    return _table(["", "SD", "nothing changed", "slower by the promise", "by twice the promise"], lines)
+
+
+def _claims(rows: Sequence[Row]) -> str:
+    by_key = {(row.gate, row.cv, row.true_drop): row for row in rows if row.gate.startswith("duet, above")}
+    ratios = sorted({drop for *_, drop in by_key})
+    lines = [
+        [gate.removeprefix("duet, "), _percent(cv), *(_with_pairs(by_key[gate, cv, drop]) for drop in ratios)]
+        for gate, cv in dict.fromkeys((gate, cv) for gate, cv, _ in by_key)
+    ]
+    return _table(["", "SD", *(f"true ratio {1 - drop:g}" for drop in ratios)], lines)
+
+
+def _with_pairs(row: Row) -> str:
+    return f"{_three(row)}, {row.launches:.1f}"
+
+
 TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
     "Nothing changed: runs of 20 cells that fail": _false_alarms,
     "One cell is slower: regressed / inconclusive / pass": _drops,
@@ -112,6 +150,9 @@ TABLES: dict[str, Callable[[Sequence[Row]], str]] = {
         lambda row: "only tonight" in row.gate or (row.gate == "tokgate" and row.drift > 0 and row.true_drop > 0)
     ),
     "Against a history of 15 nights": _only(lambda row: "15 nights" in row.gate),
+    "Duet: runs with nothing changed that fail": _duet_alarms,
+    "Duet: regressed / inconclusive / pass, and the mean number of launch pairs": _duets,
+    "Duet: refuted / inconclusive / confirmed, and the mean number of launch pairs": _claims,
     "Hypotheses: blocks A B B A compared with all of A before all of B": _only(lambda row: "slower?" in row.gate),
 }
 

@@ -12,13 +12,14 @@ import json
 import math
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
-from scipy.stats import binom
+from scipy.stats import binom, binomtest
 
 from tokgate.judge.plan import Expected, plan_launches
 from tokgate.judge.verdict import Outcome
@@ -168,3 +169,56 @@ def test_the_script_writes_rows(tmp_path: Path) -> None:
         "gate", "cv", "drift", "true_drop", "launches", "runs", "p_regressed", "p_inconclusive", "p_pass",
     } == set(rows[0])  # fmt: skip
     assert all(row["p_regressed"] + row["p_inconclusive"] + row["p_pass"] == pytest.approx(1) for row in rows)
+
+
+def duet_outcomes(bench: ModuleType, drop: float, runs: int, **world: Any) -> tuple[Counter[Outcome], float]:
+    """What became of the first cell of `runs` duets, and the mean number of launch pairs until that was known."""
+    duets, rng = importlib.import_module("duets"), np.random.default_rng(SEED)
+    results = [duets.judge_duet(duets.Duet(**world), rng, drop=drop) for _ in range(runs)]
+    return Counter(outcomes[0] for outcomes, _ in results), sum(pairs for _, pairs in results) / runs
+
+
+@pytest.mark.parametrize("sd", [0.02, 0.03, 0.05])
+def test_false_alarms_of_duets(bench: ModuleType, sd: float) -> None:
+    """An unchanged candidate beside its twin fails in 1 of 100; the upper end of the interval is below 2 of 100."""
+    outcomes, _ = duet_outcomes(bench, 0.0, 1000, sd=sd, family=1)
+    failed = outcomes[Outcome.REGRESSED]
+    assert at_most(0.01, failed / 1000, 1000)
+    assert binomtest(failed, 1000).proportion_ci(method="exact").high < 0.02
+
+
+@pytest.mark.parametrize(
+    ("drop", "sd", "outcome", "pairs"),
+    [
+        (0.0, 0.01, Outcome.PASS, 5),
+        (0.0, 0.015, Outcome.PASS, 6),
+        (0.05, 0.02, Outcome.REGRESSED, 9),
+        (0.10, 0.02, Outcome.REGRESSED, 6),
+    ],
+)
+def test_duets_are_decided_in_time(bench: ModuleType, drop: float, sd: float, outcome: Outcome, pairs: float) -> None:
+    """In at least 95 of 100 runs of four cells, after so many launch pairs on average."""
+    outcomes, mean = duet_outcomes(bench, drop, 400, sd=sd)
+    assert outcomes[outcome] >= 0.95 * 400
+    assert mean <= pairs
+
+
+@pytest.mark.parametrize("sd", [0.02, 0.05])
+def test_promised_drop_does_not_pass_a_duet(bench: ModuleType, sd: float) -> None:
+    outcomes, _ = duet_outcomes(bench, 0.05, 1000, sd=sd)
+    assert at_most(0.01, outcomes[Outcome.PASS] / 1000, 1000)
+
+
+def test_claims_of_duets(bench: ModuleType) -> None:
+    """A clear claim takes three or four launch pairs; where neither answer is right, 95 of 100 give none."""
+    runs = 200
+    rows = importlib.import_module("duets").claim_rows(runs=runs, seed=SEED)
+    for row in rows:
+        if row.true_drop == -0.5:
+            assert row.p_pass == 1
+            assert row.launches < 3.5
+        elif row.true_drop == -0.1:
+            assert at_most(0.05, row.p_pass + row.p_regressed, runs)
+        else:
+            wrong = row.p_pass if row.true_drop > -0.1 else row.p_regressed
+            assert at_most(0.025, wrong, runs)

@@ -34,7 +34,7 @@ LAUNCHES_ALONE = 2
 """Launches for each block asked for, of a hypothesis about one server: as many as each arm has in a block."""
 
 MOST_PAIRS = 8
-"""Launch pairs of a duet: half as many decide where the arms differ clearly, see docs/error-rates.md."""
+"""Launch pairs of a duet: three or four decide where the arms differ clearly (docs/error-rates.md)."""
 
 _NO_ROOFLINE = (
     "what the chip allows is unknown: the profile names no hardware, or the server does not state its model's "
