@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The nightly run: the suite, with a report however it ends. Arguments are passed to pytest.
+# The nightly run: the suite, for as long as the profile's `night`, with a report however it ends. Arguments are passed to
+# pytest; --tokgate-budget TIME or --tokgate-launches N set another length.
 #   report/        a link to the run's folder: run.json, report.html, report.md, logs; absent after a kill
 #   TOKGATE_RUNS   the folder of runs, which is also the history (default: runs)
 # Exit codes: 0 nothing got slower, 1 regressed or a claim contradicted, 2 interrupted, 4 wrong options,
@@ -12,4 +13,4 @@ venv_for embedded
 [[ ! -L report ]] || rm report
 trap - EXIT
 # exec: SIGINT and SIGTERM of a runner or of systemd must reach pytest, which ends the servers.
-exec .venv/bin/pytest -m perf --tokgate-out="${TOKGATE_RUNS:-runs}" --tokgate-report=report "$@"
+exec .venv/bin/pytest -m perf --tokgate-budget=night --tokgate-out="${TOKGATE_RUNS:-runs}" --tokgate-report=report "$@"

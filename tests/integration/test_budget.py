@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
+LAUNCHES = 5
+
 UNDISTURBED = """
 
 import msgspec
@@ -113,9 +115,18 @@ def test_what_exceeds_the_budget_is_not_checked(project: Any) -> None:
     """Cells that do not fit into the budget are listed as not checked."""
     second = project.folder / "fixtures" / "servers" / "second.yaml"
     second.write_text("extends: embedded-smollm2\ndescription: the same again\n")
-    profile = "description: of a test\ncells:\n  - servers: [embedded-smollm2, second]\n    workloads: [brief]\n"
+    profile = (
+        f"description: of a test\nlaunches: {LAUNCHES}\n"
+        "cells:\n  - servers: [embedded-smollm2, second]\n    workloads: [brief]\n"
+    )
     (project.folder / "fixtures" / "profiles" / "both.yaml").write_text(profile)
-    finished = project.perf("--tokgate-profile", "both", "--tokgate-budget", "1s", "-rs")
+    planned = project.tokgate("plan", "--profile", "both", "--json")
+    assert planned.code == 0, planned.output
+    total_s = json.loads(planned.output)["total_s"]
+    one_launch = (
+        f"{math.ceil(1.05 * 1000 * total_s / 2 / LAUNCHES)}ms"  # of two servers, so there is no time for the other
+    )
+    finished = project.perf("--tokgate-profile", "both", "--tokgate-budget", one_launch, "-rs")
     record = project.record()
     assert {one["server"] for one in record["measurements"]} == {"embedded-smollm2"}
     gap = "second × brief: the budget was spent before its first launch"
@@ -123,7 +134,7 @@ def test_what_exceeds_the_budget_is_not_checked(project: Any) -> None:
     assert f"not checked: {gap}" in finished.output
     assert {one["server"] for one in record["verdicts"]} == {"embedded-smollm2"}
     anew = ("--tokgate-out", "anew", "--tokgate-require")  # where no run tells how long anything takes
-    required = project.perf("--tokgate-profile", "both", "--tokgate-budget", "1s", *anew)
+    required = project.perf("--tokgate-profile", "both", "--tokgate-budget", one_launch, *anew)
     assert required.code != 0
     assert f"not checked: {gap}" in required.output
 

@@ -56,6 +56,7 @@ def test_help_lists_all_options_in_one_group() -> None:
         (("--tokgate-budget", "45"), "--tokgate-budget: expected a time with a unit, such as 30s"),
         (("--tokgate-budget", "0s"), "--tokgate-budget must be more than 0 (got 0s)"),
         (("--tokgate-budget", "45m", "--tokgate-launches", "3"), "--tokgate-budget cannot be combined with"),
+        (("--tokgate-budget", "1s", "--tokgate-profile", "embedded"), "a budget of 1s is shorter than one launch: the"),
         (("--tokgate-hosts", "tcp://10.0.0.1:2375"), "--tokgate-hosts: tcp://10.0.0.1:2375: expected ssh://"),
         (
             ("--tokgate-hosts", "ssh://a", "--tokgate-plan"),

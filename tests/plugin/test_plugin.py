@@ -142,6 +142,23 @@ def test_the_plan_is_of_what_is_selected(suite: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines([" llamacpp-cpu * 2 * ≈ *", "   chat-c1 * 2 * 2 × 6 *", "launches take about *s"])
 
 
+@pytest.mark.parametrize(
+    ("options", "length"),
+    [
+        ((), "a budget of 20m"),
+        (("--tokgate-budget", "night"), "a budget of 7h00m"),
+        (("--tokgate-budget", "night", "--tokgate-launches", "3"), "3 launches of each server"),
+    ],
+)
+def test_budget_of_the_profile(suite: pytest.Pytester, options: tuple[str, ...], length: str) -> None:
+    """The profile's budget applies unless an option says otherwise."""
+    timed = PROFILE.format(hardware="budget: 20m\nnight: 7h\n")
+    (suite.path / "fixtures" / "profiles" / "timed.yaml").write_text(timed)
+    result = perf(suite, "--tokgate-profile", "timed", "--collect-only", *options)
+    assert result.ret == pytest.ExitCode.OK
+    result.stdout.fnmatch_lines([f"tokgate: profile timed (requested), {length}"])
+
+
 def test_plan_of_a_profile_of_another_machine(suite: pytest.Pytester) -> None:
     """A plan is printed on any machine; `tokgate plan` prints the same one."""
     result = perf(suite, "--tokgate-profile", "elsewhere", "--tokgate-plan")

@@ -15,7 +15,11 @@ _WIDTH = 100
 def plan(
     profile: Annotated[str, typer.Option(help="A profile: auto, its name or its path.")] = "auto",
     budget: Annotated[
-        str | None, typer.Option(help="Time that the run may take (45m, 7h); without it, every launch of the profile.")
+        str | None,
+        typer.Option(
+            help="Time that the run may take (45m, 7h), or night for the profile's (default: the profile's night, else its "
+            "budget; without any, every launch)."
+        ),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     fixtures: Fixtures = FIXTURES,
@@ -34,12 +38,14 @@ def plan(
     from tokgate.report.plan import describe_preview
     from tokgate.suite.budget import LEAST_BLOCKS
     from tokgate.suite.past import Past
-    from tokgate.suite.plan import plan_run
+    from tokgate.suite.plan import NIGHT, plan_run
     from tokgate.suite.preview import look_ahead, select_all
     from tokgate.suite.record import make_first_record
     from tokgate.suite.reference import References
 
-    chosen = plan_run(catalogue(fixtures), profile=profile)
+    chosen = plan_run(
+        catalogue(fixtures), profile=profile, budget=NIGHT if budget == NIGHT else parse_budget(budget) or NIGHT
+    )
     record = make_first_record(chosen, run_id="RUN", command=())
     past = Past(runs, record)
     references = References(baselines / record.baselines, record, past)
@@ -48,7 +54,6 @@ def plan(
         select_all(chosen),
         past=past,
         references=references,
-        budget_s=parse_budget(budget),
         blocks=LEAST_BLOCKS,
     )
     if json:

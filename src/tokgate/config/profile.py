@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from tokgate.config.base import Spec
 from tokgate.config.quiet import QuietLimits
+from tokgate.config.units import Duration
 
 HypothesisOutcome = Literal["confirmed", "refuted", "inconclusive", "invalid", "arm_failed"]
 """The outcomes of a hypothesis."""
@@ -42,6 +43,8 @@ class Profile(Spec, frozen=True, kw_only=True):
     description: one line for lists and reports.
     hardware: the chip its baselines belong to; without it, whatever machine it runs on.
     launches: launches of each server when there is no budget.
+    budget: time that a run may take, unless an option says otherwise; without it, every launch is measured.
+    night: time that a nightly run may take (`--tokgate-budget night`); without it, `budget`.
     cells: which servers are measured under which workloads.
     hypotheses: names in fixtures/hypotheses.
     conclusions: what follows from its hypotheses together.
@@ -53,6 +56,8 @@ class Profile(Spec, frozen=True, kw_only=True):
     description: str
     hardware: str | None = None
     launches: Annotated[int, Meta(ge=1)] = 5
+    budget: Duration | None = None
+    night: Duration | None = None
     cells: tuple[Cells, ...] = ()
     hypotheses: tuple[str, ...] = ()
     conclusions: tuple[Conclusion, ...] = ()

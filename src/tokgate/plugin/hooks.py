@@ -88,10 +88,9 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     from tokgate.suite.preview import make_title
     from tokgate.suite.steadiness import count_family, summarize_steadiness
 
-    options = config.stash[OPTIONS]
-    lines = [make_title(plan, options.budget_s)]
+    lines = [make_title(plan)]
     if plan.unable is None:
-        lines.append(summarize_steadiness(options.out, family=count_family(plan)))
+        lines.append(summarize_steadiness(config.stash[OPTIONS].out, family=count_family(plan)))
     lines += [f"NOT CHECKED: {what}" for what in plan.not_checked]
     return [f"tokgate: {line}" for line in lines]
 
@@ -105,7 +104,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     options, budget = config.stash[OPTIONS], None
     if plan.opponent is not None:  # its verdicts measure launch pairs, not launches
         items[:] = [item for item in items if not {"server", "answering"} & get_params(item).keys()]
-    elif options.plan or (options.budget_s is not None and plan.unable is None):
+    elif options.plan or (plan.budget_s is not None and plan.unable is None):
         with usage_errors():
             budget = _make_budget(config, items, plan)
     items.sort(key=lambda item: _sort_key(item, plan, budget))
@@ -128,7 +127,7 @@ def _make_budget(config: pytest.Config, items: list[pytest.Item], plan: RunPlan)
 
 
 def pytest_report_collectionfinish(config: pytest.Config) -> list[str]:
-    """Show the plan of a run with --tokgate-plan or --tokgate-budget."""
+    """Show the plan of a run with --tokgate-plan or a budget."""
     text = config.stash.get(_PREVIEW, None)
     return [] if text is None else ["", *text.splitlines()]
 
@@ -196,7 +195,6 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
                 writer,
                 Verdicts(plan, selected.family, references),
                 budget,
-                seconds=config.stash[OPTIONS].budget_s,
                 observer=make_observer(config, time_left),
             ) as session:
                 config.stash[_SESSION] = session

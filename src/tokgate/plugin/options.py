@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pytest
 
@@ -27,7 +27,7 @@ class Options:
     against: what to compare the servers with in this run, instead of stored baselines; None for those.
     boxes: where to run the suite; empty for this machine.
     launches: of each server; None for the number in the profile.
-    budget_s: the time limit of the run in seconds; None for no limit.
+    budget: the time limit of the run in seconds, or the profile's `night`; None for the profile's `budget`, if any.
     plan: print the plan and start nothing.
     blocks: blocks for each hypothesis, unless a budget limits them.
     require: fail what could not be checked, instead of skipping it.
@@ -44,7 +44,7 @@ class Options:
     against: str | None
     boxes: tuple[BoxAddress, ...]
     launches: int | None
-    budget_s: float | None
+    budget: float | Literal["night"] | None
     plan: bool
     blocks: int
     require: bool
@@ -98,13 +98,15 @@ def add_options(parser: pytest.Parser) -> None:
     option(
         "--tokgate-launches",
         metavar="N",
-        help="launches (replicates) of each server; a verdict needs at least 2 (default: set by the profile)",
+        help="launches (replicates) of each server, without a time limit; a verdict needs at least 2 (default: set by "
+        "the profile, where it has no budget)",
     )
     option(
         "--tokgate-budget",
-        metavar="TIME",
-        help="plan the launches so that the run ends within this time (45m, 1h30m): what is decided stops early, and "
-        "the time it saves goes to noisy cells; cannot be combined with --tokgate-launches",
+        metavar="TIME|night",
+        help="plan the launches so that the run ends within this time (45m, 1h30m; night: the profile's `night`): what is "
+        "decided stops early, and the time it saves goes to noisy cells; cannot be combined with --tokgate-launches "
+        "(default: the profile's `budget`, unless --tokgate-launches is given)",
     )
     option(
         "--tokgate-plan",
@@ -149,7 +151,7 @@ def parse_options(config: pytest.Config) -> Options:
         boxes=_parse_boxes(option.tokgate_hosts),
         against=option.tokgate_against,
         launches=_parse_count("--tokgate-launches", option.tokgate_launches),
-        budget_s=_parse_budget(option.tokgate_budget),
+        budget=_parse_budget(option.tokgate_budget),
         plan=option.tokgate_plan,
         blocks=_parse_count("--tokgate-blocks", option.tokgate_blocks) or 0,
         require=option.tokgate_require,
@@ -162,7 +164,7 @@ def parse_options(config: pytest.Config) -> Options:
         raise pytest.UsageError("--tokgate-url requires --tokgate-model")
     if options.model and not options.url:
         raise pytest.UsageError("--tokgate-model requires --tokgate-url")
-    if options.budget_s is not None and options.launches is not None:
+    if isinstance(options.budget, float) and options.launches is not None:
         raise pytest.UsageError(
             "--tokgate-budget cannot be combined with --tokgate-launches: the budget decides how many launches there are"
         )
@@ -222,9 +224,11 @@ def _parse_count(option: str, text: str | None) -> int | None:
     return count
 
 
-def _parse_budget(text: str | None) -> float | None:
+def _parse_budget(text: str | None) -> float | Literal["night"] | None:
     if text is None:
         return None
+    if text == "night":
+        return "night"
     try:
         seconds = Duration.parse(text)
     except ValueError as error:

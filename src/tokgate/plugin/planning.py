@@ -29,9 +29,7 @@ def plan_items(
     """
     options, selected = config.stash[OPTIONS], read_selection(items)
     past, references = find_references(config, make_first_record(plan, run_id="RUN", command=()))
-    budget, preview = look_ahead(
-        plan, selected, past=past, references=references, budget_s=options.budget_s, blocks=options.blocks
-    )
+    budget, preview = look_ahead(plan, selected, past=past, references=references, blocks=options.blocks)
     if budget is not None:
         _deselect(config, items, budget)
     return budget, describe_preview(preview, width=width, color=color)

@@ -34,12 +34,6 @@ def plan_suite(config: pytest.Config) -> RunPlan:
     from tokgate.suite.plan import AttachTarget, plan_run
 
     options = config.stash[OPTIONS]
-    launches = options.launches
-    if options.budget_s is not None:
-        from tokgate.judge.plan import MOST_LAUNCHES
-
-        # One more, to confirm a regression. Tests that the budget has no time for are deselected or skipped later.
-        launches = MOST_LAUNCHES + 1
     attach = None
     if options.url is not None and options.model is not None:
         attach = AttachTarget(url=options.url, model=options.model)
@@ -49,7 +43,8 @@ def plan_suite(config: pytest.Config) -> RunPlan:
         profile=options.profile,
         servers=options.servers,
         attach=attach,
-        launches=launches,
+        launches=options.launches,
+        budget=options.budget,
     )
     if options.against is None or plan.unable is not None:
         return plan

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import product
+from typing import Literal
 
 import msgspec
 
@@ -19,10 +20,14 @@ from tokgate.config.quiet import QuietLimits
 from tokgate.config.server import AttachLaunch, DockerLaunch, Model, ServerSpec
 from tokgate.config.workload import PromptSet, Workload
 from tokgate.engines import FALLBACK
+from tokgate.judge.plan import MOST_LAUNCHES
 from tokgate.machine.amd import find_amd_gpus
 from tokgate.machine.daemon import ask_daemon
 
 AUTO = "auto"
+NIGHT: Literal["night"] = "night"
+"""The budget of a nightly run: the profile says how long it is."""
+
 ATTACHED = "attached"
 CANARY = "canary"
 """The prompt set that every launch answers."""
@@ -74,6 +79,8 @@ class Opponent(msgspec.Struct, frozen=True, kw_only=True):
 class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     """What a run covers.
 
+    launches: of each server; with a budget, the most that any can get.
+    budget_s: time that the run may take; None measures every launch.
     why: how the profile was chosen; experiments: its hypotheses, when the whole profile runs;
     opponent: what its servers are compared with in this run; None for their stored baselines;
     unable: why nothing of it can run here, None when it can; not_checked: what is left out, with reasons.
@@ -82,6 +89,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     profile: Profile
     cases: tuple[Case, ...]
     launches: int
+    budget_s: float | None = None
     why: str
     experiments: tuple[Experiment, ...] = ()
     opponent: Opponent | None = None
@@ -119,10 +127,14 @@ def plan_run(
     servers: Sequence[str] = (),
     attach: AttachTarget | None = None,
     launches: int | None = None,
+    budget: float | Literal["night"] | None = None,
 ) -> RunPlan:
     """What to run: a profile, narrowed to `servers`, or its workloads on an attached server.
 
-    profile: a name, the path of a YAML file, or `auto`. Raises SpecError, UsageError.
+    profile: a name, the path of a YAML file, or `auto`.
+    launches: of each server, without a budget.
+    budget: seconds, or those of the profile's night; None takes the profile's own, unless `launches` are given.
+    Raises SpecError, UsageError.
     """
     declared, why, unable = _choose(catalogue, profile)
     if attach is not None:
@@ -131,15 +143,24 @@ def plan_run(
         cases, why, unable = _attached_cases(catalogue, declared, attach), f"--tokgate-url {attach.url}", None
     else:
         cases = _declared_cases(catalogue, declared, servers)
+    budget_s = None if launches else _find_budget(declared, budget)
     return RunPlan(
         profile=declared,
         cases=cases,
-        launches=launches or declared.launches,
+        # One more, to confirm a regression. Launches that the budget has no time for are left out later.
+        launches=launches or (declared.launches if budget_s is None else MOST_LAUNCHES + 1),
+        budget_s=budget_s,
         why=why,
         experiments=() if attach or servers else _experiments(catalogue, declared),
         unable=unable,
         not_checked=_not_checked(catalogue, declared, unable),
     )
+
+
+def _find_budget(profile: Profile, budget: float | Literal["night"] | None) -> float | None:
+    if budget == NIGHT:
+        return profile.night or profile.budget
+    return profile.budget if budget is None else budget
 
 
 def _choose(catalogue: Catalogue, name: str) -> tuple[Profile, str, str | None]:

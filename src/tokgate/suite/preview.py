@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from tokgate._exceptions import UsageError
 from tokgate.config.words import format_count, format_duration
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.plan import LaunchPlan, Source, plan_fixed
@@ -32,9 +33,9 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
     experiments: tuple[Experiment, ...] = ()
 
 
-def make_title(plan: RunPlan, budget_s: float | None) -> str:
+def make_title(plan: RunPlan) -> str:
     """The profile, why it was chosen, and the time or the launches that it gets."""
-    budget = "" if budget_s is None else f"a budget of {format_duration(budget_s)}"
+    budget = "" if plan.budget_s is None else f"a budget of {format_duration(plan.budget_s)}"
     launches = budget or f"{format_count(plan.launches, 'launch')} of each server"
     if plan.opponent is not None:
         launches = f"against {plan.opponent.label}, at most {MOST_PAIRS} launch pairs of each server"
@@ -61,18 +62,19 @@ def estimate_selection(plan: RunPlan, chosen: Selection, *, past: Past, referenc
 
 
 def look_ahead(
-    plan: RunPlan, chosen: Selection, *, past: Past, references: References, budget_s: float | None, blocks: int
+    plan: RunPlan, chosen: Selection, *, past: Past, references: References, blocks: int
 ) -> tuple[Budget | None, Preview]:
     """The budget of a run, if it has one, and the plan to show.
 
-    budget_s: None measures every launch of `plan`, and the given number of blocks of each hypothesis.
-    Raises SpecError, RecordError.
+    blocks: of each hypothesis, without a budget.
+    Raises SpecError, RecordError; UsageError: the budget is shorter than any launch.
     """
     estimates = estimate_selection(plan, chosen, past=past, references=references)
     budget = None
-    if budget_s is not None:
+    if plan.budget_s is not None:
+        _check_budget(plan.budget_s, estimates)
         budget = Budget(
-            budget_s,
+            plan.budget_s,
             estimates.cells,
             timed=estimates.timed,
             blocks_s={name: time.seconds(1) for name, time in estimates.experiments.items()},
@@ -101,15 +103,32 @@ def make_preview(
         for name, time in estimates.experiments.items()
     )
     return Preview(
-        title=make_title(plan, None if budget is None else budget.seconds),
+        title=make_title(plan),
         unable=plan.unable,
-        budget_s=None if budget is None else budget.seconds,
+        budget_s=plan.budget_s,
         plan=launches,
         requests={cell.workload: plan.case(*cell.case).workload.requests for cell in estimates.cells},
         hypotheses=hypotheses,
         total_s=(launches.total_s if launches else 0.0) + sum(entry.seconds for entry in hypotheses),
         notes=tuple(_notes(plan, launches, hypotheses, estimates, budget)),
     )
+
+
+def _check_budget(budget_s: float, estimates: Estimates) -> None:
+    """Raises UsageError: not even the shortest launch fits."""
+    launches = {" × ".join(cell.case): (cell.startup_s + cell.pass_s, cell.source) for cell in estimates.cells}
+    launches |= {f"hypothesis {name}": (time.seconds(1), time.source) for name, time in estimates.experiments.items()}
+    if not launches:
+        return
+    shortest = min(launches, key=lambda name: launches[name][0])
+    seconds, source = launches[shortest]
+    if seconds > budget_s:
+        basis = "as earlier runs show" if source == "measured" else f"an estimate from {_BASES[source]}"
+        raise UsageError(
+            f"a budget of {format_duration(budget_s)} is shorter than one launch: the shortest, {shortest}, takes about "
+            f"{format_duration(seconds)} ({basis}). Next: allow more time, or set the number of launches instead "
+            "(--tokgate-launches), which has no time limit"
+        )
 
 
 def _notes(

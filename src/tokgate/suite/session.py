@@ -34,7 +34,6 @@ class Session:
     writer: the run's record.
     verdicts: of its family of cells.
     budget: the time it may take; None measures every launch of the plan.
-    seconds: the time that a comparison with the plan's opponent may take; None without a limit.
     observer: sees what is started and measured (the plugin's progress display).
     Use as a context: the budget's clock starts when it is entered, and leaving it ends the live server.
     """
@@ -46,7 +45,6 @@ class Session:
         verdicts: Verdicts,
         budget: Budget | None,
         *,
-        seconds: float | None = None,
         observer: Observer,
     ) -> None:
         self.plan, self.writer, self.budget = plan, writer, budget
@@ -56,7 +54,7 @@ class Session:
         self._answers: list[Verdict] = []
         self._against: Against | None = None
         if plan.opponent is not None:
-            ends = None if seconds is None else time.monotonic() + seconds
+            ends = None if plan.budget_s is None else time.monotonic() + plan.budget_s
             self._against = Against(
                 plan, self._live, verdicts.family, goes_on=lambda: ends is None or time.monotonic() < ends
             )

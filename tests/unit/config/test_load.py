@@ -139,6 +139,16 @@ def test_unknown_name_suggests_the_nearest(root: Path) -> None:
         Catalogue(root).server("boxx")
 
 
+def test_budget_of_a_profile_is_above_zero(root: Path) -> None:
+    file = root / "profiles" / "mine.yaml"
+    file.write_text("description: x\nbudget: 20m\nnight: 7h\n")
+    profile = Catalogue(root).profile("mine")
+    assert (profile.budget, profile.night) == (Duration(1200), Duration(25200))
+    file.write_text("description: x\nbudget: 20m\nnight: 0s\n")
+    with pytest.raises(SpecError, match=r"mine\.yaml:3: `night`: must be more than 0"):
+        Catalogue(root).profile("mine")
+
+
 def test_wrong_reference_in_a_profile(root: Path) -> None:
     """The error points at the line of the unknown name."""
     file = root / "profiles" / "mine.yaml"
