@@ -41,11 +41,10 @@ def accept(
 
     if force and not reason:
         raise UsageError("--force requires --reason TEXT, which is kept in the baseline")
-    if reason and not force:
-        raise UsageError("--reason requires --force")
     candidates = make_candidates(read_runs(runs, run), baselines, servers=server or ())
     for candidate in candidates.values():
         typer.echo(describe_acceptance(candidate))
+    reason = reason if force else None
     if not force and any(candidate.objections for candidate in candidates.values()) and sys.stdin.isatty():
         reason = typer.prompt("Why should it be accepted all the same? (Enter: do not)", default="", show_default=False)
     accepted = {path: candidate.accept(reason) for path, candidate in candidates.items()}
