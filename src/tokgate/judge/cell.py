@@ -36,15 +36,12 @@ class Reference(msgspec.Struct, frozen=True, kw_only=True):
     values: one for each launch of an accepted run or for each of the last nights, or the one published figure,
         or (pairs) one of the other server for each launch of the cell, in the same order.
     label: what it is: "baseline of 2026-11-24, 10 launches".
-    cpu_gflops: the machine's CPU benchmark at each value; empty where it was not run, and for pairs, which share
-        the machine.
     design: how the launches of pairs ran: of a duet, or next to each other in mirrored blocks; else None.
     """
 
     kind: ReferenceKind
     values: tuple[float, ...]
     label: str
-    cpu_gflops: tuple[float, ...] = ()
     design: Design | None = None
 
 
@@ -56,7 +53,6 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: the drop (fraction) that is worth failing for.
     promise: the drop (fraction) that the run undertakes to detect.
     planned: launches of the plan, when the run may stop before them; early looks then cost no error.
-    cpu_gflops: the machine's CPU benchmark at each launch; empty where it was not run.
     """
 
     server: str
@@ -68,7 +64,6 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: float
     promise: float
     planned: int | None = None
-    cpu_gflops: tuple[float, ...] = ()
 
     @property
     def key(self) -> CellKey:

@@ -18,7 +18,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from statistics import median
 
 import msgspec
 
@@ -73,12 +72,11 @@ def needs_confirmation(verdict: Verdict) -> bool:
 
 
 def confirm(verdict: Verdict, cell: Cell) -> Verdict:
-    """The regression after one repeat launch: confirmed, or inconclusive, or invalid.
+    """The regression after one repeat launch: confirmed or inconclusive.
 
     cell: as it was judged, with the repeat launch (of pairs: of both servers) as its last. To confirm, that
         launch must be nearer to this run's launches than to the reference, and together with them it must show
         the regression at the cell's share of the error.
-    Invalid: the regression is no larger than the machine's own loss of speed in its CPU benchmark.
     Raises ValueError: the verdict does not need confirmation, or a value is not finite and above zero.
     """
     if not needs_confirmation(verdict) or verdict.share is None:
@@ -95,32 +93,16 @@ def confirm(verdict: Verdict, cell: Cell) -> Verdict:
     fresh_ratio = cell.current[-1] / compared_with
     nearer = _sign(cell) * math.log(fresh_ratio) < before.speed.estimate / 2
     stands = nearer and after.outcome is Outcome.REGRESSED
-    outcome = Outcome.REGRESSED if stands else Outcome.INCONCLUSIVE
     reason = wording.explain_confirmation(
         after, cell, cell.reference, tail=tail, fresh_ratio=fresh_ratio, stands=stands
     )
-    pace = _pace(cell_ratio)
-    if stands and not _regressed(cell_ratio, cell_ratio.speed.interval(tail)[1], pace=pace):
-        outcome, reason = Outcome.INVALID, f"{reason}; {wording.explain_slower_machine(pace)}"
     return msgspec.structs.replace(
         after,
-        outcome=outcome,
+        outcome=Outcome.REGRESSED if stands else Outcome.INCONCLUSIVE,
         min_detectable_drop=verdict.min_detectable_drop,
         reproduced=fresh_ratio,
         reason=reason,
     )
-
-
-def _pace(cell_ratio: _CellRatio) -> float:
-    """The machine's speed relative to that at the reference, at most 1: a drop of this size is not the server's."""
-    now, then = cell_ratio.cell.cpu_gflops, cell_ratio.reference.cpu_gflops
-    return min(1.0, median(now) / median(then)) if now and then else 1.0
-
-
-def _regressed(cell_ratio: _CellRatio, high: float, *, pace: float = 1.0) -> bool:
-    """Whether the interval's upper end `high` shows a drop beyond `pace`, by more than the tolerance."""
-    kept = 1 - cell_ratio.cell.tolerance
-    return high < pace * math.exp(cell_ratio.limit) and cell_ratio.speed.ratio < pace * kept
 
 
 def _sign(cell: Cell) -> int:
@@ -267,9 +249,10 @@ def _outcome(cell_ratio: _CellRatio, tail: float, miss: float) -> tuple[Outcome,
     """The outcome, and the tail of the interval that it is based on."""
     cell, speed = cell_ratio.cell, cell_ratio.speed
     low, high = speed.interval(tail)
-    if _regressed(cell_ratio, high):
+    kept = 1 - cell.tolerance
+    if high < math.exp(cell_ratio.limit) and speed.ratio < kept:
         return Outcome.REGRESSED, tail
-    if low > math.exp(-cell_ratio.limit) and speed.ratio > 1 / (1 - cell.tolerance):
+    if low > math.exp(-cell_ratio.limit) and speed.ratio > 1 / kept:
         return Outcome.IMPROVED, tail
     if speed.interval(miss)[0] > 1 - cell.promise:
         return Outcome.PASS, miss

@@ -58,12 +58,6 @@ def explain_confirmation(
     return f"{_state_figures(verdict, cell, reference)}: {_state_ratio(verdict, tail)}; {meaning}"
 
 
-def explain_slower_machine(pace: float) -> str:
-    """pace: the machine's speed over what it was for the reference."""
-    lost = format_percent(1 - pace)
-    return f"but the machine itself was {lost} slower (CPU yardstick), so the server is not at fault; run again"
-
-
 def _state_ratio(verdict: Verdict, tail: float) -> str:
     """The ratio with its interval and that interval's level."""
     ratio = f"ratio {format_ratio(verdict.ratio)}"

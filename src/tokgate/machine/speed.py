@@ -1,13 +1,14 @@
-"""Speed: what this machine's CPUs reach, measured in about a second: reading memory, and multiplying matrices.
+"""Speed: how fast this machine's CPUs read memory, measured in about a second.
 
 The roofline of a run whose profile names no chip. What a probe reaches is not a limit: it ran at one moment, and a
-model that fits into the caches is read faster than memory is.
+model that fits into the caches is read faster than memory is. Arithmetic is not probed: a matrix product in FP32 says
+little about prefill, which engines compute in 8 bits for quantized weights.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -26,8 +27,6 @@ _CACHES = 2
 """How many times the size of the caches is read. A cache that keeps what was used last then holds nothing of the next
 round."""
 
-_SIZE = 512  # three matrices of 1 MB each, which fit into a core's cache
-
 _CPUS = Path("/sys/devices/system/cpu")
 
 
@@ -36,9 +35,8 @@ def probe_speed() -> Hardware:
     return Hardware(
         name=PROBED,
         description="what the CPUs of this machine reach",
-        source="probed before the first launch: the best rate at which all cores read memory, and multiply matrices in FP32",
+        source="probed before the first launch: the best rate at which all cores read memory",
         bandwidth_measured_GBps=measure_bandwidth(),
-        fp16_measured_tflops=measure_gflops() / 1e3,
     )
 
 
@@ -52,26 +50,11 @@ def measure_bandwidth() -> float:
         # Each thread fills its own part, so that the part is in the memory next to the thread's core.
         parts = list(pool.map(lambda _: np.ones(size // cores // 8, np.int64), range(cores)))
         # The maximum is the reduction of numpy that computes least for each byte; it holds no lock meanwhile.
-        best_s = _time_best(lambda: list(pool.map(np.max, parts)))
+        best_s, until_s = math.inf, time.perf_counter() + _SECONDS
+        while (begun := time.perf_counter()) < until_s:
+            list(pool.map(np.max, parts))
+            best_s = min(best_s, time.perf_counter() - begun)
     return sum(part.nbytes for part in parts) / best_s / 1e9
-
-
-def measure_gflops() -> float:
-    """The best rate of FP32 matrix products on all CPUs that this process may use, GFLOP/s."""
-    import numpy as np
-
-    factor = np.ones((_SIZE, _SIZE), np.float32)
-    product = factor @ factor  # starts the library's threads
-    return 2 * _SIZE**3 / _time_best(lambda: np.matmul(factor, factor, out=product)) / 1e9
-
-
-def _time_best(work: Callable[[], object]) -> float:
-    """Seconds of the fastest repetition."""
-    best_s, until_s = float("inf"), time.perf_counter() + _SECONDS
-    while (begun := time.perf_counter()) < until_s:
-        work()
-        best_s = min(best_s, time.perf_counter() - begun)
-    return best_s
 
 
 def read_cache_bytes(cpus: Path = _CPUS) -> int:
@@ -79,7 +62,7 @@ def read_cache_bytes(cpus: Path = _CPUS) -> int:
     caches: dict[tuple[int, str], int] = {}
     for index in cpus.glob("cpu[0-9]*/cache/index[0-9]*"):
         level, shared, size = (read_text(index / name) for name in ("level", "shared_cpu_list", "size"))
-        if level is not None and shared is not None and size is not None:
+        if level is not None and shared is not None and size and size.endswith("K"):
             caches[int(level), shared] = int(size.removesuffix("K")) * 1024
     last = max((level for level, _ in caches), default=0)
     return sum(size for (level, _), size in caches.items() if level == last)

@@ -122,7 +122,6 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     gated: by gated metric, the launch's one value that verdicts are based on (see config/metric.py).
     facts: what the server says about itself.
     warmup_passes: number of warm-up passes until two agreed.
-    cpu_gflops: speed of the CPU just before, where the CPU makes the tokens.
     host: what the machine did in the timed pass.
     client_cpu_s: CPU time of the client in it.
     max_lag_s: longest delay of the client's event loop in it.
@@ -145,7 +144,6 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     gated: dict[str, float]
     facts: ServerFacts
     warmup_passes: int
-    cpu_gflops: float | None = None
     host: HostReport
     client_cpu_s: float
     max_lag_s: float

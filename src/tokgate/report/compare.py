@@ -8,11 +8,9 @@ from rich.text import Text
 
 from tokgate.config.metric import find_metric
 from tokgate.config.words import (
-    format_change,
     format_count,
     format_figure,
     format_interval,
-    format_number,
     format_percent,
     format_ratio,
     format_time,
@@ -132,10 +130,6 @@ def describe_differences(both: RunPair, a: str, b: str) -> Iterator[Text]:
     for name, differences in both.servers.items():
         for difference in differences:
             yield Text(f"differs: {escape_controls(name)}: {escape_controls(str(difference))}")
-    if both.pace is not None:
-        was, now = both.pace
-        change = format_change(now / was - 1)
-        yield Text(f"CPU yardstick: {format_number(was)} → {format_number(now)} GFLOPS ({change})")
     if not both.machine and not both.servers:
         yield Text("no recorded fact of machine or servers differs")
 

@@ -48,10 +48,8 @@ def describe_limits(roofs: Rooflines) -> Iterator[str]:
     for name, roof in {roof.hardware: roof for roof in roofs.values()}.items():
         if name == PROBED:
             yield (
-                f"roofline of {name}: before the first launch its CPUs read memory at "
-                f"{_format_limit(roof.measured.bandwidth_GBps, 'GB/s')} and reached "
-                f"{_format_limit(roof.measured.fp16_tflops, 'TFLOPS')} in FP32; these are not upper limits: a model "
-                "that fits into the caches is read faster, and prefill of quantized weights computes in fewer bits"
+                f"roofline of {name}: before the first launch its CPUs read memory at {_format_ceiling(roof.measured)}; "
+                "a model that fits into the caches is read faster"
             )
             continue
         yield (
@@ -75,10 +73,6 @@ def describe_bandwidth_shares(record: RunRecord) -> Iterator[str]:
             f"decode of {server} uses {format_percent(median(shares))} of this machine's memory bandwidth "
             f"({format_quantity(median(rates), 'GB/s')} of {format_quantity(bandwidths[server] or 0, 'GB/s')}){cached}"
         )
-
-
-def _format_limit(value: float | None, unit: str) -> str:
-    return "an unknown rate" if value is None else f"{format_number(value)} {unit}"
 
 
 def _format_ceiling(ceiling: Ceiling) -> str:

@@ -23,7 +23,7 @@ from tokgate.config.quiet import QuietLimits
 from tokgate.config.words import format_figure, format_percent
 from tokgate.judge.policy import Consequence, classify
 from tokgate.machine.fingerprint import Fingerprint, find_differences
-from tokgate.measure.measurement import Answers, Measurement, collect_gated
+from tokgate.measure.measurement import Answers, collect_gated
 from tokgate.measure.metrics import compute_geometric_mean
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RunRecord, is_cell
@@ -36,7 +36,7 @@ class BaselineCell(Spec, frozen=True, kw_only=True):
 
     conditions: what must be the same for a comparison (prompts, load, lengths).
     metrics: by metric, one value per launch.
-    cpu_gflops: the machine's CPU yardstick before each launch, GFLOPS, where the CPU makes the tokens.
+    cpu_gflops: no longer used; baselines that an earlier version wrote have it.
     """
 
     conditions: dict[str, str] = {}
@@ -151,7 +151,6 @@ def make_baseline(record: RunRecord, server: str) -> Baseline:
             workload: BaselineCell(
                 conditions=record.conditions[workload],
                 metrics=collect_gated(launch.gated for launch in launches if launch.workload == workload),
-                cpu_gflops=collect_yardsticks(launch for launch in launches if launch.workload == workload),
             )
             for workload in workloads
         },
@@ -217,8 +216,3 @@ def explain_incomparable(
         if difference.weight == "must_match"
     ]
     return f"the baseline comes from another machine ({', '.join(other)})" if other else None
-
-
-def collect_yardsticks(launches: Iterable[Measurement]) -> tuple[float, ...]:
-    """The speed of the CPU before each launch, where it was measured."""
-    return tuple(launch.cpu_gflops for launch in launches if launch.cpu_gflops is not None)

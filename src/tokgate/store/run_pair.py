@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from statistics import median
-
 import msgspec
 
 from tokgate.judge.cell import CaseKey
 from tokgate.judge.compare import Pair
 from tokgate.machine.fingerprint import Difference, Fingerprint, find_differences
 from tokgate.measure.measurement import Measurement, collect_gated
-from tokgate.store.baselines import collect_yardsticks
 from tokgate.store.runs import RunRecord, group_launches, is_cell
 from tokgate.store.summary import collect_server_facts
 
@@ -24,7 +21,6 @@ class RunPair(msgspec.Struct, frozen=True, kw_only=True):
     invalid: number of invalid launches of A and of B.
     machine: differences between the boxes.
     servers: by server, differences of image, engine, arguments and settings between the first launches.
-    pace: median speed of the CPU in A and in B (GFLOPS); None if one did not measure it.
     """
 
     pairs: tuple[Pair, ...]
@@ -34,7 +30,6 @@ class RunPair(msgspec.Struct, frozen=True, kw_only=True):
     invalid: dict[CaseKey, tuple[int, int]]
     machine: tuple[Difference, ...]
     servers: dict[str, tuple[Difference, ...]]
-    pace: tuple[float, float] | None
 
 
 def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
@@ -52,9 +47,6 @@ def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
     first: dict[str, CaseKey] = {}
     for key in both:
         first.setdefault(key.server, key)
-    paces = [
-        collect_yardsticks(launch for launches in cells.values() for launch in launches) for cells in (cells_a, cells_b)
-    ]
     return RunPair(
         pairs=tuple(
             Pair(
@@ -78,7 +70,6 @@ def pair_runs(a: RunRecord, b: RunRecord) -> RunPair:
             for server, key in first.items()
             if (changes := find_differences(_facts(cells_a[key]), _facts(cells_b[key])))
         },
-        pace=(median(paces[0]), median(paces[1])) if all(paces) else None,
     )
 
 

@@ -10,13 +10,12 @@ import msgspec
 from tokgate.config.quiet import QuietLimits
 from tokgate.launch.server import Server
 from tokgate.machine.monitor import Monitor
-from tokgate.machine.yardstick import measure_cpu_gflops
 from tokgate.measure.bias import check_bias
 from tokgate.measure.measurement import Answers, Measurement, Problem
 from tokgate.measure.metrics import Pass, output_tps
 from tokgate.measure.quiet import check_host, is_disturbed
 from tokgate.store.runs import now
-from tokgate.suite.instruments import Instruments, runs_on_cpu
+from tokgate.suite.instruments import Instruments
 from tokgate.suite.passes import (
     Watch,
     check_canary,
@@ -66,7 +65,6 @@ def measure_case(
         case = msgspec.structs.replace(case, hardware=instruments.speed(server.spec))
     bias = instruments.client_bias(case.workload.concurrency)
     canary, garbage = check_canary(server, case, instruments, stored)
-    pace = measure_cpu_gflops() if runs_on_cpu(server.spec) else None
     passes = _warm_up(server, case, launch, watch)
     timed = _measure_pass(server, case, launch=launch, number=_TIMED, watch=watch)
     before: tuple[Problem, ...] = ()
@@ -81,7 +79,6 @@ def measure_case(
         valid=not problems,
         problems=problems,
         warmup_passes=passes,
-        cpu_gflops=pace,
         bias=bias,
         canary=canary,
         disturbed=before,

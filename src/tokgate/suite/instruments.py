@@ -49,7 +49,7 @@ class Instruments:
 
 
 def runs_on_cpu(spec: ServerSpec) -> bool:
-    """Whether this machine's CPUs make the tokens, so that their pace explains the server's."""
+    """Whether this machine's CPUs make the tokens."""
     match spec.launch:
         case DockerLaunch(devices=devices, gpus=gpus):
             return not devices and gpus is None

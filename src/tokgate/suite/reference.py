@@ -38,7 +38,7 @@ class References:
         values = baseline.cells[workload].metrics.get(metric)
         if not values:
             return None, f"the baseline has no {metric}"
-        return _stored(baseline, values, baseline.cells[workload].cpu_gflops), ""
+        return _stored(baseline, values), ""
 
     def reported_tps(self, server: str) -> float | None:
         """The decode rate of one stream that the server's baseline states, wherever it was measured. Raises SpecError."""
@@ -67,12 +67,12 @@ class References:
         return None, f"no baseline is stored; `{accept}` makes this run one (without: {seen} instead)"
 
 
-def _stored(baseline: Baseline, values: tuple[float, ...], cpu_gflops: tuple[float, ...]) -> Reference:
+def _stored(baseline: Baseline, values: tuple[float, ...]) -> Reference:
     if baseline.provenance == "measured":
         launches = format_count(len(values), "launch")
         limits = baseline.quiet.describe_own() if baseline.quiet else ""
         forced = f"accepted by force: {baseline.forced}" if baseline.forced else ""
         label = f"baseline of {baseline.date} ({', '.join(filter(None, (baseline.source, launches, limits, forced)))})"
-        return Reference(kind="launches", values=values, label=label, cpu_gflops=cpu_gflops)
+        return Reference(kind="launches", values=values, label=label)
     label = f"one figure {baseline.provenance} on {baseline.date} ({baseline.source})"
     return Reference(kind="figure", values=values[:1], label=label)

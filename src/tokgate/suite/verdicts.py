@@ -11,7 +11,6 @@ from tokgate.judge.cell import CaseKey, Cell, CellKey
 from tokgate.judge.looks import Looks
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.measure.measurement import Answers, Measurement
-from tokgate.store.baselines import collect_yardsticks
 from tokgate.suite.plan import RunPlan
 from tokgate.suite.reference import References
 
@@ -90,7 +89,6 @@ class Verdicts:
             tolerance=tolerance,
             promise=promise,
             planned=None if planned is None else planned[key.case],
-            cpu_gflops=collect_yardsticks(launches),
         )
 
     def _why_invalid(self, server: str, launches: Sequence[Measurement]) -> str | None:

@@ -323,24 +323,6 @@ def test_confirmation_uses_the_level_of_the_run() -> None:
     assert confirm(screened, one.add_launch(23.45)).outcome is Outcome.INCONCLUSIVE
 
 
-@pytest.mark.parametrize(
-    ("gflops", "outcome"),
-    [
-        ((), Outcome.REGRESSED),  # no yardstick: nothing excuses it
-        ((203.0, 201.0, 140.0), Outcome.REGRESSED),  # one disturbed reading is not a slower machine
-        ((196.0, 195.0, 197.0), Outcome.REGRESSED),  # the machine lost 2 %, the server 8 %
-        ((184.0, 185.0, 183.0), Outcome.INVALID),  # both lost 8 %
-        ((150.0, 145.0, 143.0), Outcome.INVALID),
-    ],
-)
-def test_what_the_machine_itself_lost_is_no_regression(gflops: tuple[float, ...], outcome: Outcome) -> None:
-    told = Reference(kind="launches", values=launches(24.0, 10), label="the baseline", cpu_gflops=(200.0,) * 10)
-    one = cell(launches(22.0), reference=told, cpu_gflops=gflops)
-    said = confirm(verdict(one), one.add_launch(22.1))
-    assert said.outcome is outcome
-    assert ("slower (CPU yardstick)" in said.reason) == (outcome is Outcome.INVALID)
-
-
 def test_only_a_regression_can_be_confirmed() -> None:
     """Only a regression can be confirmed, and only once."""
     one = cell(launches(24.0))

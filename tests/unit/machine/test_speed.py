@@ -27,6 +27,5 @@ def test_probe_gives_measured_limits_only() -> None:
     """What the probe reaches is not a limit on paper."""
     speed = probe_speed()
     assert speed.bandwidth_measured_GBps is not None
-    assert speed.fp16_measured_tflops is not None
-    assert speed.bandwidth_measured_GBps > 0 < speed.fp16_measured_tflops
-    assert speed.bandwidth_GBps is speed.fp16_tflops is None
+    assert speed.bandwidth_measured_GBps > 0
+    assert speed.bandwidth_GBps is None

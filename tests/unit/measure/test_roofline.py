@@ -126,7 +126,7 @@ def test_unknown_limits() -> None:
 
 def test_a_probed_limit_invalidates_nothing() -> None:
     """A probe that read too little, or a model in the caches, gives a share above 1, and no problem."""
-    probed = Hardware(name="here", description="", source="", bandwidth_measured_GBps=20, fp16_measured_tflops=0.2)
+    probed = Hardware(name="here", description="", source="", bandwidth_measured_GBps=20)
     limits = compute_roofline(probed, bytes_per_token=1e8, parameters_per_token=1e8, streams=1)
     used = compute_use(limits, "decode_tps", 300.0)
     assert used is not None

@@ -86,18 +86,12 @@ def test_servers_that_differ_say_in_what(box: object, tmp_path: Path, put: Put) 
 
     def updated(one: Measurement) -> Measurement:
         told = {"engine_version": "1.1\x1b[2J\nPASS", "args": ("serve", "--port", "9", "-fa")}
-        return msgspec.structs.replace(
-            one, facts=msgspec.structs.replace(one.facts, **told), cpu_gflops=float(30 + one.launch)
-        )
+        return msgspec.structs.replace(one, facts=msgspec.structs.replace(one.facts, **told))
 
-    def paced(one: Measurement) -> Measurement:
-        return msgspec.structs.replace(one, cpu_gflops=40.0)
-
-    a, b = changed(night, paced), msgspec.structs.replace(changed(night, updated), run_id="b")
-    done = call(str(put(tmp_path, a)), str(put(tmp_path, b)), width=240)
+    b = msgspec.structs.replace(changed(night, updated), run_id="b")
+    done = call(str(put(tmp_path, night)), str(put(tmp_path, b)), width=240)
     assert r"differs: vllm-fp16: engine_version: 1.0 → 1.1\x1b[2J\nPASS" in done.output
     assert "differs: llamacpp-q4: args: unknown → serve --port -fa" in done.output
-    assert "CPU yardstick: 40 → 32 GFLOPS (−20 %)" in done.output
     assert "\x1b" not in done.output
 
 
