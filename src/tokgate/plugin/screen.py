@@ -45,8 +45,9 @@ def make_observer(config: pytest.Config, time_left: TimeLeft) -> Observer:
     from tokgate.report.progress import ProgressBars, is_live
     from tokgate.suite.heartbeat import Heartbeat
 
-    reporter, console = _find_reporter(config), Console(stderr=True)
+    reporter = _find_reporter(config)
     with _uncaptured(config):
+        console = Console(stderr=True)  # it looks at the terminal when it is made
         bars = reporter is not None and reporter.isatty and is_live(console)
     return _Uncaptured(config, ProgressBars(console) if bars else Heartbeat(lambda text: say(config, text), time_left))
 
