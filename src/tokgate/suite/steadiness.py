@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from tokgate._exceptions import LaunchError, RecordError, SpecError
 from tokgate.config.catalogue import Catalogue
-from tokgate.config.words import format_count, format_figure, format_quantity
+from tokgate.config.words import format_count, format_duration, format_figure, format_quantity
 from tokgate.judge.steadiness import METRIC, assess_steadiness, describe_steadiness
 from tokgate.launch.start import start
 from tokgate.machine.fingerprint import compute_fingerprint_id, read_fingerprint
@@ -82,6 +82,7 @@ def run_trial(catalogue: Catalogue, out: Path, *, seconds: float, say: Callable[
     server: str | None = SERVER
     values: list[float] = []
     disturbed = 0
+    say(f"launches {SERVER} again and again for {format_duration(seconds)}; a busy machine takes longer")
     try:
         for launch, measurement in enumerate(_launch_repeatedly(catalogue, seconds), start=1):
             value = measurement.gated.get(METRIC)

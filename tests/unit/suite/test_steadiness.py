@@ -97,5 +97,5 @@ def test_without_an_engine_memory_is_read(tmp_path: Path) -> None:
     done = run_trial(Catalogue(tmp_path / "fixtures"), tmp_path, seconds=0.1, say=said.append)
     assert done.server is None
     assert min(done.values) > 0
-    assert said[0].startswith("reads memory instead of starting a server, and servers scatter more than that: ")
+    assert said[1].startswith("reads memory instead of starting a server, and servers scatter more than that: ")
     assert read_trial(tmp_path, machine=done.machine) == done
