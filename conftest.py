@@ -31,7 +31,12 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """`-m perf` is the suite alone and plain `pytest` is all but it: import only what will run."""
     plan = config.stash.get(PLAN, None)
     if plan is not None:
-        empty = {"test_hypotheses.py": not plan.experiments, "test_speed.py": not plan.cases}
+        canaries = any(case.canary for case in plan.cases) and plan.opponent is None
+        empty = {
+            "test_answers.py": not canaries,
+            "test_hypotheses.py": not plan.experiments,
+            "test_speed.py": not plan.cases,
+        }
         if empty.get(collection_path.name):
             return True
     is_suite = collection_path == config.rootpath / "tests" / "perf"

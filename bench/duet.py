@@ -44,7 +44,7 @@ from tokgate.suite.passes import Watch
 from tokgate.suite.plan import Case, Opponent, RunPlan, plan_run
 from tokgate.suite.record import make_first_record
 
-SERVER, OPPONENT = "llamacpp-cpu", "llamacpp-cpu/unchanged"
+SERVER, OPPONENT, CANDIDATE = "llamacpp-cpu", "llamacpp-cpu/unchanged", "llamacpp-cpu/candidate"
 BUSY_S = (2.0, 8.0)
 """The other process is busy for so long, and then idle for so long."""
 
@@ -154,7 +154,7 @@ def main() -> None:
             seconds: list[float] = []
             for number in range(options.runs):
                 verdicts, measurements, took_s = run(plan, Path(name), seed=number)
-                now = [run for run in measurements if run.server == SERVER]
+                now = [run for run in measurements if run.server == CANDIDATE]
                 baseline = baseline or [run for run in measurements if run.server == OPPONENT]
                 outcomes_here = {verdict.outcome for verdict in verdicts.values()}
                 outcomes["regressed"] += Outcome.REGRESSED in outcomes_here

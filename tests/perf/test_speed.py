@@ -1,4 +1,4 @@
-"""The suite: every server of the profile, its answers checked, measured under every workload, then judged."""
+"""The suite: every server of the profile under every workload, measured, then judged."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tokgate._exceptions import LaunchError
 from tokgate.judge.policy import explain_failure
 from tokgate.plugin.options import OPTIONS
 
@@ -16,18 +15,6 @@ if TYPE_CHECKING:
     from tokgate.suite.session import Session
 
 pytestmark = pytest.mark.perf
-
-
-def test_answers(answering: str, tokgate: Session, record_property: Any) -> None:
-    """The server answers as a working model does."""
-    try:
-        verdict = tokgate.answers(answering)
-    except LaunchError as error:
-        pytest.fail(str(error), pytrace=False)
-    record_property("outcome", str(verdict.outcome))
-    record_property("reason", verdict.reason)
-    if message := explain_failure(verdict):
-        pytest.fail(message, pytrace=False)
 
 
 def test_measure(server: Server, workload: str, tokgate: Session, benchmark: Any) -> None:

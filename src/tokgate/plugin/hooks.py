@@ -103,7 +103,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     options, budget = config.stash[OPTIONS], None
     if plan.opponent is not None:  # its verdicts measure launch pairs, not launches
-        items[:] = [item for item in items if not {"server", "answering"} & get_params(item).keys()]
+        items[:] = [item for item in items if "server" not in get_params(item)]
     elif options.plan or (plan.budget_s is not None and plan.unable is None):
         with usage_errors():
             budget = _make_budget(config, items, plan)

@@ -14,14 +14,13 @@ from tokgate.judge.verdict import Verdict
 from tokgate.suite.comparison import ArmNotTried, Comparison, Launches
 from tokgate.suite.live import Live
 from tokgate.suite.manipulation import differences
-from tokgate.suite.plan import RunPlan
+from tokgate.suite.plan import Case, RunPlan
 
 MOST_PAIRS = 10
 """Launch pairs of a server: with 2 % scatter they detect a drop of 5 % in 98 of 100 runs, 8 only in 95
 (docs/error-rates.md). One more may confirm a regression."""
 
-CANDIDATE = "candidate"
-OPPONENT = "reference"
+CANDIDATE, OPPONENT = "candidate", "reference"
 """Names of the arms."""
 
 
@@ -64,7 +63,7 @@ class Against:
 
     def _compare(self, server: str) -> None:
         comparison = Comparison(
-            {OPPONENT: self._opponent.cases[server], CANDIDATE: self._plan.cases_of(server)},
+            {OPPONENT: self._opponent.cases[server], CANDIDATE: self._candidates(server)},
             self._live,
             goes_on=lambda _: self._goes_on(),
         )
@@ -98,7 +97,7 @@ class Against:
         """Note what differs. Raises NotChecked when nothing does, and as `Comparison.look_inside`."""
         servers = comparison.look_inside(order)
         label = self._opponent.label
-        seen = differences(servers[OPPONENT], servers[CANDIDATE], names=(label, server))
+        seen = differences(servers[OPPONENT], servers[CANDIDATE], names=(label, self._opponent.candidate))
         if not seen:
             raise NotChecked(
                 f"{server} and {label} are the same: image, version, arguments, environment and settings. "
@@ -146,7 +145,16 @@ class Against:
         )
 
     def _name(self, arm: str) -> str:
-        return self._opponent.label if arm == OPPONENT else arm
+        return self._opponent.label if arm == OPPONENT else self._opponent.candidate
+
+    def _candidates(self, server: str) -> tuple[Case, ...]:
+        """The cases of the server under a name of their own: launches of a server that works in turns, with cold caches,
+        enter no history and no baseline of a server that works alone."""
+        name = f"{server}/{self._opponent.candidate}"
+        return tuple(
+            msgspec.structs.replace(case, server=msgspec.structs.replace(case.server, name=name))
+            for case in self._plan.cases_of(server)
+        )
 
 
 def _pair(launches: Launches, workload: str, metric: str) -> list[dict[str, float]]:

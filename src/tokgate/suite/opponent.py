@@ -29,6 +29,7 @@ def set_opponent(plan: RunPlan, what: str, catalogue: Catalogue, out: Path) -> R
     Hypotheses are left out. A server of the plan that cannot be compared with it is listed as not checked.
     Raises UsageError: `what` is none of these, or no server of the plan can be compared with it; SpecError, RecordError.
     """
+    candidate = "candidate"
     if "=" in what:
         (label, image), (candidate, new) = _parse_images(what)
         plan = _replace_images(plan, new, label=candidate)
@@ -58,7 +59,7 @@ def set_opponent(plan: RunPlan, what: str, catalogue: Catalogue, out: Path) -> R
         plan,
         cases=cases,
         experiments=(),
-        opponent=Opponent(label=label, cases=references),
+        opponent=Opponent(label=label, candidate=candidate, cases=references),
         not_checked=(*plan.not_checked, *gaps),
     )
 

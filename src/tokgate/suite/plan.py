@@ -68,11 +68,12 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True):
 class Opponent(msgspec.Struct, frozen=True, kw_only=True):
     """What the servers of a run are compared with, next to them, instead of stored baselines.
 
-    label: its short name.
+    label: its short name. candidate: that of the servers of the run, beside it.
     cases: by server of the run, the same workloads on the other server, which is named SERVER/LABEL.
     """
 
     label: str
+    candidate: str = "candidate"
     cases: dict[str, tuple[Case, ...]]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from tokgate import __version__
 from tokgate.machine.fingerprint import compute_fingerprint_id, read_fingerprint
 from tokgate.store.runs import RunRecord, RunWriter, find_future_run, make_conditions, now
-from tokgate.suite.plan import Case, RunPlan
+from tokgate.suite.plan import RunPlan
 
 
 def open_run(plan: RunPlan, folder: Path, *, command: Sequence[str]) -> RunWriter:
@@ -32,15 +32,9 @@ def make_first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> 
         profile=plan.profile.name,
         baselines=plan.profile.hardware or f"local/{compute_fingerprint_id(fingerprint)}",
         fingerprint=fingerprint,
-        conditions={case.workload.name: _conditions(plan, case) for case in plan.cases},
+        conditions={case.workload.name: make_conditions(case.workload, case.prompts.sha256) for case in plan.cases},
         hypotheses=tuple(experiment.hypothesis for experiment in plan.experiments),
         conclusions=plan.profile.conclusions,
         quiet=plan.profile.quiet,
         not_checked=plan.not_checked,
     )
-
-
-def _conditions(plan: RunPlan, case: Case) -> dict[str, str]:
-    """As of `make_conditions`. A server that worked in turns with another is compared with no launch of one alone."""
-    in_turns = {} if plan.opponent is None else {"measured": "in turns with another server"}
-    return make_conditions(case.workload, case.prompts.sha256) | in_turns

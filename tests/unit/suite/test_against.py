@@ -36,8 +36,8 @@ def plan(catalogue: Catalogue) -> RunPlan:
 def against(plan: RunPlan, live: Any) -> Against:
     """Whose arms differ inside, and fit next to each other."""
     live.no_room = ""
-    live.values = {"x": 100.0, "x/main": 100.0}
-    live.inside = lambda spec: ("--threads", "2" if spec.name == "x" else "4")
+    live.values = {"x/candidate": 100.0, "x/main": 100.0}
+    live.inside = lambda spec: ("--threads", "2" if spec.name == "x/candidate" else "4")
     start = live.start_together
 
     def start_together(specs: Any, launch: int) -> dict[str, Server]:
@@ -63,12 +63,12 @@ def test_an_unchanged_server_passes_early(against: Against, live: Any) -> None:
     assert "what differs: args" in verdict.notes
     assert "main" in verdict.reason
     assert against.verdicts == (verdict,)
-    assert {one.server for one in live.kept} == {"x", "x/main"}, "both are on record"
+    assert {one.server for one in live.kept} == {"x/candidate", "x/main"}, "both are on record"
 
 
 def test_a_slower_server_is_confirmed(against: Against, live: Any) -> None:
     """By one more launch pair than it took to see it."""
-    live.values["x"] = 80.0
+    live.values["x/candidate"] = 80.0
     verdict = against.verdict(KEY)
     assert verdict.outcome is Outcome.REGRESSED
     assert verdict.ratio == pytest.approx(0.8)
@@ -85,7 +85,7 @@ def test_what_does_not_differ_is_not_measured(against: Against, live: Any) -> No
 
 
 def test_a_server_that_does_not_start_is_invalid(against: Against, live: Any) -> None:
-    live.broken = {"x": LaunchError("no such option --flash", server="x")}
+    live.broken = {"x/candidate": LaunchError("no such option --flash", server="x/candidate")}
     verdict = against.verdict(KEY)
     assert verdict.outcome is Outcome.INVALID
     assert "candidate: does not start: " in verdict.reason

@@ -1,0 +1,222 @@
+"""`--tokgate-against` on real servers: two that are alive together, work in turns, and are compared in one run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import docker
+import psutil
+import pytest
+import yaml
+from docker import DockerClient
+
+IMAGE = "tokgate/llama-cpu"
+
+
+@pytest.fixture
+def other(project: Any) -> str:
+    """Another server of the project: the embedded one with less context."""
+    servers = project.folder / "fixtures" / "servers"
+    spec = yaml.safe_load((servers / "embedded-smollm2.yaml").read_text())
+    spec["launch"] |= {"context": 512}
+    (servers / "other.yaml").write_text(yaml.safe_dump(spec))
+    return "other"
+
+
+def find_verdicts(project: Any) -> list[dict[str, Any]]:
+    return [verdict for verdict in project.record()["verdicts"] if verdict["kind"] == "gate"]
+
+
+def test_two_embedded_servers(project: Any, other: str) -> None:
+    """Every gated metric gets a verdict from launch pairs; both servers are on record, and neither in the history."""
+    done = project.perf("--tokgate-profile", "brief", "--tokgate-against", other)
+    record = project.record()
+    verdicts = find_verdicts(project)
+    assert [verdict["metric"] for verdict in verdicts] == ["decode_tps", "prefill_tps", "ttft_s"], done.output
+    assert done.code in (0, 1), done.output
+    for verdict in verdicts:
+        assert verdict["design"] == "duet"
+        assert verdict["launches"] >= 3
+        assert verdict["baseline"] > 0
+        assert "what differs: args" in verdict["notes"][0]
+    measurements = record["measurements"]
+    assert {run["server"] for run in measurements} == {"embedded-smollm2/candidate", "embedded-smollm2/other"}
+    for run in measurements:
+        assert len(run["rounds"]["decode_tps"]) >= 3
+        assert len(run["samples"]) >= len(run["rounds"]["decode_tps"])
+    assert "against other, at most" in done.output
+    assert "launch pair" in done.output
+    history = project.tokgate("history")
+    assert "embedded-smollm2" not in history.output
+    accepted = project.tokgate("baseline", "accept", "latest", "--force", "--reason", "try")
+    assert accepted.code != 0, accepted.output
+
+
+def test_a_slow_server_is_found(project: Any, other: str) -> None:
+    """A planted slowdown far beyond the tolerance fails the run with exit code 1, in the terminal, JUnit and record."""
+    slow = project.folder / "fixtures" / "servers" / "slow.yaml"
+    spec = yaml.safe_load((slow.parent / f"{other}.yaml").read_text())
+    # A real mistake: more threads than CPUs, which wait for each other.
+    spec["launch"] |= {"threads": 2 * (os.cpu_count() or 1) + 2}
+    slow.write_text(yaml.safe_dump(spec))
+    project.profile("slow", "slow", "brief", launches=2)
+    done = project.perf("--tokgate-profile", "slow", "--tokgate-against", "embedded-smollm2")
+    decode = next(verdict for verdict in find_verdicts(project) if verdict["metric"] == "decode_tps")
+    assert decode["outcome"] == "regressed", done.output
+    assert decode["reproduced"] < 1
+    assert done.code == 1
+    (run,) = project.runs
+    assert "regressed" in (run / "junit.xml").read_text()
+
+
+def test_what_is_the_same_is_not_measured(project: Any) -> None:
+    servers = project.folder / "fixtures" / "servers"
+    (servers / "twin.yaml").write_text((servers / "embedded-smollm2.yaml").read_text())
+    done = project.perf("--tokgate-profile", "brief", "--tokgate-against", "twin")
+    assert done.code == 5, done.output
+    assert "embedded-smollm2 and twin are the same" in done.output
+    assert project.record()["measurements"] == []
+    required = project.perf("--tokgate-profile", "brief", "--tokgate-against", "twin", "--tokgate-require")
+    assert required.code == 6, required.output
+
+
+@pytest.mark.usefixtures("docker_engine")
+def test_an_image_that_is_missing(project: Any) -> None:
+    project.profile("container", "llamacpp-cpu", "brief", launches=2)
+    done = project.perf("--tokgate-profile", "container", "--tokgate-against", "tokgate-test/nowhere:1")
+    assert done.code == 6, done.output
+    assert {verdict["outcome"] for verdict in find_verdicts(project)} == {"invalid"}
+    assert "image tokgate-test/nowhere:1 is not on this machine" in done.output
+
+
+@pytest.fixture
+def tags(docker_engine: DockerClient) -> Iterator[tuple[str, str]]:
+    """Two images that differ in a variable of the environment only."""
+    names = []
+    for value in ("1", "2"):
+        container = docker_engine.containers.create(IMAGE)
+        name = f"tokgate-test/against:{value}"
+        container.commit(*name.split(":"), changes=f"ENV LLAMA_TEST={value}")
+        container.remove()
+        names.append(name)
+    yield names[0], names[1]
+    for name in names:
+        docker_engine.images.remove(name, force=True)
+
+
+def test_two_images(project: Any, tags: tuple[str, str], free_port: int) -> None:
+    """Containers are paused in turn; they share the declared port, so that one of them moves."""
+    spec = project.folder / "fixtures" / "servers" / "llamacpp-cpu.yaml"
+    spec.write_text(spec.read_text().replace("port: 18091", f"port: {free_port}"))
+    project.profile("container", "llamacpp-cpu", "brief", launches=2)
+    done = project.perf("--tokgate-profile", "container", "--tokgate-against", f"main={tags[0]},pr={tags[1]}")
+    verdicts = find_verdicts(project)
+    assert {verdict["design"] for verdict in verdicts} == {"duet"}, done.output
+    assert {verdict["outcome"] for verdict in verdicts} <= {"pass", "inconclusive", "improved"}, done.output
+    facts = {run["server"]: run["facts"] for run in project.record()["measurements"]}
+    assert {name: fact["image"] for name, fact in facts.items()} == {
+        "llamacpp-cpu/main": tags[0],
+        "llamacpp-cpu/pr": tags[1],
+    }
+    assert len({fact["base_url"] for fact in facts.values()}) == 2
+    assert not _list_containers()
+
+
+def _list_containers() -> list[str]:
+    client = docker.from_env()
+    try:
+        return [container.name or "" for container in client.containers.list(filters={"label": "tokgate=1"})]
+    finally:
+        client.close()
+
+
+def _find_arms(pid: int) -> list[psutil.Process]:
+    """The embedded servers of a run, oldest first."""
+    children = psutil.Process(pid).children(recursive=True)
+    arms = [child for child in children if "tokgate.launch.llama_server" in " ".join(child.cmdline())]
+    return sorted(arms, key=lambda child: child.create_time())
+
+
+def _wait_for_duet(process: subprocess.Popen[str], eventually: Callable[[Callable[[], bool]], None]) -> None:
+    """Until one of two arms is stopped while the other works."""
+
+    def works_in_turns() -> bool:
+        assert process.poll() is None
+        states = [arm.status() for arm in _find_arms(process.pid)]
+        return len(states) == 2 and psutil.STATUS_STOPPED in states
+
+    eventually(works_in_turns)
+
+
+def test_an_arm_that_dies(project: Any, other: str, eventually: Callable[[Callable[[], bool]], None]) -> None:
+    """Its cells are invalid, and the reason names it."""
+    process = project.start("--tokgate-profile", "brief", "--tokgate-against", other)
+    _wait_for_duet(process, eventually)
+    _find_arms(process.pid)[0].kill()
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 6, output
+    assert {verdict["outcome"] for verdict in find_verdicts(project)} == {"invalid"}
+
+
+def test_an_arm_that_is_woken_up(project: Any, other: str, eventually: Callable[[Callable[[], bool]], None]) -> None:
+    """What something else lets go on is not idle."""
+    process = project.start("--tokgate-profile", "brief", "--tokgate-against", other)
+    _wait_for_duet(process, eventually)
+    while process.poll() is None:
+        for arm in _find_arms(process.pid) if psutil.pid_exists(process.pid) else ():
+            try:
+                if arm.status() == psutil.STATUS_STOPPED:
+                    arm.send_signal(signal.SIGCONT)
+            except psutil.NoSuchProcess:
+                continue
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 6, output
+    assert "was frozen, and something has let it go on" in output
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_nothing_stays_frozen_or_alive(
+    project: Any, other: str, eventually: Callable[[Callable[[], bool]], None], number: signal.Signals
+) -> None:
+    process = project.start("--tokgate-profile", "brief", "--tokgate-against", other)
+    _wait_for_duet(process, eventually)
+    arms = _find_arms(process.pid)
+    process.send_signal(number)
+    process.communicate(timeout=60)
+    eventually(lambda: not any(arm.is_running() and arm.status() != psutil.STATUS_ZOMBIE for arm in arms))
+
+
+def test_a_budget_below_one_launch_pair(project: Any, other: str) -> None:
+    done = project.perf("--tokgate-profile", "brief", "--tokgate-against", other, "--tokgate-budget", "0.001s")
+    assert done.code == 5, done.output
+    assert "the budget was spent before its first launch pair" in done.output
+
+
+@pytest.mark.parametrize(
+    ("what", "message"),
+    [
+        ("nothing!", "expected an image, a server, a run, or LABEL=IMAGE,LABEL=IMAGE"),
+        ("tokgate/llama-cpu:1", "embedded-smollm2 against llama-cpu:1: it is not a container, so it has no image"),
+        ("embedded-smollm2", "It is the only server"),
+    ],
+)
+def test_what_cannot_be_compared(project: Any, what: str, message: str) -> None:
+    done = project.perf("--tokgate-profile", "brief", "--tokgate-against", what)
+    assert done.code == 4, done.output
+    assert message in done.output
+
+
+def test_a_slot_claim_is_settled_by_a_duet(project: Any) -> None:
+    """The shipped hypothesis of the embedded profile, on real servers, in as few launch pairs as it takes."""
+    profile = Path(project.folder, "fixtures", "profiles", "slots.yaml")
+    profile.write_text("description: of a test\nhypotheses: [embedded-slots]\n")
+    done = project.perf("--tokgate-profile", "slots")
+    (verdict,) = project.record()["verdicts"]
+    assert verdict["design"] == "duet", done.output
+    assert verdict["outcome"] in ("confirmed", "inconclusive"), done.output
+    assert "launch pair" in verdict["reason"]

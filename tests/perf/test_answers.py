@@ -1,0 +1,27 @@
+"""Right before fast: every server of the profile answers the canary questions before it is measured."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tokgate._exceptions import LaunchError
+from tokgate.judge.policy import explain_failure
+
+if TYPE_CHECKING:
+    from tokgate.suite.session import Session
+
+pytestmark = pytest.mark.perf
+
+
+def test_answers(answering: str, tokgate: Session, record_property: Any) -> None:
+    """The server answers as a working model does."""
+    try:
+        verdict = tokgate.answers(answering)
+    except LaunchError as error:
+        pytest.fail(str(error), pytrace=False)
+    record_property("outcome", str(verdict.outcome))
+    record_property("reason", verdict.reason)
+    if message := explain_failure(verdict):
+        pytest.fail(message, pytrace=False)
