@@ -19,6 +19,7 @@ OPTIONS = (
     "budget",
     "plan",
     "blocks",
+    "again",
     "require",
     "strict",
     "out",

@@ -21,6 +21,9 @@ def plan(
             "budget; without any, every launch)."
         ),
     ] = None,
+    again: Annotated[
+        bool, typer.Option("--again", help="Plan hypotheses, too, whose verdict is known from an earlier run.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     fixtures: Fixtures = FIXTURES,
     runs: Runs = RUNS,
@@ -37,25 +40,18 @@ def plan(
     from tokgate.cli.options import catalogue
     from tokgate.report.plan import describe_preview
     from tokgate.suite.budget import LEAST_BLOCKS
-    from tokgate.suite.past import Past
+    from tokgate.suite.outlook import make_outlook
     from tokgate.suite.plan import NIGHT, plan_run
     from tokgate.suite.preview import look_ahead, select_all
     from tokgate.suite.record import make_first_record
-    from tokgate.suite.reference import References
 
     chosen = plan_run(
         catalogue(fixtures), profile=profile, budget=NIGHT if budget == NIGHT else parse_budget(budget) or NIGHT
     )
     record = make_first_record(chosen, run_id="RUN", command=())
-    past = Past(runs, record)
-    references = References(baselines / record.baselines, record, past)
-    _, preview = look_ahead(
-        chosen,
-        select_all(chosen),
-        past=past,
-        references=references,
-        blocks=LEAST_BLOCKS,
-    )
+    selected = select_all(chosen)
+    outlook = make_outlook(chosen, record, selected.experiments, out=runs, baselines=baselines, again=again)
+    _, preview = look_ahead(chosen, selected, outlook, blocks=LEAST_BLOCKS)
     if json:
         typer.echo(msgspec.json.encode(preview).decode())
         return

@@ -90,7 +90,7 @@ class Catalogue:
         else:
             document = self._document("profiles", name)
         profile = self._named(document, Profile, name)
-        for key in ("budget", "night"):
+        for key in ("budget", "night", "shelf_life"):
             if (seconds := getattr(profile, key)) is not None and seconds <= 0:
                 raise document.error("must be more than 0", (key,))
         for index, cells in enumerate(profile.cells):

@@ -45,6 +45,8 @@ class Profile(Spec, frozen=True, kw_only=True):
     launches: launches of each server when there is no budget.
     budget: time that a run may take, unless an option says otherwise; without it, every launch is measured.
     night: time that a nightly run may take (`--tokgate-budget night`); without it, `budget`.
+    shelf_life: how long the result of a hypothesis is known, if nothing that it depends on changes; then it is tested
+        again.
     cells: which servers are measured under which workloads.
     hypotheses: names in fixtures/hypotheses.
     conclusions: what follows from its hypotheses together.
@@ -58,6 +60,7 @@ class Profile(Spec, frozen=True, kw_only=True):
     launches: Annotated[int, Meta(ge=1)] = 5
     budget: Duration | None = None
     night: Duration | None = None
+    shelf_life: Duration = Duration(30 * 86400)
     cells: tuple[Cells, ...] = ()
     hypotheses: tuple[str, ...] = ()
     conclusions: tuple[Conclusion, ...] = ()

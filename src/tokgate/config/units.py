@@ -9,10 +9,10 @@ _SIZE_UNITS = {
     **{f"{prefix}B": 1000**power for power, prefix in enumerate("kMGT", start=1)},
     **{f"{prefix}iB": 1024**power for power, prefix in enumerate("KMGT", start=1)},
 }
-_TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0}
+_TIME_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([A-Za-z]+)")
-_TIME = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smh]))+")
-_TIME_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smh])")
+_TIME = re.compile(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+")
+_TIME_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[smhd])")
 
 
 class Size(int):
@@ -37,7 +37,7 @@ class Size(int):
 
 
 class Duration(float):
-    """A number of seconds, written with a unit: `500ms`, `30s`, `1m30s`, `2h`."""
+    """A number of seconds, written with a unit: `500ms`, `30s`, `1m30s`, `2h`, `30d`."""
 
     @classmethod
     def parse(cls, text: object) -> Duration:

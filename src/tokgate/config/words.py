@@ -113,6 +113,14 @@ def format_duration(seconds: float) -> str:
     return f"{seconds:.1f}s".replace(".0s", "s") if seconds < 9.95 else f"{whole}s"
 
 
+def format_age(seconds: float) -> str:
+    """How old something is, in whole units of the largest that it fills: `3 days`, `5 hours`, `40 minutes`."""
+    for unit, unit_s in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= unit_s:
+            return format_count(int(seconds // unit_s), unit)
+    return "less than a minute"
+
+
 def format_size(size_bytes: float) -> str:
     """Bytes in a decimal unit: `8.55 GB`, `270.6 MB`."""
     units = (("TB", 1e12), ("GB", 1e9), ("MB", 1e6))

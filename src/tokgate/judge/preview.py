@@ -11,7 +11,9 @@ class BlocksPlan(msgspec.Struct, frozen=True, kw_only=True):
     """The blocks of one hypothesis; more of them if a budget leaves time.
 
     blocks: 0 where it is decided without measuring.
-    seconds: of everything; 0 for a claim that is decided by arithmetic.
+    seconds: of everything; 0 for a claim that is decided by arithmetic, or known.
+    known: the outcome and the run that it is known from; empty where it is tested.
+    note: why it is tested again; empty where no earlier run tested it.
     source: what they are based on.
     """
 
@@ -19,6 +21,8 @@ class BlocksPlan(msgspec.Struct, frozen=True, kw_only=True):
     blocks: int
     seconds: float
     source: Source
+    known: str = ""
+    note: str = ""
 
 
 class Preview(msgspec.Struct, frozen=True, kw_only=True):

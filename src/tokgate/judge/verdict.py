@@ -24,6 +24,13 @@ class Outcome(StrEnum):
     ARM_FAILED = "arm_failed"
 
 
+class Known(msgspec.Struct, frozen=True):
+    """The earlier run that a verdict is known from: its id, and when it started (UTC, ISO 8601)."""
+
+    run: str
+    started: str
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The judgment of one server x workload x metric, of one hypothesis, or of the answers of one server.
 
@@ -37,6 +44,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     notes: what else a reader should know.
     design: how the arms were compared: duet (alive together) or blocks (mirrored launches); None for a stored
         baseline.
+    known: the run that measured it, when it was not measured again because nothing that it depends on has changed.
     """
 
     kind: Literal["gate", "hypothesis", "changepoint", "answers"]
@@ -58,3 +66,4 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     notes: tuple[str, ...] = ()
     hypothesis: str | None = None
     design: Design | None = None
+    known: Known | None = None

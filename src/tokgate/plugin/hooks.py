@@ -33,11 +33,13 @@ from tokgate.plugin.screen import has_spoken, make_observer, say
 
 if TYPE_CHECKING:
     from tokgate.suite.budget import Budget
+    from tokgate.suite.outlook import Outlook
     from tokgate.suite.plan import RunPlan
     from tokgate.suite.session import Session
 
 _BUDGET: pytest.StashKey[Budget] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
+_OUTLOOK: pytest.StashKey[Outlook] = pytest.StashKey()
 _PREVIEW: pytest.StashKey[str] = pytest.StashKey()
 
 
@@ -118,7 +120,7 @@ def _make_budget(config: pytest.Config, items: list[pytest.Item], plan: RunPlan)
     from tokgate.plugin.planning import plan_items
 
     terminal: Any = config.pluginmanager.getplugin("terminalreporter")
-    budget, config.stash[_PREVIEW] = plan_items(
+    budget, config.stash[_OUTLOOK], config.stash[_PREVIEW] = plan_items(
         config, items, plan, width=max(terminal._tw.fullwidth, 100), color=terminal.hasmarkup
     )
     if budget is not None:
@@ -171,7 +173,9 @@ def _sort_key(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[
 @pytest.fixture(scope="session")
 def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
     """The run: its record, its one live server and its verdicts. It holds the lease of this machine."""
-    from tokgate.plugin.planning import estimate_time_left, find_references, read_selection
+    from msgspec.structs import replace
+
+    from tokgate.plugin.planning import estimate_time_left, find_outlook, read_selection
     from tokgate.suite.box import own_run
     from tokgate.suite.session import Session
     from tokgate.suite.verdicts import Verdicts
@@ -187,14 +191,17 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
             say=lambda text: say(config, text),
         ) as writer:
             config.stash[WRITER] = writer
-            past, references = find_references(config, writer.record)
             selected, budget = read_selection(request.session.items), config.stash.get(_BUDGET, None)
-            time_left = estimate_time_left(config, plan, selected, budget, past=past, references=references)
+            outlook = find_outlook(config, plan, writer.record, selected)
+            if planned := config.stash.get(_OUTLOOK, None):  # the budget has no time for what was known then
+                outlook = replace(outlook, standing=planned.standing)
+            time_left = estimate_time_left(config, plan, selected, budget, outlook)
             with Session(
                 plan,
                 writer,
-                Verdicts(plan, selected.family, references),
+                Verdicts(plan, selected.family, outlook.references),
                 budget,
+                outlook.standing,
                 observer=make_observer(config, time_left),
             ) as session:
                 config.stash[_SESSION] = session

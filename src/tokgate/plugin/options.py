@@ -30,6 +30,7 @@ class Options:
     budget: the time limit of the run in seconds, or the profile's `night`; None for the profile's `budget`, if any.
     plan: print the plan and start nothing.
     blocks: blocks for each hypothesis, unless a budget limits them.
+    again: test hypotheses again whose verdict is known from earlier runs.
     require: fail what could not be checked, instead of skipping it.
     strict: fail inconclusive verdicts.
     out: the folder of run records.
@@ -47,6 +48,7 @@ class Options:
     budget: float | Literal["night"] | None
     plan: bool
     blocks: int
+    again: bool
     require: bool
     strict: bool
     out: Path
@@ -120,6 +122,12 @@ def add_options(parser: pytest.Parser) -> None:
         help="blocks of launches (A B B A) for each hypothesis; with a budget, as many as there is time for "
         "(default: 2)",
     )
+    option(
+        "--tokgate-again",
+        action="store_true",
+        help="test hypotheses again whose verdict is known from an earlier run (one is known while nothing that it depends "
+        "on has changed, for the profile's shelf_life)",
+    )
     option("--tokgate-require", action="store_true", help="fail what could not be checked instead of skipping it")
     option("--tokgate-strict", action="store_true", help="fail a verdict that is inconclusive")
     option(
@@ -154,6 +162,7 @@ def parse_options(config: pytest.Config) -> Options:
         budget=_parse_budget(option.tokgate_budget),
         plan=option.tokgate_plan,
         blocks=_parse_count("--tokgate-blocks", option.tokgate_blocks) or 0,
+        again=option.tokgate_again,
         require=option.tokgate_require,
         strict=option.tokgate_strict,
         out=Path(option.tokgate_out),

@@ -12,45 +12,34 @@ from tokgate.plugin.options import OPTIONS
 from tokgate.report.plan import describe_preview
 from tokgate.store.runs import RunRecord
 from tokgate.suite.budget import Budget
-from tokgate.suite.past import Past
+from tokgate.suite.outlook import Outlook, make_outlook
 from tokgate.suite.plan import RunPlan
 from tokgate.suite.preview import Selection, estimate_selection, look_ahead
 from tokgate.suite.record import make_first_record
-from tokgate.suite.reference import References
 from tokgate.suite.time_left import TimeLeft
 
 
 def plan_items(
     config: pytest.Config, items: list[pytest.Item], plan: RunPlan, *, width: int, color: bool
-) -> tuple[Budget | None, str]:
-    """Make the text of the plan and the budget, if there is one; deselect launches it has no time for.
+) -> tuple[Budget | None, Outlook, str]:
+    """Make the budget, if there is one, and the text of the plan; deselect launches it has no time for.
 
     width: of the text, in columns. color: whether the text contains ANSI colors. Raises SpecError, RecordError.
     """
-    options, selected = config.stash[OPTIONS], read_selection(items)
-    past, references = find_references(config, make_first_record(plan, run_id="RUN", command=()))
-    budget, preview = look_ahead(plan, selected, past=past, references=references, blocks=options.blocks)
+    selected = read_selection(items)
+    outlook = find_outlook(config, plan, make_first_record(plan, run_id="RUN", command=()), selected)
+    budget, preview = look_ahead(plan, selected, outlook, blocks=config.stash[OPTIONS].blocks)
     if budget is not None:
         _deselect(config, items, budget)
-    return budget, describe_preview(preview, width=width, color=color)
+    return budget, outlook, describe_preview(preview, width=width, color=color)
 
 
 def estimate_time_left(
-    config: pytest.Config,
-    plan: RunPlan,
-    selected: Selection,
-    budget: Budget | None,
-    *,
-    past: Past,
-    references: References,
+    config: pytest.Config, plan: RunPlan, selected: Selection, budget: Budget | None, outlook: Outlook
 ) -> TimeLeft:
     """What the progress of the run says about the time. Raises SpecError, RecordError."""
-    return TimeLeft(
-        estimate_selection(plan, selected, past=past, references=references),
-        budget,
-        launches=plan.launches,
-        blocks=config.stash[OPTIONS].blocks,
-    )
+    estimates = estimate_selection(plan, selected, outlook)
+    return TimeLeft(estimates, budget, launches=plan.launches, blocks=config.stash[OPTIONS].blocks)
 
 
 def read_selection(items: Sequence[pytest.Item]) -> Selection:
@@ -64,10 +53,17 @@ def read_selection(items: Sequence[pytest.Item]) -> Selection:
     )
 
 
-def find_references(config: pytest.Config, record: RunRecord) -> tuple[Past, References]:
-    """The earlier runs, and the reference of each cell. Raises RecordError."""
-    past = Past(config.stash[OPTIONS].out, record)
-    return past, References(config.rootpath / "baselines" / record.baselines, record, past)
+def find_outlook(config: pytest.Config, plan: RunPlan, record: RunRecord, selected: Selection) -> Outlook:
+    """What the run of `record` knows before it starts. Raises RecordError."""
+    options = config.stash[OPTIONS]
+    return make_outlook(
+        plan,
+        record,
+        selected.experiments,
+        out=options.out,
+        baselines=config.rootpath / "baselines",
+        again=options.again,
+    )
 
 
 def _deselect(config: pytest.Config, items: list[pytest.Item], budget: Budget) -> None:

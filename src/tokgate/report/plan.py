@@ -61,10 +61,13 @@ def _make_rows(plan: LaunchPlan, requests: Mapping[str, int]) -> Iterator[_Row]:
 
 def _make_hypothesis_row(entry: BlocksPlan) -> _Row:
     name = f"hypothesis {entry.hypothesis}"
+    if entry.known:
+        return _Row(name, "known", takes=ABSENT, detectable=entry.known)
     if not entry.seconds:  # decided by arithmetic
         return _Row(name, ABSENT, takes=ABSENT)
     launches = format_count(entry.blocks, "block") if entry.blocks else "1 look"
-    return _Row(name, launches, takes=_describe_time(entry.seconds, entry.source))
+    takes = _describe_time(entry.seconds, entry.source)
+    return _Row(name, launches, takes=takes, detectable=f"again: {entry.note}" if entry.note else "")
 
 
 def _describe_time(seconds: float, source: Source) -> str:

@@ -10,6 +10,7 @@ import msgspec
 from tokgate.config.hypothesis import Claim, Hypothesis
 from tokgate.config.words import (
     ABSENT,
+    format_age,
     format_figure,
     format_interval,
     format_number,
@@ -25,7 +26,7 @@ from tokgate.report.badge import Badge, make_badge
 from tokgate.report.headline import describe_change, find_contradictions
 from tokgate.report.roofline import Rooflines, collect_rooflines, format_share, format_used
 from tokgate.report.table import Column
-from tokgate.store.runs import RunRecord
+from tokgate.store.runs import RunRecord, compute_age_s
 
 # Half the width of the scale of bars: noise of 1 % must look like noise, and a factor of 5 is large enough to see.
 _LEAST_SPAN, _MOST_SPAN = math.log(1.1), math.log(5)
@@ -91,6 +92,7 @@ class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
     hypothesis: as recorded before this run. verdict: without values if this run did not test it.
     arms: what was measured, in parentheses if it is invalid. dim: whether it is invalid.
     used: what arm A and arm B use of the chip. contradiction: the sentence of the failing test, empty if none.
+    age: of a verdict that is known from an earlier run; empty if this run measured it.
     """
 
     name: str
@@ -104,6 +106,7 @@ class ExperimentRow(msgspec.Struct, frozen=True, kw_only=True):
     dim: bool
     contradiction: str
     tested: bool
+    age: str
 
 
 def make_verdict_rows(record: RunRecord) -> tuple[Row, ...]:
@@ -189,6 +192,7 @@ def make_experiment_rows(record: RunRecord) -> tuple[ExperimentRow, ...]:
                 dim=verdict.outcome is Outcome.INVALID,
                 contradiction=against.get(name, ""),
                 tested=tested,
+                age=_describe_age(verdict, record),
             )
         )
     return tuple(sorted(rows, key=lambda row: not row.contradiction))
@@ -220,6 +224,10 @@ def _describe_arms(verdict: Verdict, name: str, record: RunRecord) -> str:
     return " → ".join(_format_measured(verdict, value) for value in values)
 
 
+def _describe_age(verdict: Verdict, record: RunRecord) -> str:
+    return "" if verdict.known is None else format_age(compute_age_s(verdict.known.started, record.started))
+
+
 def _describe_shares(shares: Iterable[float | None]) -> str:
     """`70 % → 80.2 %`: what arm A and arm B reach of what the chip allows."""
     texts = [format_share(share) for share in shares]
@@ -234,6 +242,7 @@ HYPOTHESIS_COLUMNS: tuple[Column[ExperimentRow], ...] = (
     Column("other → claimed arm", lambda row: row.arms, right=True),
     Column("ratio", lambda row: format_ratio(row.verdict.ratio), right=True),
     Column("interval", lambda row: format_interval(row.verdict.ci_low, row.verdict.ci_high), right=True, drop=1),
+    Column("age", lambda row: row.age, right=True, drop=2),
     Column("launches", lambda row: str(row.verdict.launches or ABSENT), right=True, drop=3),
     Column("of paper", lambda row: _describe_shares(use.of_paper for use in row.used), right=True, drop=5),
     Column(

@@ -18,6 +18,7 @@ from tokgate.report.headline import make_headline
 from tokgate.report.roofline import collect_rooflines, describe_bandwidth_shares, describe_limits, describe_use
 from tokgate.report.rows import HYPOTHESIS_COLUMNS, VERDICT_COLUMNS, make_experiment_rows, make_verdict_rows
 from tokgate.report.table import STYLES, escape_controls, lay_out, render
+from tokgate.store.evidence import format_origin
 from tokgate.store.runs import RunRecord, Spending
 
 _NEEDS_NO_REASON = (Outcome.PASS, Outcome.IMPROVED, Outcome.CONFIRMED, Outcome.NO_BASELINE)
@@ -72,6 +73,10 @@ def _make_sentences(record: RunRecord) -> Iterator[Text]:
             yield _make_line(
                 str(verdict.outcome), f"{about}: {verdict.reason}", STYLES[make_badge(verdict.outcome).tone]
             )
+    for verdict in record.verdicts:
+        if verdict.known is not None:
+            origin = format_origin(verdict.known, record.started)
+            yield _make_line("known", f"{verdict.hypothesis}: {verdict.outcome}, {origin}", "dim")
     for conclusion in draw_conclusions(record.conclusions, record.verdicts):
         yield _make_line("conclusion", conclusion, "bold")
     alone = (verdict.reason for verdict in record.verdicts if verdict.outcome is Outcome.NO_BASELINE)

@@ -11,7 +11,7 @@ import msgspec
 from tokgate._exceptions import RecordError, SpecError, UsageError
 from tokgate.config.hypothesis import Evidence, Hypothesis
 from tokgate.config.load import Document
-from tokgate.judge.verdict import Outcome
+from tokgate.judge.verdict import Known, Outcome
 from tokgate.store.files import write_atomically
 from tokgate.store.runs import RunRecord
 
@@ -32,9 +32,10 @@ def make_evidence(run: RunRecord, name: str) -> Evidence:
     verdict = settled[-1]
     arms = max((len(tested.named_arms) for tested in run.hypotheses if tested.name == name), default=2)
     per_arm = 1 if verdict.design == "duet" else 2  # launches of each arm in a block
+    known = verdict.known or Known(run=run.run_id, started=run.started)
     return Evidence(
-        date=date.fromisoformat(run.started[:10]),
-        run=run.run_id,
+        date=date.fromisoformat(known.started[:10]),
+        run=known.run,
         outcome=str(verdict.outcome),
         ratio=_rounded(verdict.ratio),
         ci_low=_rounded(verdict.ci_low),

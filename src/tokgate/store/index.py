@@ -18,21 +18,25 @@ import msgspec
 from tokgate._exceptions import RecordError
 from tokgate.machine.fingerprint import Fingerprint, compute_fingerprint_id
 from tokgate.store.runs import SCHEMA
-from tokgate.store.summary import CellSummary, find_record, summarize
+from tokgate.store.summary import Summary, find_record, summarize
 
 INDEX = "history.sqlite"
-_VERSION = 1000 * SCHEMA + 4  # raise it when the summary of a record changes, or when more records can be read
+_VERSION = 1000 * SCHEMA + 5  # raise it when the summary of a record changes, or when more records can be read
 _BATCH = 100  # records per transaction, so that another reader never waits long
 
 _TABLES = (
     "DROP TABLE IF EXISTS record",
     "DROP TABLE IF EXISTS fingerprint",
     "DROP TABLE IF EXISTS cell",
+    "DROP TABLE IF EXISTS hypothesis",
     "CREATE TABLE record (name TEXT PRIMARY KEY, stamp TEXT NOT NULL, problem TEXT)",
     "CREATE TABLE fingerprint (id INTEGER PRIMARY KEY, box TEXT NOT NULL, facts BLOB NOT NULL UNIQUE)",
     "CREATE TABLE cell (record TEXT NOT NULL, started TEXT NOT NULL, server TEXT NOT NULL, "
     "workload TEXT NOT NULL, fingerprint INTEGER NOT NULL, summary BLOB NOT NULL)",
     "CREATE INDEX cell_record ON cell (record)",
+    "CREATE TABLE hypothesis (record TEXT NOT NULL, started TEXT NOT NULL, name TEXT NOT NULL, "
+    "fingerprint INTEGER NOT NULL, summary BLOB NOT NULL)",
+    "CREATE INDEX hypothesis_record ON hypothesis (record)",
 )
 
 
@@ -109,27 +113,50 @@ def _refresh(index: sqlite3.Connection, out: Path, stamps: dict[str, str]) -> No
         with _transaction(index):
             for name in names:
                 index.execute("DELETE FROM cell WHERE record = ?", (name,))
+                index.execute("DELETE FROM hypothesis WHERE record = ?", (name,))
                 index.execute("DELETE FROM record WHERE name = ?", (name,))
-            for name, cells, problem in read:
+            for name, summary, problem in read:
                 index.execute("INSERT INTO record VALUES (?, ?, ?)", (name, stamps[name], problem))
-                for cell, fingerprint in cells:
-                    _insert(index, name, cell, fingerprint)
+                _insert(index, name, summary)
 
 
-def _read(folder: Path) -> tuple[tuple[tuple[CellSummary, Fingerprint], ...], str | None]:
+def _read(folder: Path) -> tuple[Summary, str | None]:
     try:
         return summarize(find_record(folder)), None
     except RecordError as error:
-        return (), str(error)
+        return Summary(()), str(error)
 
 
-def _insert(index: sqlite3.Connection, record: str, cell: CellSummary, fingerprint: Fingerprint) -> None:
+def _insert(index: sqlite3.Connection, record: str, summary: Summary) -> None:
+    for cell, fingerprint in summary.cells:
+        index.execute(
+            "INSERT INTO cell VALUES (?, ?, ?, ?, ?, ?)",
+            (
+                record,
+                cell.started,
+                cell.server,
+                cell.workload,
+                _find_id(index, fingerprint),
+                msgspec.json.encode(cell),
+            ),
+        )
+    for hypothesis, fingerprint in summary.hypotheses:
+        index.execute(
+            "INSERT INTO hypothesis VALUES (?, ?, ?, ?, ?)",
+            (
+                record,
+                hypothesis.started,
+                hypothesis.verdict.hypothesis,
+                _find_id(index, fingerprint),
+                msgspec.json.encode(hypothesis),
+            ),
+        )
+
+
+def _find_id(index: sqlite3.Connection, fingerprint: Fingerprint) -> int:
+    """The row of these facts, inserted if it is new."""
     facts = msgspec.json.encode(fingerprint)
-    index.execute(
-        "INSERT OR IGNORE INTO fingerprint (box, facts) VALUES (?, ?)",
-        (compute_fingerprint_id(fingerprint), facts),
-    )
-    index.execute(
-        "INSERT INTO cell VALUES (?, ?, ?, ?, (SELECT id FROM fingerprint WHERE facts = ?), ?)",
-        (record, cell.started, cell.server, cell.workload, facts, msgspec.json.encode(cell)),
-    )
+    box = compute_fingerprint_id(fingerprint)
+    index.execute("INSERT OR IGNORE INTO fingerprint (box, facts) VALUES (?, ?)", (box, facts))
+    (row,) = index.execute("SELECT id FROM fingerprint WHERE facts = ?", (facts,)).fetchone()
+    return int(row)

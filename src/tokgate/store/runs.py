@@ -70,6 +70,8 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: facts of the machine.
     conditions: by workload, what a baseline must share to be compared.
     hypotheses: the hypotheses as they were when this run tested them.
+    depends_on: by hypothesis, the facts that its verdict depends on, as they could be read before it was tested; None
+        where one cannot be read.
     conclusions: the conclusions of the profile, likewise.
     quiet: what other programs were allowed to use of the machine.
     not_checked: what this run could not check, each with its reason.
@@ -90,6 +92,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     fingerprint: Fingerprint
     conditions: dict[str, dict[str, str]]
     hypotheses: tuple[Hypothesis, ...] = ()
+    depends_on: dict[str, dict[str, str | None]] = {}
     conclusions: tuple[Conclusion, ...] = ()
     quiet: QuietLimits = QuietLimits()
     not_checked: tuple[str, ...] = ()
@@ -146,6 +149,10 @@ class RunWriter:
     def set_verdicts(self, verdicts: tuple[Verdict, ...], spending: Spending | None = None) -> None:
         """Replace the verdicts and the use of the budget. Raises RecordError."""
         self._write(msgspec.structs.replace(self.record, verdicts=verdicts, spending=spending))
+
+    def add_dependencies(self, hypothesis: str, facts: dict[str, str | None]) -> None:
+        """Record what the verdict on a hypothesis depends on. Raises RecordError."""
+        self._write(msgspec.structs.replace(self.record, depends_on={**self.record.depends_on, hypothesis: facts}))
 
     def add_not_checked(self, what: str) -> None:
         """Record once that something was not checked, and why. Raises RecordError."""
@@ -261,6 +268,11 @@ def is_cell(server: str) -> bool:
     An arm of an experiment is named HYPOTHESIS/ARM, and an image of a bisection SERVER/IMAGE.
     """
     return "/" not in server
+
+
+def compute_age_s(then: str, now: str) -> float:
+    """Seconds between two times in ISO 8601."""
+    return (datetime.fromisoformat(now) - datetime.fromisoformat(then)).total_seconds()
 
 
 def now() -> str:

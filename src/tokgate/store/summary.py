@@ -1,9 +1,10 @@
-"""Summary: the part of a run's record that the history needs: a few hundred bytes for each case, without samples."""
+"""Summary: the part of a run's record that the history needs: a few hundred bytes for each case and hypothesis, without
+samples."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Literal
@@ -11,7 +12,7 @@ from typing import Literal
 import msgspec
 
 from tokgate._exceptions import RecordError
-from tokgate.judge.verdict import Outcome
+from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.measure.measurement import collect_gated
@@ -50,22 +51,47 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     pass_s: tuple[float, ...] = ()
 
 
+class HypothesisSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What one run decided about a hypothesis.
+
+    started: when the run started; UTC, ISO 8601, to the millisecond.
+    depends_on: as of a `RunRecord`; empty if the run did not record it.
+    """
+
+    run_id: str
+    started: str
+    verdict: Verdict
+    depends_on: dict[str, str | None] = {}
+
+
+class Summary(msgspec.Struct, frozen=True):
+    """The cells and the hypotheses of a record: a cell with the facts of its machine and server, a hypothesis with those
+    of its machine."""
+
+    cells: tuple[tuple[CellSummary, Fingerprint], ...]
+    hypotheses: tuple[tuple[HypothesisSummary, Fingerprint], ...] = ()
+
+
 def find_record(folder: Path) -> Path:
     """The path of the record in `folder`: of an import if there is one, otherwise of a run, which need not exist."""
     imported = folder / IMPORT
     return imported if imported.is_file() else folder / RECORD
 
 
-def summarize(file: Path) -> tuple[tuple[CellSummary, Fingerprint], ...]:
-    """Summarize the cells of a record, each with the facts of its machine and server.
+def summarize(file: Path) -> Summary:
+    """Summarize a record.
 
-    A run on several boxes has the cells of all of them. Arms of experiments are not cells. Raises RecordError.
+    A run on several boxes has the cells of all of them. Arms of experiments are not cells. Hypotheses that the run knew
+    from an earlier one are left out. Raises RecordError.
     """
     if file.name == IMPORT:
-        return _of_import(read_as(file, ImportRecord))
+        return Summary(_of_import(read_as(file, ImportRecord)))
     record = read_as(file, _Record)
     boxes = [box.record for box in record.boxes] or [record]
-    return tuple(cell for box in boxes for cell in _of_record(box, file))
+    return Summary(
+        cells=tuple(cell for box in boxes for cell in _of_record(box, file)),
+        hypotheses=tuple(hypothesis for box in boxes for hypothesis in _hypotheses_of(box)),
+    )
 
 
 def _of_import(record: ImportRecord) -> tuple[tuple[CellSummary, Fingerprint], ...]:
@@ -109,6 +135,20 @@ def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerpr
         raise RecordError(f"has no conditions for workload {error}", path=file) from error
 
 
+def _hypotheses_of(record: _Record) -> Iterator[tuple[HypothesisSummary, Fingerprint]]:
+    for verdict in record.verdicts:
+        if verdict.kind == "hypothesis" and verdict.known is None:
+            yield (
+                HypothesisSummary(
+                    run_id=record.run_id,
+                    started=record.started,
+                    verdict=verdict,
+                    depends_on=record.depends_on.get(verdict.hypothesis or "", {}),
+                ),
+                record.fingerprint,
+            )
+
+
 def hash_conditions(conditions: dict[str, str]) -> str:
     """Eight hexadecimal digits: the same for equal conditions in any order."""
     return hashlib.sha256(msgspec.json.encode(conditions, order="sorted")).hexdigest()[:8]
@@ -136,21 +176,14 @@ class _Measurement(msgspec.Struct):
     samples: tuple[_Sample, ...]
 
 
-class _Verdict(msgspec.Struct):
-    kind: str
-    server: str
-    workload: str
-    metric: str
-    outcome: Outcome
-
-
 class _Record(msgspec.Struct):
     run_id: str
     started: str
     fingerprint: Fingerprint
     conditions: dict[str, dict[str, str]]
     measurements: tuple[_Measurement, ...] = ()
-    verdicts: tuple[_Verdict, ...] = ()
+    verdicts: tuple[Verdict, ...] = ()
+    depends_on: dict[str, dict[str, str | None]] = {}
     boxes: tuple[_Box, ...] = ()
 
 

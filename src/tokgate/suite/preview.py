@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
@@ -14,9 +14,9 @@ from tokgate.judge.preview import BlocksPlan, Preview
 from tokgate.suite.against import MOST_PAIRS
 from tokgate.suite.budget import LEAST_BLOCKS, Budget
 from tokgate.suite.estimate import Estimates, estimate
-from tokgate.suite.past import Past
+from tokgate.suite.known import Standing
+from tokgate.suite.outlook import Outlook
 from tokgate.suite.plan import Experiment, RunPlan
-from tokgate.suite.reference import References
 
 _BASES: dict[Source, str] = {
     "reported": "token counts and the rate of the baseline",
@@ -52,24 +52,28 @@ def select_all(plan: RunPlan) -> Selection:
     return Selection(family=tuple(keys), cases=tuple(cases), experiments=plan.experiments)
 
 
-def estimate_selection(plan: RunPlan, chosen: Selection, *, past: Past, references: References) -> Estimates:
-    """Estimates for everything that will be measured; a case without a verdict is estimated by its first metric."""
+def estimate_selection(plan: RunPlan, chosen: Selection, outlook: Outlook) -> Estimates:
+    """Estimates for everything that will be measured; a case without a verdict is estimated by its first metric.
+
+    Hypotheses whose verdict is known are left out. Raises SpecError, RecordError.
+    """
     judged = {key.case for key in chosen.family}
     unjudged = [CellKey(*case, plan.case(*case).workload.gated[0]) for case in chosen.cases if case not in judged]
     order = {name: at for at, name in enumerate(plan.servers)}
     keys = sorted([*chosen.family, *unjudged], key=lambda key: order[key.server])
-    return estimate(plan, keys, chosen.experiments, past=past, references=references)
+    open_experiments = [
+        experiment for experiment in chosen.experiments if outlook.standing[experiment.hypothesis.name].verdict is None
+    ]
+    return estimate(plan, keys, open_experiments, past=outlook.past, references=outlook.references)
 
 
-def look_ahead(
-    plan: RunPlan, chosen: Selection, *, past: Past, references: References, blocks: int
-) -> tuple[Budget | None, Preview]:
+def look_ahead(plan: RunPlan, chosen: Selection, outlook: Outlook, *, blocks: int) -> tuple[Budget | None, Preview]:
     """The budget of a run, if it has one, and the plan to show.
 
     blocks: of each hypothesis, without a budget.
     Raises SpecError, RecordError; UsageError: the budget is shorter than any launch.
     """
-    estimates = estimate_selection(plan, chosen, past=past, references=references)
+    estimates = estimate_selection(plan, chosen, outlook)
     budget = None
     if plan.budget_s is not None:
         _check_budget(plan.budget_s, estimates)
@@ -80,11 +84,17 @@ def look_ahead(
             blocks_s={name: time.seconds(1) for name, time in estimates.experiments.items()},
             family=len(chosen.family),
         )
-    return budget, make_preview(plan, chosen, estimates, budget, blocks=blocks)
+    return budget, make_preview(plan, chosen, estimates, budget, standing=outlook.standing, blocks=blocks)
 
 
 def make_preview(
-    plan: RunPlan, chosen: Selection, estimates: Estimates, budget: Budget | None, *, blocks: int
+    plan: RunPlan,
+    chosen: Selection,
+    estimates: Estimates,
+    budget: Budget | None,
+    *,
+    standing: Mapping[str, Standing],
+    blocks: int,
 ) -> Preview:
     """The plan to show. blocks: of each hypothesis, without a budget."""
     launches = None
@@ -93,15 +103,7 @@ def make_preview(
     elif estimates.cells:
         launches = plan_fixed(estimates.cells, plan.launches, family=len(chosen.family))
     planned = blocks if budget is None else LEAST_BLOCKS
-    hypotheses = tuple(
-        BlocksPlan(
-            hypothesis=name,
-            blocks=planned if time.block_s else 0,
-            seconds=time.seconds(planned),
-            source=time.source,
-        )
-        for name, time in estimates.experiments.items()
-    )
+    hypotheses = tuple(_plan_hypothesis(name, entry, estimates, planned) for name, entry in standing.items())
     return Preview(
         title=make_title(plan),
         unable=plan.unable,
@@ -111,6 +113,20 @@ def make_preview(
         hypotheses=hypotheses,
         total_s=(launches.total_s if launches else 0.0) + sum(entry.seconds for entry in hypotheses),
         notes=tuple(_notes(plan, launches, hypotheses, estimates, budget)),
+    )
+
+
+def _plan_hypothesis(name: str, standing: Standing, estimates: Estimates, blocks: int) -> BlocksPlan:
+    if (verdict := standing.verdict) is not None:
+        known = f"{verdict.outcome}, {verdict.notes[0]}"
+        return BlocksPlan(hypothesis=name, blocks=0, seconds=0.0, source="measured", known=known)
+    time = estimates.experiments[name]
+    return BlocksPlan(
+        hypothesis=name,
+        blocks=blocks if time.block_s else 0,
+        seconds=time.seconds(blocks),
+        source=time.source,
+        note=standing.why_again,
     )
 
 
@@ -147,6 +163,13 @@ def _notes(
             else f"launches take about {format_duration(launches.total_s)} of {format_duration(budget.seconds)}; cells "
             "that are decided early leave their time to later ones, and one launch is reserved to confirm a regression"
         )
+    known = sum(bool(entry.known) for entry in hypotheses)
+    if known:
+        yield (
+            f"{format_count(known, 'hypothesis')} known from earlier runs: nothing that {'it' if known == 1 else 'they'} "
+            f"{'depends' if known == 1 else 'depend'} on has changed. --tokgate-again repeats them"
+        )
+    hypotheses = tuple(entry for entry in hypotheses if not entry.known)
     if hypotheses:
         hypotheses_s = sum(entry.seconds for entry in hypotheses)
         takes = f"about {format_duration(hypotheses_s)}"

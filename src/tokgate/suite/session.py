@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from itertools import product
+
+import msgspec
 
 from tokgate._exceptions import LaunchError, NotChecked, UsageError
 from tokgate.config.words import format_count
@@ -19,6 +21,7 @@ from tokgate.suite.against import Against
 from tokgate.suite.budget import MOST_BLOCKS, Budget
 from tokgate.suite.duration import INSTANT_S
 from tokgate.suite.experiment import LAUNCHES_ALONE, run_experiment
+from tokgate.suite.known import Standing
 from tokgate.suite.live import Live
 from tokgate.suite.observer import Observer
 from tokgate.suite.plan import Experiment, RunPlan
@@ -34,6 +37,7 @@ class Session:
     writer: the run's record.
     verdicts: of its family of cells.
     budget: the time it may take; None measures every launch of the plan.
+    standing: what is known of its hypotheses.
     observer: sees what is started and measured (the plugin's progress display).
     Use as a context: the budget's clock starts when it is entered, and leaving it ends the live server.
     """
@@ -44,11 +48,12 @@ class Session:
         writer: RunWriter,
         verdicts: Verdicts,
         budget: Budget | None,
+        standing: Mapping[str, Standing],
         *,
         observer: Observer,
     ) -> None:
         self.plan, self.writer, self.budget = plan, writer, budget
-        self._verdicts = verdicts
+        self._verdicts, self._standing = verdicts, standing
         self._live = Live(writer, observer=observer)
         self._experiments: list[Verdict] = []
         self._answers: list[Verdict] = []
@@ -148,10 +153,14 @@ class Session:
         return verdict
 
     def experiment(self, experiment: Experiment, *, blocks: int) -> Verdict:
-        """Test one hypothesis and give its verdict; any live server ends first.
+        """Test one hypothesis and give its verdict, unless it is known; any live server ends first.
 
         blocks: the number without a budget. Raises NotChecked: the budget was too small for one block.
         """
+        standing = self._standing[experiment.hypothesis.name]
+        self.writer.add_dependencies(experiment.hypothesis.name, standing.depends_on)
+        if standing.verdict is not None:
+            return self._add_experiment(standing.verdict)
         self.stop_server()
         goes_on: Callable[[int], bool] = _always
         if self.budget is not None:
@@ -169,6 +178,12 @@ class Session:
             raise
         finally:
             self._live.observer.end(experiment.hypothesis.name)
+        if standing.why_again:
+            note = f"tested again: {standing.why_again}"
+            verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, note))
+        return self._add_experiment(verdict)
+
+    def _add_experiment(self, verdict: Verdict) -> Verdict:
         self._experiments.append(verdict)
         self._record()
         return verdict

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from tokgate.config.units import Duration
 from tokgate.config.words import (
+    format_age,
     format_change,
     format_count,
     format_difference,
@@ -147,3 +148,11 @@ def test_long_texts_show_only_what_differs() -> None:
     assert format_difference("6.17", "6.18") == "6.17 → 6.18"
     assert format_difference(line.format(4096), line.format(8192)) == "… --ctx-size 4096 → 8192 …"
     assert format_difference(line.format(4096), line.format("4096 --mlock")) == "… 4096 (nothing) → --mlock …"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0, "less than a minute"), (60, "1 minute"), (7300, "2 hours"), (86400, "1 day"), (30.5 * 86400, "30 days")],
+)
+def test_age_is_in_its_largest_unit(seconds: float, text: str) -> None:
+    assert format_age(seconds) == text

@@ -6,10 +6,11 @@ import re
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.hardware import PROBED, Hardware
-from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.judge.verdict import Known, Outcome, Verdict
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.machine.monitor import Monitor
@@ -204,3 +205,26 @@ def test_an_invalid_test_shows_what_its_arms_measured() -> None:
     assert "(6.400 tok/s) → (24.00 tok/s)" in row(text, "gap", "! invalid")
     alone = format_summary(record(arms[0], verdicts=(test,)), width=160, color=False)
     assert "6.400" not in row(alone, "gap", "! invalid")
+
+
+def test_known_verdict_has_its_age() -> None:
+    """Where an earlier run settled a hypothesis, terminal and report say which one, and how long ago."""
+    known = Known(run="20251229T010000Z-abcdef", started="2025-12-29T01:00:00.000+00:00")
+    note = "known from run 20251229T010000Z-abcdef, 3 days old"
+    settled = verdict(
+        "hypothesis",
+        "a | b",
+        "w",
+        "decode_tps",
+        24.0,
+        outcome=Outcome.CONFIRMED,
+        hypothesis="faster",
+        known=known,
+        notes=(note,),
+    )
+    night = replace(record(verdicts=(settled,)), started="2026-01-01T01:00:00.000+00:00")
+    text = format_summary(night, width=200, color=False)
+    assert "age" in text
+    assert "3 days" in row(text, "faster", "✓")
+    assert "known: faster: confirmed, from run 20251229T010000Z-abcdef, 3 days old" in text
+    assert note in to_markdown(build_view(night))

@@ -9,15 +9,16 @@ import pytest
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.judge.cell import CaseKey, CellKey, Reference
+from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.store.history import Cost
 from tokgate.suite.budget import Budget
 from tokgate.suite.duration import INSTANT_S
 from tokgate.suite.estimate import Estimates, ExperimentTime
-from tokgate.suite.past import Past as NoRuns
+from tokgate.suite.known import Standing
+from tokgate.suite.outlook import Outlook, make_outlook
 from tokgate.suite.plan import RunPlan, plan_run
 from tokgate.suite.preview import Selection, estimate_selection, look_ahead, make_preview, select_all
 from tokgate.suite.record import make_first_record
-from tokgate.suite.reference import References as RealReferences
 
 FIXTURES = Path(__file__).parents[3] / "fixtures"
 SERVER = "embedded-smollm2"
@@ -58,7 +59,11 @@ def chosen(plan: RunPlan, *workloads: str) -> Selection:
 
 
 def estimated(plan: RunPlan, past: Past, references: References, *workloads: str) -> Estimates:
-    return estimate_selection(plan, chosen(plan, *workloads), past=past, references=references)  # type: ignore[arg-type]
+    return estimate_selection(plan, chosen(plan, *workloads), look(past, references))
+
+
+def look(past: Past, references: References) -> Outlook:
+    return Outlook(past=past, references=references, standing={})  # type: ignore[arg-type]
 
 
 def test_estimates_without_history(plan: RunPlan) -> None:
@@ -101,7 +106,7 @@ def test_scatter_is_that_within_runs_or_between_nights(plan: RunPlan) -> None:
 
 def test_what_gets_no_verdict_is_planned_all_the_same(plan: RunPlan) -> None:
     selected = Selection(cases=(CaseKey(SERVER, "chat-c1"), CaseKey(SERVER, "chat-c4")))
-    made = estimate_selection(plan, selected, past=Past({}), references=References())  # type: ignore[arg-type]
+    made = estimate_selection(plan, selected, look(Past({}), References()))
     assert [(one.workload, one.metric) for one in made.cells] == [
         ("chat-c1", "decode_tps"),
         ("chat-c4", "output_tps"),
@@ -112,14 +117,14 @@ def test_preview_without_a_budget(plan: RunPlan) -> None:
     """The preview of a run without a budget has the launches of the profile."""
     costs = {CaseKey(SERVER, "chat-c1"): Cost(startup_s=3.0, pass_s=7.0)}
     made = estimated(plan, Past(costs), References(), "chat-c1")
-    shown = make_preview(plan, chosen(plan, "chat-c1"), made, None, blocks=2)
+    shown = make_preview(plan, chosen(plan, "chat-c1"), made, None, standing={}, blocks=2)
     assert shown.plan is not None
     assert shown.plan.servers[0].launches == {"chat-c1": 4}
     assert shown.requests == {"chat-c1": plan.case(SERVER, "chat-c1").workload.requests}
     assert shown.notes == ("launches take about 40s",)
     assert shown.total_s == 40
     (note,) = make_preview(
-        plan, chosen(plan, "chat-c1"), estimated(plan, Past({}), References(), "chat-c1"), None, blocks=2
+        plan, chosen(plan, "chat-c1"), estimated(plan, Past({}), References(), "chat-c1"), None, standing={}, blocks=2
     ).notes[1:]
     assert note == (
         "≈ is an estimate: no earlier run on this machine shows these times. Based on token counts and the rate of an "
@@ -128,30 +133,49 @@ def test_preview_without_a_budget(plan: RunPlan) -> None:
 
 
 def test_preview_has_the_time_of_hypotheses(plan: RunPlan) -> None:
+    """Those that are known take none; those that are tested again say why."""
     times = {
         "one": ExperimentTime(before_s=10.0, block_s=60.0, source="measured"),
         "look": ExperimentTime(before_s=20.0, block_s=0.0, source="roofline"),
     }
+    verdict = Verdict(
+        kind="hypothesis",
+        server="a | b",
+        workload="w",
+        metric="m",
+        outcome=Outcome.REFUTED,
+        notes=("known from run R, 3 days old",),
+    )
+    standing = {
+        "one": Standing(depends_on={}, why_again="it was inconclusive in run R"),
+        "look": Standing(depends_on={}),
+        "old": Standing(depends_on={}, verdict=verdict),
+    }
     made = Estimates(cells=(), experiments=times)
-    fixed = make_preview(plan, Selection(), made, None, blocks=3)
+    fixed = make_preview(plan, Selection(), made, None, standing=standing, blocks=3)
     assert fixed.plan is None
     assert [(entry.hypothesis, entry.blocks, entry.seconds) for entry in fixed.hypotheses] == [
         ("one", 3, 190.0),
         ("look", 0, 20.0),
+        ("old", 0, 0.0),
     ]
-    assert fixed.notes == ("2 hypotheses: about 3m30s",)
+    assert fixed.hypotheses[0].note == "it was inconclusive in run R"
+    assert fixed.hypotheses[2].known == "refuted, known from run R, 3 days old"
+    known = "1 hypothesis known from earlier runs: nothing that it depends on has changed. --tokgate-again repeats them"
+    assert fixed.notes == (known, "2 hypotheses: about 3m30s")
     budget = Budget(600.0, (), timed=frozenset(), blocks_s={"one": 70.0, "look": 20.0}, family=0)
-    shared = make_preview(plan, Selection(), made, budget, blocks=3)
-    assert shared.notes == ("2 hypotheses: about 2m30s for 2 blocks of each; they share the remaining time",)
+    shared = make_preview(plan, Selection(), made, budget, standing=standing, blocks=3)
+    assert shared.notes == (known, "2 hypotheses: about 2m30s for 2 blocks of each; they share the remaining time")
 
 
 def test_whole_box_takes_about_a_day() -> None:
     """15 hours of servers and 8 of hypotheses by the arithmetic of facts.md; the plan must be near that anywhere."""
     box = plan_run(Catalogue(FIXTURES), profile="gfx1151", launches=5)
     record = make_first_record(box, run_id="RUN", command=())
-    past = NoRuns(FIXTURES / "nowhere", record)
-    references = RealReferences(FIXTURES.parent / "baselines" / "gfx1151", record, past)
-    _, shown = look_ahead(box, select_all(box), past=past, references=references, blocks=2)
+    everything = select_all(box)
+    folders = {"out": FIXTURES / "nowhere", "baselines": FIXTURES.parent / "baselines"}
+    outlook = make_outlook(box, record, everything.experiments, **folders, again=False)
+    _, shown = look_ahead(box, everything, outlook, blocks=2)
     assert shown.plan is not None
     assert shown.plan.total_s / 3600 == pytest.approx(15, rel=0.1)
     assert shown.total_s / 3600 == pytest.approx(23, rel=0.1)

@@ -70,6 +70,14 @@ def find_weights(spec: ServerSpec) -> Weights | None:
     )
 
 
+def list_files(weights: Weights) -> list[Path]:
+    """The files on this machine that a server would load; some may be missing, and without a snapshot there is none."""
+    if weights.file is not None:
+        return [weights.folder / weights.file]
+    snapshot = _snapshot(weights)
+    return [] if snapshot is None else sorted(path for path in snapshot.rglob("*") if path.is_file())
+
+
 def find_missing(weights: Weights) -> MissingFiles | None:
     """The missing files, by looking at the disk only; None when all are there."""
     folder: Path | None = weights.folder

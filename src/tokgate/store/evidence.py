@@ -1,0 +1,92 @@
+"""Evidence: what earlier runs decided about hypotheses, and whether the facts that it depends on still hold.
+
+The records of runs are the evidence: a verdict, the facts of its arms as they were before the test, and the facts of
+the machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from tokgate.config.words import format_age, format_difference
+from tokgate.judge.verdict import Known, Outcome, Verdict
+from tokgate.machine.fingerprint import Fingerprint, Weight, find_differences
+from tokgate.store.index import open_index
+from tokgate.store.runs import RunRecord, compute_age_s
+from tokgate.store.summary import HypothesisSummary
+
+SETTLED = frozenset({Outcome.CONFIRMED, Outcome.REFUTED, Outcome.ARM_FAILED})
+"""Outcomes that testing again would not change, unless a fact has changed."""
+
+
+class PastTest(msgspec.Struct, frozen=True):
+    """The newest test of a hypothesis on a machine, with the facts of the machine then."""
+
+    summary: HypothesisSummary
+    fingerprint: Fingerprint
+
+
+def read_past_tests(out: Path, *, fingerprint: str) -> dict[str, PastTest]:
+    """By hypothesis, its newest test on the machine with this fingerprint id. Raises RecordError: no folder `out`."""
+    decoder = msgspec.json.Decoder(HypothesisSummary)
+    tests: dict[str, PastTest] = {}
+    query = (
+        "SELECT name, summary, facts FROM hypothesis JOIN fingerprint ON fingerprint.id = hypothesis.fingerprint "
+        "WHERE box = ? ORDER BY started, record"
+    )
+    with open_index(out) as index, closing(index.execute(query, (fingerprint,))) as rows:
+        for name, summary, facts in rows:
+            tests[name] = PastTest(decoder.decode(summary), msgspec.json.decode(facts, type=Fingerprint))
+    return tests
+
+
+def explain_expiry(
+    past: PastTest, facts: Mapping[str, str | None], record: RunRecord, *, shelf_life_s: float
+) -> str | None:
+    """Why a hypothesis must be tested again; None when its last verdict still holds.
+
+    facts: what its verdict depends on, as it can be read now.
+    record: the present run.
+    """
+    then = past.summary.depends_on
+    if past.summary.verdict.outcome not in SETTLED:
+        return f"it was {past.summary.verdict.outcome} in run {past.summary.run_id}"
+    if not then:
+        return f"run {past.summary.run_id} did not record what its verdict depends on"
+    if unreadable := [key for key in {**facts, **then} if facts.get(key, "") is None or then.get(key, "") is None]:
+        return f"whether it has changed since run {past.summary.run_id} cannot be read: {', '.join(unreadable)}"
+    if changes := [*_list_changes(then, facts), *_list_machine_changes(past.fingerprint, record.fingerprint)]:
+        return f"changed since run {past.summary.run_id}: {'; '.join(changes)}"
+    age_s = compute_age_s(past.summary.started, record.started)
+    if age_s > shelf_life_s:
+        return f"run {past.summary.run_id} is {format_age(age_s)} old, and the profile's shelf life {format_age(shelf_life_s)}"
+    return None
+
+
+def make_known(past: PastTest, record: RunRecord) -> Verdict:
+    """The verdict of an earlier run as one of this run, which says where it is from."""
+    known = Known(run=past.summary.run_id, started=past.summary.started)
+    verdict = past.summary.verdict
+    notes = (f"known {format_origin(known, record.started)}", *verdict.notes)
+    return msgspec.structs.replace(verdict, known=known, notes=notes)
+
+
+def format_origin(known: Known, now: str) -> str:
+    """`from run 20260301T010000Z-abcdef, 3 days old`. now: when the present run started (ISO 8601)."""
+    return f"from run {known.run}, {format_age(compute_age_s(known.started, now))} old"
+
+
+def _list_changes(then: Mapping[str, str | None], now: Mapping[str, str | None]) -> list[str]:
+    return [
+        f"{key}: {format_difference(str(then.get(key, 'absent')), str(now.get(key, 'absent')))}"
+        for key in {**then, **now}
+        if then.get(key) != now.get(key)
+    ]
+
+
+def _list_machine_changes(then: Fingerprint, now: Fingerprint) -> list[str]:
+    return [str(change) for change in find_differences(then, now) if change.weight is not Weight.INFORMATION]
