@@ -30,6 +30,7 @@ from tokgate._exceptions import (
 from tokgate.config.server import ServerSpec
 from tokgate.launch.docker.sweep import sweep
 from tokgate.launch.start import start
+from tokgate.machine.leftovers import Leftovers
 
 MIB = 1024**2
 MakeSpec = Callable[..., ServerSpec]
@@ -240,7 +241,7 @@ def test_missing_daemon_is_reported_with_a_remedy(
         start(spec, log_dir=tmp_path),
     ):
         pass
-    assert sweep() == ()
+    assert sweep() == Leftovers()
 
 
 @pytest.fixture
@@ -260,7 +261,7 @@ def holder(docker_spec: MakeSpec, free_port: int, tmp_path: Path) -> Iterator[su
         process.kill()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_run_that_is_told_to_end_leaves_nothing(
     holder: subprocess.Popen[str], containers: Callable[[], list[str]], number: signal.Signals
 ) -> None:
@@ -270,24 +271,41 @@ def test_a_run_that_is_told_to_end_leaves_nothing(
     assert containers() == []
 
 
+def guardian_of(pid: int) -> psutil.Process:
+    """The guardian of the process with this pid."""
+    words = ["tokgate.launch.guardian.process", str(pid)]
+    (found,) = (one for one in psutil.process_iter(["cmdline"]) if (one.info["cmdline"] or [])[-2:] == words)
+    return found
+
+
 def test_sweep_removes_only_leftovers(
     holder: subprocess.Popen[str],
     catalogue: Any,
     tmp_path: Path,
     containers: Callable[[], list[str]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The sweep removes what a killed run left, and only that."""
+    """The sweep removes what a killed run left whose guardian was killed too, and only in its own folder."""
     (orphan,) = containers()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     with start(catalogue.server("llamacpp-cpu", {"launch": {"port": port}}), log_dir=tmp_path) as alive:
         (ours,) = set(containers()) - {orphan}
-        assert orphan not in sweep()  # its owner still lives
+        found = sweep()
+        assert not {f"container {orphan}", f"container {ours}"} & set(found.ended)
+        for name, owner in ((orphan, holder.pid), (ours, os.getpid())):
+            (line,) = (line for line in found.left if name in line)
+            assert f"its run is alive: pid {owner} of " in line
+        guardian_of(holder.pid).kill()
         holder.kill()
         holder.wait(30)
         assert set(containers()) == {orphan, ours}
-        assert orphan in sweep()
+        with monkeypatch.context() as elsewhere:
+            elsewhere.chdir(tmp_path)
+            (line,) = (line for line in sweep().left if orphan in line)
+            assert f"another user or folder has to remove it: pid {holder.pid} of " in line
+        assert f"container {orphan}" in sweep().ended
         assert containers() == [ours]
         alive.check_alive()
 

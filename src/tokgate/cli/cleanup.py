@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
+RUNS = Path("runs")
 
-def cleanup() -> None:
-    """End the runs that were started in this folder, and remove containers of runs that no longer exist.
 
-    Meant for a CI runner, after a job. Runs that were started elsewhere, and everything that tokgate did not
-    start, are left alone. The exit code is 0, even if there was nothing to do.
+def cleanup(
+    runs: Annotated[Path, typer.Option("--runs", help="Folder of the runs (--tokgate-out).")] = RUNS,
+) -> None:
+    """End the runs that this user started in this folder, and the servers of runs that no longer exist.
+
+    Meant for a CI runner, after a job. A run is known by the file owner.json in its folder, a server by its label or
+    environment, both with pid and start time. What is alive otherwise, or of another user or folder, is left alone
+    and listed. The exit code is 0, even if there was nothing to do.
     """
     from tokgate.launch.docker.sweep import sweep
-    from tokgate.machine.leftovers import end_runs
+    from tokgate.machine.leftovers import end_runs, end_servers
 
-    for run in end_runs(Path.cwd()):
-        typer.echo(f"ended {run}")
-    for container in sweep():
-        typer.echo(f"removed container {container}")
+    for end in (partial(end_runs, runs), end_servers, sweep):
+        leftovers = end()
+        for what in leftovers.ended:
+            typer.echo(f"ended {what}")
+        for what in leftovers.left:
+            typer.echo(f"left alone: {what}")

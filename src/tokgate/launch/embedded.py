@@ -10,8 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +21,7 @@ import psutil
 from tokgate import engines
 from tokgate._exceptions import LaunchError
 from tokgate.config.server import EmbeddedLaunch, ServerSpec
+from tokgate.launch.guardian.client import Process, guarded
 from tokgate.launch.llama_server import LlamaConfig
 from tokgate.launch.logs import create_log, exit_error
 from tokgate.launch.models.paths import locate_gguf
@@ -28,7 +29,9 @@ from tokgate.launch.probe import check_health, check_model, read_info
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import Freezer, Server, ServerFacts
 from tokgate.machine.cores import count_usable_cores
-from tokgate.machine.processes import are_stopped
+from tokgate.machine.leftovers import OWNER_VARIABLE
+from tokgate.machine.owner import Owner
+from tokgate.machine.processes import are_stopped, read_process
 
 _GRACE_S = 3.0  # between SIGTERM and SIGKILL: a server has no state to save
 # Only variables that can change how the engine runs are recorded: others may hold secrets.
@@ -50,19 +53,35 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
             stdout=subprocess.PIPE,
             stderr=log,
             start_new_session=True,  # Ctrl-C in the terminal is for this process, not for the child
+            env=os.environ | {OWNER_VARIABLE: msgspec.json.encode(Owner.current()).decode()},
         )
     try:
-        base_url = _wait(spec, process, log_path)
-        facts = _facts(spec, base_url, process, log_path, startup_s=time.perf_counter() - started)
-        check_alive = partial(_check, spec, process, log_path, doing="while it was in use")
-        freezer = Freezer(
-            freeze=partial(_signal_group, spec, process, signal.SIGSTOP),
-            thaw=partial(_signal_group, spec, process, signal.SIGCONT),
-            is_frozen=partial(are_stopped, (process.pid,)),
-        )
-        yield Server(spec=spec, facts=facts, check_alive=check_alive, freezer=freezer)
+        with _guard(spec, process, log_dir) as gone:
+            try:
+                base_url = _wait(spec, process, log_path)
+                facts = _facts(spec, base_url, process, log_path, startup_s=time.perf_counter() - started)
+                check_alive = partial(_check, spec, process, log_path, doing="while it was in use")
+                freezer = Freezer(
+                    freeze=partial(_signal_group, spec, process, signal.SIGSTOP),
+                    thaw=partial(_signal_group, spec, process, signal.SIGCONT),
+                    is_frozen=partial(are_stopped, (process.pid,)),
+                )
+                yield Server(spec=spec, facts=facts, check_alive=check_alive, freezer=freezer)
+            finally:
+                _stop(process)
+                gone()
     finally:
-        _stop(process)
+        _stop(process)  # if there is no guardian
+
+
+def _guard(
+    spec: ServerSpec, process: subprocess.Popen[bytes], log_dir: Path
+) -> AbstractContextManager[Callable[[], None]]:
+    """When this process is killed, the server ends with its stdin; but not while it is frozen."""
+    child = read_process(process.pid)
+    assert child is not None  # it is not waited for yet, so it is at least a zombie
+    thing = Process(pid=child.pid, started=child.started, log_dir=str(log_dir.absolute()))
+    return guarded(thing, server=spec.name)
 
 
 def _config(spec: ServerSpec, how: EmbeddedLaunch) -> LlamaConfig:
@@ -141,12 +160,12 @@ def _signal_group(spec: ServerSpec, process: subprocess.Popen[bytes], number: si
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGCONT)  # a frozen process gets SIGTERM when it goes on
     try:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_S)
+        if process.poll() is None:
+            process.terminate()
+            os.killpg(process.pid, signal.SIGCONT)  # a frozen process gets SIGTERM when it goes on
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(_GRACE_S)
     finally:  # also after a second Ctrl-C
         process.kill()
         process.wait()

@@ -56,19 +56,19 @@ def image_command(image: str) -> str:
     return f"./ci/images.sh {name}" if owner == "tokgate" else f"docker pull {image}"
 
 
-def _host() -> str:
+def _host(host: str | None = None) -> str:
     from docker.utils import parse_host
 
-    return str(parse_host(os.environ.get("DOCKER_HOST")))
+    return str(parse_host(os.environ.get("DOCKER_HOST") if host is None else host))
 
 
-def check_socket() -> None:
-    """Raise OSError when the daemon's socket accepts no connection.
+def check_socket(host: str | None = None) -> None:
+    """Raise OSError when the daemon's socket accepts no connection; host: instead of the value of DOCKER_HOST.
 
     Its message is clearer than docker-py's, which also leaves its own socket open.
     """
-    host = _host()
-    if host.startswith("http+unix://"):
+    url = _host(host)
+    if url.startswith("http+unix://"):
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(_TIMEOUT_S)
-            probe.connect(host.removeprefix("http+unix://"))
+            probe.connect(url.removeprefix("http+unix://"))

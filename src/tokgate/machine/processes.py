@@ -7,6 +7,7 @@ measurement.
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -84,6 +85,27 @@ def find_family(processes: Mapping[int, Process], heads: Iterable[int]) -> set[i
 def sum_cpu_s(members: Iterable[Process]) -> float:
     """CPU seconds that a family has used, including members that have ended."""
     return sum(process.cpu_s + process.reaped_s for process in members)
+
+
+def signal_process(pid: int, number: signal.Signals, *, started: int) -> bool:
+    """Send a signal to exactly the process that has this pid and this start; returns whether it was there.
+
+    Raises PermissionError when it is another user's.
+    """
+    try:
+        file = os.pidfd_open(pid)  # from here on, the pid cannot come to mean another process
+    except ProcessLookupError:
+        return False
+    try:
+        process = read_process(pid)
+        if process is None or process.started != started or process.state in "ZX":
+            return False
+        signal.pidfd_send_signal(file, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(file)
+    return True
 
 
 def read_family_cpu_s(heads: Iterable[int], root: Path = ROOT) -> float | None:

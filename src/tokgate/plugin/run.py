@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokgate._exceptions import RecordError, TokgateError
+from tokgate.machine.signals import handle_ends
 from tokgate.plugin.options import OPTIONS
 from tokgate.plugin.screen import say
 
@@ -71,13 +71,7 @@ def prepare_run(config: pytest.Config, *, name: str | None = None) -> None:
     option.xmlpath = option.xmlpath or str(folder / "junit.xml")
     if getattr(option, "timeout", 0) is None:
         option.timeout = 0  # pytest-timeout's limit would end a large model while it loads
-    # CI runners cancel a job with SIGTERM, which must end servers like Ctrl-C does.
-    signal.signal(signal.SIGTERM, _interrupt)
-
-
-def _interrupt(signum: int, frame: object) -> None:
-    """Do the same as Ctrl-C: while requests run, that is asyncio's own handler, which cancels them cleanly."""
-    signal.raise_signal(signal.SIGINT)
+    handle_ends()  # CI runners cancel a job with SIGTERM
 
 
 def end_run(session: pytest.Session, exitstatus: int) -> None:

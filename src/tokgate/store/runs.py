@@ -18,6 +18,8 @@ from tokgate.config.workload import Workload
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.verdict import Verdict
 from tokgate.machine.fingerprint import Fingerprint
+from tokgate.machine.leftovers import OWNER_FILE
+from tokgate.machine.owner import Owner
 from tokgate.measure.measurement import Measurement
 from tokgate.store.files import write_atomically
 
@@ -171,11 +173,12 @@ class RunWriter:
 def new_run_folder(out: Path, name: str | None = None) -> Path:
     """Create a folder in `out` whose name is the run id: `name`, or a new one that sorts by time.
 
-    Raises RecordError.
+    It says at once which process the run is, so that `tokgate cleanup` knows it. Raises RecordError.
     """
     folder = out / (name or f"{datetime.now(UTC):{_ID}}-{secrets.token_hex(3)}")
     try:
         folder.mkdir(parents=True)
+        (folder / OWNER_FILE).write_bytes(msgspec.json.encode(Owner.current()))
     except OSError as error:
         raise RecordError(
             f"cannot be created: {error.strerror}; use another folder with --tokgate-out", path=folder

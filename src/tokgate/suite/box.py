@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokgate.launch.docker.sweep import sweep
 from tokgate.machine.lease import hold_lease
+from tokgate.machine.leftovers import end_servers
 from tokgate.store.runs import RunWriter
 from tokgate.suite.plan import RunPlan
 from tokgate.suite.record import open_run
@@ -15,16 +16,19 @@ from tokgate.suite.record import open_run
 
 @contextmanager
 def own_box(command: Sequence[str], *, wait: bool, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold this machine's lease, and remove the containers of runs that were killed.
+    """Hold this machine's lease, and end the servers of runs that were killed: the guardian may have been, too.
 
     command: what holds it, for others who wait.
     wait: whether to wait for the present holder.
-    say: called with messages for the user: who is waited for, what was removed.
+    say: called with messages for the user: who is waited for, what was ended, what was left alone and why.
     Raises LeaseHeld, UsageError.
     """
     with hold_lease(wait=wait, describe=" ".join(command), on_wait=say):
-        for container in sweep():
-            say(f"removed a container that a killed run left: {container}")
+        for leftovers in (end_servers(), sweep()):
+            for what in leftovers.ended:
+                say(f"removed what a killed run left: {what}")
+            for what in leftovers.left:
+                say(f"left alone: {what}")
         yield
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 
 import docker
 from docker import DockerClient
@@ -11,6 +13,7 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from tokgate._exceptions import DockerUnavailable, LaunchError
+from tokgate.launch.guardian.client import Container, guarded
 from tokgate.machine.daemon import check_socket
 
 LABEL = "tokgate"
@@ -23,10 +26,14 @@ UNREACHABLE = (RequestException, DockerException, OSError)
 """What docker-py raises when the daemon cannot be reached."""
 
 
-def connect() -> DockerClient:
-    """A client of the daemon that DOCKER_HOST names, else of the local one. Raises one of UNREACHABLE."""
-    check_socket()
-    return docker.from_env(timeout=_TIMEOUT_S)
+def connect(host: str | None = None) -> DockerClient:
+    """A client of the daemon that DOCKER_HOST names, else of the local one. Raises one of UNREACHABLE.
+
+    host: instead of the value of DOCKER_HOST; empty for the local daemon.
+    """
+    check_socket(host)
+    environment = None if host is None else {**os.environ, "DOCKER_HOST": host}
+    return docker.from_env(timeout=_TIMEOUT_S, environment=environment)
 
 
 @contextmanager
@@ -38,6 +45,15 @@ def open_daemon(server: str) -> Iterator[DockerClient]:
         yield client
     finally:
         client.close()
+
+
+def guarded_container(
+    name: str, labels: Mapping[str, str], log_dir: Path, *, server: str
+) -> AbstractContextManager[Callable[[], None]]:
+    """`guarded` for the container of this name, which will have these labels. Raises LaunchError."""
+    daemon = os.environ.get("DOCKER_HOST", "")
+    thing = Container(name=name, owner=labels[OWNER_LABEL], daemon=daemon, log_dir=str(log_dir.absolute()))
+    return guarded(thing, server=server)
 
 
 @contextmanager

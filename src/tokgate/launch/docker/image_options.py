@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 from hashlib import sha256
@@ -17,17 +17,21 @@ from tokgate import engines
 from tokgate._exceptions import OptionRejected
 from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.engines.engine import Engine
+from tokgate.launch.docker.daemon import guarded_container
 
 _ALWAYS_LISTED = "--port"  # a help text without it is not complete
 _TIMEOUT_S = 120  # vLLM imports everything before it prints its options
 _OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 
 
-def check_options(client: DockerClient, spec: ServerSpec, *, labels: Mapping[str, str], log_dir: Path) -> None:
+def check_options(
+    client: DockerClient, spec: ServerSpec, *, name: str, labels: Mapping[str, str], log_dir: Path
+) -> None:
     """Raise OptionRejected when the image's --help does not list an option of `launch.args`.
 
     Each image is asked once a run, in a container that ends by itself; its help is kept in log_dir. An image
     that does not answer, or whose list is not complete, is not judged.
+    name, labels: of that container.
     """
     how, engine = spec.launch, engines.find(spec.engine)
     assert isinstance(how, DockerLaunch)
@@ -37,7 +41,9 @@ def check_options(client: DockerClient, spec: ServerSpec, *, labels: Mapping[str
     file = log_dir / f"help-{sha256(f'{image} {how.entrypoint}'.encode()).hexdigest()[:12]}.txt"
     if not file.exists():
         log_dir.mkdir(parents=True, exist_ok=True)
-        file.write_text(_help(client, how, engine.help, labels) or "")
+        with guarded_container(name, labels, log_dir, server=spec.name) as gone:
+            text = _help(client, how, engine.help, name=name, labels=labels, gone=gone)
+        file.write_text(text or "")
     accepted = read_options(file.read_text())
     for option in find_unknown_options(how.args, accepted) if accepted else ():
         raise OptionRejected(
@@ -60,10 +66,18 @@ def find_unknown_options(args: Iterable[str], accepted: frozenset[str]) -> list[
     return [option for option in options if not any(known.startswith(option) for known in accepted)]
 
 
-def _help(client: DockerClient, how: DockerLaunch, ask: Sequence[str], labels: Mapping[str, str]) -> str | None:
-    container = None
+def _help(
+    client: DockerClient,
+    how: DockerLaunch,
+    ask: Sequence[str],
+    *,
+    name: str,
+    labels: Mapping[str, str],
+    gone: Callable[[], None],
+) -> str | None:
     try:
         container = client.containers.create(
+            name=name,
             image=how.image,
             command=list(ask),
             entrypoint=how.entrypoint,
@@ -77,9 +91,10 @@ def _help(client: DockerClient, how: DockerLaunch, ask: Sequence[str], labels: M
     except (APIError, RequestException):
         return None
     finally:
-        if container is not None:
-            with suppress(NotFound, RequestException):
-                container.remove(force=True, v=True)
+        with suppress(RequestException):  # then the guardian removes it
+            with suppress(NotFound):
+                client.api.remove_container(name, force=True, v=True)
+            gone()
 
 
 def _instead(engine: Engine, option: str, accepted: Iterable[str]) -> str:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import re
 import secrets
-import signal
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import msgspec
@@ -22,19 +20,26 @@ from docker.models.containers import Container
 from tokgate import engines
 from tokgate._exceptions import ImageMissing
 from tokgate.config.server import DockerLaunch, ServerSpec
-from tokgate.launch.docker.daemon import LABEL, OWNER_LABEL, convert_docker_errors, open_daemon
+from tokgate.launch.docker.daemon import (
+    LABEL,
+    OWNER_LABEL,
+    convert_docker_errors,
+    guarded_container,
+    open_daemon,
+)
 from tokgate.launch.docker.facts import read_facts
 from tokgate.launch.docker.image_options import check_options
 from tokgate.launch.docker.options import build_container_options, check_files
-from tokgate.launch.docker.owner import Owner
 from tokgate.launch.logs import create_log, exit_error
 from tokgate.launch.port import check_free
 from tokgate.launch.probe import check_health
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import Freezer, Server
 from tokgate.machine.daemon import image_command
+from tokgate.machine.owner import Owner
+from tokgate.machine.signals import ends_interrupt
 
-_GRACE_S = 5  # between SIGTERM and SIGKILL: a server has no state to save
+_GRACE_S = 3  # between SIGTERM and SIGKILL: a server has no state to save, and two may have to end within 10 s
 _LOG_END_S = 5.0  # the last lines of an ended container arrive at once; a dead daemon must not hold the run
 _CREATED_TRIES = 20  # of 0.1 s each: the daemon finishes a creation even when its client is interrupted
 
@@ -44,7 +49,7 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
     """See `start`. Raises DockerUnavailable, ImageMissing, ModelMissing, OptionRejected, PortTaken,
     ServerExited, ServerNotReady, and LaunchError for whatever else Docker refuses.
 
-    While it is open, SIGTERM to this process raises KeyboardInterrupt, so that the container is removed too.
+    While it is open, SIGTERM and SIGHUP act like Ctrl-C, so that the container is removed too.
     """
     assert isinstance(spec.launch, DockerLaunch)
     check_files(spec)
@@ -56,40 +61,42 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
         "tokgate.server": spec.name,
         "tokgate.run": str(log_dir.absolute()),
     }
-    with open_daemon(spec.name) as client, _sigterm_interrupts():
+    with open_daemon(spec.name) as client, ends_interrupt():
         _check_image(client, spec.name, spec.launch.image)
         with convert_docker_errors(spec.name, doing=f"list the options of {spec.launch.image}"):
-            check_options(client, spec, labels=labels, log_dir=log_dir)
+            check_options(client, spec, name=f"{name}-help", labels=labels, log_dir=log_dir)
         check_free(spec.launch.port, server=spec.name)
         log = None
-        try:
-            with convert_docker_errors(spec.name, doing=f"create a container of {spec.launch.image}"):
-                container = _create(client, name=name, labels=labels, **options)
-            started = time.perf_counter()
-            with convert_docker_errors(spec.name, doing="start its container"):
-                container.start()
-            log = _Log(container, create_log(log_dir, spec.name))
-            base_url = f"http://127.0.0.1:{spec.launch.port}"
-            wait_until_ready(
-                spec,
-                not_ready=lambda: check_health(engines.find(spec.engine), base_url),
-                check_alive=partial(_check, spec, container, log, doing="while it started"),
-                log_path=log.path,
-            )
-            startup_s = time.perf_counter() - started
-            with convert_docker_errors(spec.name, doing="inspect its container"):
-                facts = read_facts(spec, container, base_url, log.path, startup_s=startup_s)
-            check_alive = partial(_check, spec, container, log, doing="while it was in use")
-            freezer = Freezer(
-                freeze=partial(_pause, spec, container),
-                thaw=partial(_unpause, spec, container),
-                is_frozen=partial(_is_paused, spec, container),
-            )
-            yield Server(spec=spec, facts=facts, check_alive=check_alive, freezer=freezer)
-        finally:
-            _remove(client, spec.name, name)
-            if log is not None:
-                log.join()
+        with guarded_container(name, labels, log_dir, server=spec.name) as gone:
+            try:
+                with convert_docker_errors(spec.name, doing=f"create a container of {spec.launch.image}"):
+                    container = _create(client, name=name, labels=labels, **options)
+                started = time.perf_counter()
+                with convert_docker_errors(spec.name, doing="start its container"):
+                    container.start()
+                log = _Log(container, create_log(log_dir, spec.name))
+                base_url = f"http://127.0.0.1:{spec.launch.port}"
+                wait_until_ready(
+                    spec,
+                    not_ready=lambda: check_health(engines.find(spec.engine), base_url),
+                    check_alive=partial(_check, spec, container, log, doing="while it started"),
+                    log_path=log.path,
+                )
+                startup_s = time.perf_counter() - started
+                with convert_docker_errors(spec.name, doing="inspect its container"):
+                    facts = read_facts(spec, container, base_url, log.path, startup_s=startup_s)
+                check_alive = partial(_check, spec, container, log, doing="while it was in use")
+                freezer = Freezer(
+                    freeze=partial(_pause, spec, container),
+                    thaw=partial(_unpause, spec, container),
+                    is_frozen=partial(_is_paused, spec, container),
+                )
+                yield Server(spec=spec, facts=facts, check_alive=check_alive, freezer=freezer)
+            finally:
+                _remove(client, spec.name, name)
+                gone()
+                if log is not None:
+                    log.join()
 
 
 class _Log:
@@ -180,22 +187,3 @@ def _remove(client: DockerClient, server: str, name: str) -> None:
         finally:  # also after a second Ctrl-C, then without waiting
             with suppress(NotFound):
                 client.api.remove_container(name, force=True, v=True)
-
-
-@contextmanager
-def _sigterm_interrupts() -> Iterator[None]:
-    """Make SIGTERM act like Ctrl-C, unless the program has its own handler; works in the main thread only."""
-    main = threading.current_thread() is threading.main_thread()
-    if not main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        # Not raised here: asyncio, while it runs, has a handler of its own that cancels cleanly.
-        signal.raise_signal(signal.SIGINT)
-
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
