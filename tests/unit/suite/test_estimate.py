@@ -79,10 +79,10 @@ def test_estimates_without_history(plan: RunPlan) -> None:
 
 def test_start_is_known_from_another_workload(plan: RunPlan) -> None:
     costs = {CaseKey(SERVER, "chat-c1"): Cost(startup_s=3.0, pass_s=7.0)}
-    made = estimated(plan, Past(costs), References(), "chat-c1", "summarise-c1")
+    made = estimated(plan, Past(costs), References(), "chat-c1", "chat-c4")
     assert {(cell.workload, cell.startup_s, cell.source) for cell in made.cells} == {
         ("chat-c1", 3.0, "measured"),
-        ("summarise-c1", 3.0, "assumed"),
+        ("chat-c4", 3.0, "assumed"),
     }
 
 
@@ -91,7 +91,7 @@ def test_a_server_is_timed_when_all_its_workloads_are(plan: RunPlan) -> None:
     made = estimated(plan, Past(costs), References(), "chat-c1")
     assert made.timed == {SERVER}
     assert {(one.startup_s, one.pass_s) for one in made.cells} == {(INSTANT_S, 7.0)}
-    assert estimated(plan, Past(costs), References(), "chat-c1", "summarise-c1").timed == frozenset()
+    assert estimated(plan, Past(costs), References(), "chat-c1", "chat-c4").timed == frozenset()
 
 
 def test_scatter_is_that_within_runs_or_between_nights(plan: RunPlan) -> None:
