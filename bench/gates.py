@@ -19,6 +19,7 @@ from tokgate.judge.sequential import FIRST_LOOK
 from tokgate.judge.stats import scatter
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.suite.budget import Budget
+from tokgate.suite.rotation import Unit
 
 FAMILY = 20
 
@@ -78,30 +79,37 @@ def budgeted(seconds: float) -> Gate:
             )
             for index, cell in enumerate(_cells(night))
         }
+        servers = dict.fromkeys(case.server for case in cells)
+        units = [
+            Unit(name=server, cases=tuple(case for case in cells if case.server == server), launches=FIRST_LOOK)
+            for server in servers
+        ]
         budget = Budget(
             seconds,
             [_expected(cell) for cell in cells.values()],
-            timed=frozenset(server for server, _ in cells),
-            blocks_s={},
+            units,
+            timed=frozenset(servers),
             family=len(cells),
             clock=lambda: now[0],
         )
-        looks, launches = Looks(family=len(cells)), 0
-        order = product(dict.fromkeys(server for server, _ in cells), range(1, values.shape[1] + 1))
-        for server, launch in sorted(order, key=lambda at: budget.rank(*at)):
-            live = False
-            for case, cell in cells.items():
-                if case.server != server or cell.key in looks.decided:
-                    continue
-                fresh = cell.key in looks.awaiting
-                if budget.why_not(case, launch, live=live, fresh=fresh) is not None:
-                    continue
-                value = float(values[int(cell.workload), launch - 1])
-                now[0] += (0.0 if live else 30.0) + 20.0 / value
-                live, launches = True, launches + (cell.workload == "0")
-                planned = budget.planned(server)[cell.workload]
-                cells[case] = msgspec.structs.replace(cell, current=(*cell.current, value), planned=planned)
-                looks.look([cells[case]])
+        looks, launches, alive = Looks(family=len(cells)), 0, ("", 0)
+        order = product(cells, range(1, values.shape[1] + 1))
+        for case, launch in sorted(order, key=lambda at: budget.rank(*at)):
+            cell, live = cells[case], alive == (case.server, launch)
+            if cell.key in looks.decided:
+                continue
+            if budget.why_not(case, launch, live=live, fresh=cell.key in looks.awaiting) is not None:
+                continue
+            value = float(values[int(cell.workload), launch - 1])
+            pass_s = 20.0 / value
+            now[0] += pass_s + (0.0 if live else 30.0)
+            alive, launches = (case.server, launch), launches + (cell.workload == "0")
+            budget.learn(case, startup_s=30.0, pass_s=pass_s)
+            planned = budget.planned(case.server)[cell.workload]
+            cells[case] = msgspec.structs.replace(cell, current=(*cell.current, value), planned=planned)
+            looks.look([cells[case]])
+            if cell.key in looks.decided:
+                budget.finish(case)
         looks.end(
             [cell for cell in cells.values() if cell.current and cell.key not in looks.decided],
             why="time",

@@ -19,7 +19,8 @@
     ├── LeaseHeld            another run is measuring on this machine
     ├── RecordError          a run record or baseline cannot be read or written
     ├── BaselineRefused      this run must not become a baseline
-    └── NotChecked           the budget was too small to check it
+    └── NotChecked           it could not be checked
+        └── NotTonight       the budget had no time for it; a later run measures it
 
 Each message states what was tried, what was seen, what was expected and what to do next.
 Callers catch classes and read fields; they never parse the text.
@@ -172,4 +173,8 @@ class BaselineRefused(TokgateError):
 
 
 class NotChecked(TokgateError):
-    """The budget of the run was too small to check it; it neither passed nor failed."""
+    """It could not be checked; it neither passed nor failed."""
+
+
+class NotTonight(NotChecked):
+    """The budget of the run had no time for it, and a later run measures it."""

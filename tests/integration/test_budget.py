@@ -110,8 +110,8 @@ def test_clock_ends_a_run_planned_too_long(after_first: Any) -> None:
     assert {one["launches"] for one in record["verdicts"]} == {launches["used"]}
 
 
-def test_what_exceeds_the_budget_is_not_checked(project: Any) -> None:
-    """Cells that do not fit into the budget are listed as not checked."""
+def test_what_exceeds_the_budget_has_its_turn(project: Any) -> None:
+    """What does not fit is left for later, also with --tokgate-require; the next run begins with it."""
     second = project.folder / "fixtures" / "servers" / "second.yaml"
     second.write_text("extends: embedded-smollm2\ndescription: the same again\n")
     profile = (
@@ -121,21 +121,24 @@ def test_what_exceeds_the_budget_is_not_checked(project: Any) -> None:
     (project.folder / "fixtures" / "profiles" / "both.yaml").write_text(profile)
     planned = project.tokgate("plan", "--profile", "both", "--json")
     assert planned.code == 0, planned.output
-    total_s = json.loads(planned.output)["total_s"]
+    total_s = json.loads(planned.output)["alone_s"]
     one_launch = (
         f"{math.ceil(1.05 * 1000 * total_s / 2 / LAUNCHES)}ms"  # of two servers, so there is no time for the other
     )
-    finished = project.perf("--tokgate-profile", "both", "--tokgate-budget", one_launch, "-rs")
+    options = ("--tokgate-profile", "both", "--tokgate-require", "-rs")
+    finished = project.perf(*options, "--tokgate-budget", one_launch)
     record = project.record()
     assert {one["server"] for one in record["measurements"]} == {"embedded-smollm2"}
-    gap = "second × brief: the budget was spent before its first launch"
-    assert gap in record["not_checked"]
-    assert f"not checked: {gap}" in finished.output
-    assert {one["server"] for one in record["verdicts"]} == {"embedded-smollm2"}
-    anew = ("--tokgate-out", "anew", "--tokgate-require")  # where no run tells how long anything takes
-    required = project.perf("--tokgate-profile", "both", "--tokgate-budget", one_launch, *anew)
-    assert required.code != 0
-    assert f"not checked: {gap}" in required.output
+    assert {one["server"] for one in record["verdicts"] if one["kind"] == "gate"} == {"embedded-smollm2"}
+    assert [later["name"] for later in record["later"]] == ["second × brief"]
+    assert record["not_checked"] == [gap for gap in record["not_checked"] if "second" not in gap]
+    turn = "second × brief: the budget had no time for it; a later run measures it"
+    assert turn in " ".join(finished.output.split())
+    project.perf(*options, "--tokgate-budget", one_launch)
+    record = project.record()
+    assert {one["server"] for one in record["measurements"]} == {"second"}
+    assert [later["name"] for later in record["later"]] == ["embedded-smollm2 × brief"]
+    assert record["later"][0]["known"]["run"] == project.runs[0].name
 
 
 def test_strict_fails_what_cannot_be_told(after_first: Any) -> None:

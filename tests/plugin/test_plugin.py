@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from tokgate.plugin.run import EXIT_BROKEN
 pytest_plugins = "pytester"
 
 ROOT = Path(__file__).parents[2]
+TOKGATE = (sys.executable, "-c", "from tokgate.cli import main; main()")
 PROFILE = """\
 description: of a test
 {hardware}launches: 2
@@ -61,17 +63,23 @@ def test_unused_plugin_imports_nothing(pytester: pytest.Pytester) -> None:
 
 
 def test_order_is_servers_launches_then_verdicts(suite: pytest.Pytester) -> None:
-    """Tests run server by server, launch by launch, then the verdicts."""
+    """Tests run server by server, the answers of each first, launch by launch, then the verdicts."""
     told = perf(suite, "--tokgate-profile", "here", "--collect-only", "-q").outlines
     ids = [line.split("::")[1] for line in told if "::" in line]
-    assert ids[:8] == [
-        f"test_measure[{server}-{launch}-{workload}]"
+    assert ids[:10] == [
+        test
         for server in ("embedded-smollm2", "llamacpp-cpu")
-        for launch in (1, 2)
-        for workload in ("code-c1", "chat-c1")
+        for test in (
+            f"test_answers[{server}]",
+            *(
+                f"test_measure[{server}-{launch}-{workload}]"
+                for launch in (1, 2)
+                for workload in ("code-c1", "chat-c1")
+            ),
+        )
     ]
-    assert len(ids) == 8 + 2 * 2 * 3
-    assert all(one.startswith("test_verdict[") for one in ids[8:])
+    assert len(ids) == 10 + 2 * 2 * 3
+    assert all(one.startswith("test_verdict[") for one in ids[10:])
     assert not (suite.path / "runs").exists(), "looking makes no run"
 
 
@@ -123,7 +131,8 @@ def test_a_plan_is_printed_and_nothing_started(suite: pytest.Pytester) -> None:
             "*server, workload * launches * requests * takes * smallest detectable drop*",
             " embedded-smollm2 *",
             "   code-c1 * no baseline*",
-            "launches take about * of 45m; *",
+            "this run: 4 of 4 workloads, about * of 45m*",
+            "everything once takes *: 1 run of 45m answers everything",
             "≈ is an estimate: no earlier run on this machine shows these times. Based on token counts and the*",
         ]
     )
@@ -170,20 +179,22 @@ def test_plan_of_a_profile_of_another_machine(suite: pytest.Pytester) -> None:
         "launches take about *",
     ]
     result.stdout.fnmatch_lines(lines)
-    command = suite.run(sys.executable, "-c", "from tokgate.cli import main; main()", "plan", "--profile", "elsewhere")
+    command = suite.run(*TOKGATE, "plan", "--profile", "elsewhere")
     assert command.ret == 0
     command.stdout.fnmatch_lines(["profile elsewhere (requested), 2 launches of each server", *lines])
     plain = [line for line in command.outlines if line.strip()]
     assert plain[1:] == [line for line in result.outlines if line in plain[1:]]
 
 
-def test_budget_times_the_first_launches(suite: pytest.Pytester) -> None:
-    """With a budget, the first launches show how long they take."""
-    told = perf(suite, "--tokgate-profile", "here", "--tokgate-budget", "45m", "--collect-only", "-q").outlines
-    ids = [line.split("::")[1] for line in told if "::test_measure" in line]
-    assert ids[:6] == [
-        f"test_measure[{launch}-{workload}]"
-        for launch in ("embedded-smollm2-1", "llamacpp-cpu-1", "embedded-smollm2-2")
-        for workload in ("code-c1", "chat-c1")
+def test_what_a_budget_leaves_for_later_comes_last(suite: pytest.Pytester) -> None:
+    """After the verdicts on the rest; it runs if there is time."""
+    planned = suite.run(*TOKGATE, "plan", "--profile", "here", "--json")
+    half = f"{round(1000 * json.loads(planned.stdout.str())['alone_s'] * 0.6)}ms"
+    told = perf(suite, "--tokgate-profile", "here", "--tokgate-budget", half, "--collect-only", "-q").outlines
+    ids = [line.split("::")[1] for line in told if "::" in line]
+    parts = {"embedded-smollm2": "tonight", "llamacpp-cpu": "later"}
+    order = [(parts[next(name for name in parts if name in test)], test.partition("[")[0]) for test in ids]
+    assert list(dict.fromkeys(order)) == [
+        (part, test) for part in ("tonight", "later") for test in ("test_answers", "test_measure", "test_verdict")
     ]
     assert not (suite.path / "runs").exists()

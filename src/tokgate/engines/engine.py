@@ -90,6 +90,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     stream_options: OpenAI's, as far as the engine knows them. headers: of every request.
     rename: how to start it with another model name, None when that is not one option.
     startup_s: typical seconds from start to ready, without reading the weights: an estimate until a run shows it.
+    reserves_memory: whether it takes most of the GPU's memory when it starts, so that no second server fits next to it.
     help: arguments that make its image list its options, None when an image cannot be asked.
     removed: options that later versions reject.
     counters: None when it has none, or when they say nothing that its answers do not say.
@@ -111,6 +112,7 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
     headers: Mapping[str, str] = {}
     rename: str | None = None
     startup_s: float = 30.0
+    reserves_memory: bool = False
     help: tuple[str, ...] | None = None
     removed: tuple[Removed, ...] = ()
     counters: Counters | None = None

@@ -28,6 +28,7 @@ ENGINE = Engine(
     free_length={"ignore_eos": False},
     stream_options={"include_usage": True, "continuous_usage_stats": True},
     rename="--served-model-name",
+    reserves_memory=True,  # --mem-fraction-static
     startup_s=90.0,  # imports and the capture of graphs, as vLLM's, without compiling
     # No `help`: its images run any command, so that their arguments begin with a program.
     # Only totals are compared: where its histograms start and stop was not yet seen on a real server. Its page

@@ -52,6 +52,7 @@ ENGINE = Engine(
     rename="--served-model-name",
     # Imports, torch.compile and the capture of graphs; the CPU build took 36 s without compiling and 3 minutes with it.
     startup_s=240.0,
+    reserves_memory=True,  # --gpu-memory-utilization, 0.9 by default
     # vLLM names a wrong option only after all of its imports, at the end of hundreds of lines of usage.
     help=("--help=all",),
     removed=(

@@ -117,7 +117,7 @@ def plan_launches(cells: Sequence[Expected], budget_s: float, *, level: float = 
     share = _share(cells, level, family)
     if not (math.isfinite(budget_s) and budget_s > 0):
         raise ValueError(f"a budget must be a finite number of seconds above zero, got {budget_s!r}")
-    costs = _Costs(cells)
+    costs = Costs(cells)
     launches = dict.fromkeys(costs.passes, FIRST_LOOK)
     left = budget_s - costs.total(launches) - max(costs.launch(server) for server in costs.startups)
 
@@ -138,20 +138,23 @@ def plan_launches(cells: Sequence[Expected], budget_s: float, *, level: float = 
     return _plan(cells, costs, launches, needs=needs, share=share)
 
 
-def plan_fixed(cells: Sequence[Expected], launches: int, *, level: float = 0.01, family: int = 0) -> LaunchPlan:
-    """The same number of launches of everything, in the order of `cells`: what a run without a budget does.
+def plan_fixed(
+    cells: Sequence[Expected], launches: int | Mapping[CaseKey, int], *, level: float = 0.01, family: int = 0
+) -> LaunchPlan:
+    """These launches of each case, in the order of `cells`: what a run without a budget does.
 
+    launches: by case, or the same number of all.
     Raises ValueError as `plan` does.
     """
     share = _share(cells, level, family)
-    costs = _Costs(cells)
-    needs = dict.fromkeys(costs.passes, 0.0)
-    return _plan(cells, costs, dict.fromkeys(costs.passes, launches), needs=needs, share=share)
+    costs = Costs(cells)
+    counts = dict.fromkeys(costs.passes, launches) if isinstance(launches, int) else launches
+    return _plan(cells, costs, counts, needs=dict.fromkeys(costs.passes, 0.0), share=share)
 
 
 def compute_fewest_s(cells: Sequence[Expected]) -> float:
     """Seconds of three launches of everything, with fewer nothing can be decided; 0 without cells."""
-    costs = _Costs(cells)
+    costs = Costs(cells)
     return costs.total(dict.fromkeys(costs.passes, FIRST_LOOK))
 
 
@@ -168,7 +171,7 @@ def all_decided(verdicts: Sequence[Verdict]) -> bool:
     return not any(verdict.outcome in {Outcome.INCONCLUSIVE, Outcome.NO_BASELINE} for verdict in verdicts)
 
 
-class _Costs:
+class Costs:
     """The seconds that a start of each server and a pass of each of its workloads take."""
 
     def __init__(self, cells: Sequence[Expected]) -> None:
@@ -187,7 +190,7 @@ class _Costs:
         return self.passes[case] + (self.startups[case.server] if start else 0.0)
 
     def starts(self, server: str, launches: Mapping[CaseKey, int]) -> int:
-        return max(count for case, count in launches.items() if case.server == server)
+        return max((count for case, count in launches.items() if case.server == server), default=0)
 
     def seconds(self, server: str, launches: Mapping[CaseKey, int]) -> float:
         passes = sum(count * self.passes[case] for case, count in launches.items() if case.server == server)
@@ -199,7 +202,7 @@ class _Costs:
 
 def _plan(
     cells: Sequence[Expected],
-    costs: _Costs,
+    costs: Costs,
     launches: Mapping[CaseKey, int],
     *,
     needs: Mapping[CaseKey, float],

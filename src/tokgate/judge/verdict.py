@@ -31,6 +31,19 @@ class Known(msgspec.Struct, frozen=True):
     started: str
 
 
+class Later(msgspec.Struct, frozen=True, kw_only=True):
+    """What a budget had no time for, a server, one of its workloads or a hypothesis, with its last answer.
+
+    name: of the server or the hypothesis; `SERVER × WORKLOAD` for one workload.
+    outcomes: the last ones, by `WORKLOAD METRIC` or by the name of the hypothesis; empty if it was never answered.
+    known: the run that the oldest of them is from.
+    """
+
+    name: str
+    outcomes: dict[str, Outcome] = {}
+    known: Known | None = None
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """The judgment of one server x workload x metric, of one hypothesis, or of the answers of one server.
 

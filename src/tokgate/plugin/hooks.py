@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tokgate._exceptions import NotChecked, RecordError, TokgateError
+from tokgate._exceptions import NotChecked, NotTonight, RecordError, TokgateError
 from tokgate.plugin.hosts import become_controller, become_worker
 from tokgate.plugin.items import get_params
 from tokgate.plugin.options import OPTIONS, add_options, check_root, parse_options
@@ -147,27 +147,41 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if plan is not None and plan.unable is not None and item.config.stash[OPTIONS].require:
         pytest.fail(f"not checked: {plan.unable}", pytrace=False)
     session, params = item.config.stash.get(_SESSION, None), get_params(item)
-    if session is not None and "server" in params:
+    if session is None:
+        return
+    if "server" in params:
         from tokgate.judge.cell import CaseKey
 
         name, launch = params["server"]
         if (why := session.why_not(CaseKey(name, params["workload"]), launch)) is not None:
             pytest.skip(why)
+    if "answering" in params and (why := session.why_no_answers(params["answering"])) is not None:
+        pytest.skip(why)
 
 
 def _sort_key(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[int, ...]:
-    """Measuring tests come first, by server, launch and workload, after the answers of the server; the order of all
-    others is kept."""
+    """Measuring tests come first, by server, launch and workload, after the answers of the server; then hypotheses, then
+    verdicts. With a budget, what it leaves for later comes last, in the same order."""
+    from tokgate.judge.cell import CaseKey
+
     params = get_params(item)
+
+    def rank(case: CaseKey, launch: int) -> tuple[int, ...]:
+        return budget.rank(case, launch) if budget else (0, plan.servers.index(case.server), launch)
+
     if "answering" in params:
         name = params["answering"]
-        return 0, *(budget.rank(name, 1) if budget else (0, plan.servers.index(name), 1)), -1
+        late, *first = min(rank(CaseKey(name, case.workload.name), 1) for case in plan.cases_of(name))
+        return late, 0, *first, -1
     if "server" in params:
         name, launch = params["server"]
-        rank = budget.rank(name, launch) if budget else (0, plan.servers.index(name), launch)
-        workloads = [case.workload.name for case in plan.cases_of(name)]
-        return 0, *rank, workloads.index(params["workload"])
-    return (1,)
+        late, *place = rank(CaseKey(name, params["workload"]), launch)
+        return late, 0, *place, [case.workload.name for case in plan.cases_of(name)].index(params["workload"])
+    if "experiment" in params:
+        return 0, 1, budget.order(params["experiment"].hypothesis.name) if budget else 0
+    if "judged" in params:
+        return rank(params["judged"].case, 1)[0], 2
+    return 0, 2
 
 
 @pytest.fixture(scope="session")
@@ -201,7 +215,7 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
                 writer,
                 Verdicts(plan, selected.family, outlook.references),
                 budget,
-                outlook.standing,
+                outlook,
                 observer=make_observer(config, time_left),
             ) as session:
                 config.stash[_SESSION] = session
@@ -216,10 +230,12 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
     """End the run when its record cannot be written, because all further measurements would be lost.
 
-    Cells that the budget was too small for are skipped, or fail with --tokgate-require.
+    What could not be checked is skipped, or fails with --tokgate-require; what only is left for later is skipped.
     """
     try:
         yield
+    except NotTonight as turn:
+        pytest.skip(str(turn))
     except NotChecked as gap:
         if item.config.stash[OPTIONS].require:
             pytest.fail(f"not checked: {gap}", pytrace=False)

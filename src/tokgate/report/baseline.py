@@ -17,6 +17,9 @@ def describe_acceptance(candidate: Candidate) -> str:
     if new.quiet:
         lines.append(f"  {new.quiet.describe_own()}")
     for workload, cell in new.cells.items():
+        if cell.source is not None:
+            lines.append(f"  {workload}: kept from {cell.source} of {cell.date}, this run did not measure it")
+            continue
         before = old.cells.get(workload) if old else None
         for metric, values in cell.metrics.items():
             now, was = (

@@ -9,7 +9,8 @@ from rich.text import Text
 
 from tokgate.config.words import ABSENT, format_count, format_duration, format_percent
 from tokgate.judge.plan import CellPlan, LaunchPlan, Source
-from tokgate.judge.preview import BlocksPlan, Preview
+from tokgate.judge.preview import HypothesisPlan, Preview
+from tokgate.report.later import describe_last
 from tokgate.report.table import Column, lay_out, render
 
 _ESTIMATE = "≈ "
@@ -34,15 +35,32 @@ _COLUMNS: tuple[Column[_Row], ...] = (
 )
 
 
+class _LaterRow(NamedTuple):
+    """What is left for later, and its last answer."""
+
+    name: str
+    last: str
+
+
+_LATER_COLUMNS: tuple[Column[_LaterRow], ...] = (
+    Column("left for later", lambda row: row.name),
+    Column("last answer", lambda row: row.last),
+)
+
+
 def describe_preview(preview: Preview, *, width: int, color: bool) -> str:
-    """A row for each server × workload with the smallest drop each metric can detect, and for each hypothesis; the notes.
+    """A row for each server × workload with the smallest drop each metric can detect, and for each hypothesis; what is
+    left for later; the notes.
 
     The text is `width` columns wide.
     """
     rows = [] if preview.plan is None else list(_make_rows(preview.plan, preview.requests))
     rows += map(_make_hypothesis_row, preview.hypotheses)
-    table = [lay_out(rows, _COLUMNS, width=width, title="plan")] if rows else []
-    return render(*table, *map(Text, preview.notes), width=width, color=color)
+    tables = [lay_out(rows, _COLUMNS, width=width, title="plan")] if rows else []
+    if preview.later:
+        later = [_LaterRow(each.name, describe_last(each, preview.started)) for each in preview.later]
+        tables.append(lay_out(later, _LATER_COLUMNS, width=width))
+    return render(*tables, *map(Text, preview.notes), width=width, color=color)
 
 
 def _make_rows(plan: LaunchPlan, requests: Mapping[str, int]) -> Iterator[_Row]:
@@ -59,14 +77,18 @@ def _make_rows(plan: LaunchPlan, requests: Mapping[str, int]) -> Iterator[_Row]:
             )
 
 
-def _make_hypothesis_row(entry: BlocksPlan) -> _Row:
+def _make_hypothesis_row(entry: HypothesisPlan) -> _Row:
     name = f"hypothesis {entry.hypothesis}"
     if entry.known:
         return _Row(name, "known", takes=ABSENT, detectable=entry.known)
-    if not entry.seconds:  # decided by arithmetic
-        return _Row(name, ABSENT, takes=ABSENT)
-    launches = format_count(entry.blocks, "block") if entry.blocks else "1 look"
-    takes = _describe_time(entry.seconds, entry.source)
+    launches = {
+        "blocks": format_count(entry.blocks, "block"),
+        "pairs": f"about {format_count(2 * entry.blocks, 'pair')}",
+        "gate": "those above",
+        "look": "a look inside",
+        "arithmetic": ABSENT,
+    }[entry.how]
+    takes = _describe_time(entry.seconds, entry.source) if entry.seconds else ABSENT
     return _Row(name, launches, takes=takes, detectable=f"again: {entry.note}" if entry.note else "")
 
 

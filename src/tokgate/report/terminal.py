@@ -15,6 +15,7 @@ from tokgate.measure.measurement import Measurement
 from tokgate.measure.roofline import compute_use
 from tokgate.report.badge import make_badge
 from tokgate.report.headline import make_headline
+from tokgate.report.later import summarize_later
 from tokgate.report.roofline import collect_rooflines, describe_bandwidth_shares, describe_limits, describe_use
 from tokgate.report.rows import HYPOTHESIS_COLUMNS, VERDICT_COLUMNS, make_experiment_rows, make_verdict_rows
 from tokgate.report.table import STYLES, escape_controls, lay_out, render
@@ -84,6 +85,8 @@ def _make_sentences(record: RunRecord) -> Iterator[Text]:
         yield _make_line("no_baseline", reason, "dim")
     for gap in record.not_checked:
         yield _make_line("not checked", gap, "yellow")
+    if later := summarize_later(record):
+        yield _make_line("later", later, "dim")
     if record.spending is not None:
         yield Text(_describe_spending(record.spending))
     if advice := make_headline(record).advice:

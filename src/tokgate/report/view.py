@@ -20,6 +20,7 @@ from tokgate.report.boxes import Across, compare_boxes
 from tokgate.report.headline import Headline, make_headline
 from tokgate.report.host import HostActivity, collect_host_activity
 from tokgate.report.latency import Latency, collect_latencies
+from tokgate.report.later import describe_last
 from tokgate.report.roofline import collect_rooflines, describe_bandwidth_shares, describe_limits
 from tokgate.report.rows import (
     HYPOTHESIS_COLUMNS,
@@ -211,7 +212,11 @@ def _list_gaps(record: RunRecord, activity: HostActivity, unsearched: str, unrea
     """What this run does not vouch for, and why."""
     gaps = [Gap(what=what, why=why) for text in record.not_checked for what, _, why in (text.partition(": "),)]
     gaps += _list_undecided(record)
-    tested = {verdict.hypothesis for verdict in record.verdicts}
+    if record.later:
+        items = tuple(f"{later.name}: {describe_last(later, record.started)}" for later in record.later)
+        why = "the budget had no time for it; a later run measures it"
+        gaps.append(Gap(what="left for later", why=why, items=items))
+    tested = {verdict.hypothesis for verdict in record.verdicts} | {later.name for later in record.later}
     untested = tuple(each.name for each in record.hypotheses if each.name not in tested)
     if untested:
         gaps.append(Gap(what="hypotheses", why="declared, but not tested in this run", items=untested))

@@ -31,15 +31,19 @@ from tokgate.store.runs import RunRecord, is_cell
 Provenance = Literal["measured", "nights", "reported", "published", "estimate"]
 
 
-class BaselineCell(Spec, frozen=True, kw_only=True):
+class BaselineCell(Spec, frozen=True, kw_only=True, omit_defaults=True):
     """One workload's values and the conditions they were measured under.
 
     conditions: what must be the same for a comparison (prompts, load, lengths).
+    source: the earlier run that measured it, if the run of the file did not.
+    date: when that run measured it.
     metrics: by metric, one value per launch.
     cpu_gflops: no longer used; baselines that an earlier version wrote have it.
     """
 
     conditions: dict[str, str] = {}
+    source: str | None = None
+    date: datetime.date | None = None
     metrics: dict[MetricName, tuple[float, ...]]
     cpu_gflops: tuple[float, ...] = ()
 
@@ -123,7 +127,8 @@ def make_candidates(records: Iterable[RunRecord], folder: Path, *, servers: Sequ
             raise BaselineRefused(f"run {record.run_id} measured {only}")
         for server in servers or names:
             path = folder / record.baselines / f"{server}.yaml"
-            new, old = make_baseline(record, server), read_baseline(path)
+            old = read_baseline(path)
+            new = keep_other_workloads(make_baseline(record, server), old)
             if path in candidates:
                 raise BaselineRefused(
                     f"{path} would be the baseline of two boxes: {candidates[path].new.source} and {new.source}. "
@@ -157,6 +162,23 @@ def make_baseline(record: RunRecord, server: str) -> Baseline:
     )
 
 
+def keep_other_workloads(new: Baseline, old: Baseline | None) -> Baseline:
+    """The new baseline with the workloads of the old one that its run did not measure: a budget has no time for all.
+
+    Only those that were measured on this machine are kept, with their source and date.
+    """
+    if old is None or old.provenance != "measured" or old.fingerprint is None or new.fingerprint is None:
+        return new
+    if any(difference.weight == "must_match" for difference in find_differences(old.fingerprint, new.fingerprint)):
+        return new
+    kept = {
+        workload: msgspec.structs.replace(cell, source=cell.source or old.source, date=cell.date or old.date)
+        for workload, cell in old.cells.items()
+        if workload not in new.cells
+    }
+    return msgspec.structs.replace(new, cells={**new.cells, **kept})
+
+
 def _list_objections(record: RunRecord, new: Baseline, old: Baseline | None) -> Iterator[str]:
     """Why a person should look at this run before it becomes a baseline."""
     launches = [launch for launch in record.measurements if launch.server == new.server]
@@ -179,6 +201,8 @@ def _list_objections(record: RunRecord, new: Baseline, old: Baseline | None) -> 
 def _list_losses(new: Baseline, old: Baseline) -> Iterator[str]:
     """The metrics that look worse than in the old baseline by more than their tolerance."""
     for workload, cell in new.cells.items():
+        if cell.source is not None:  # kept
+            continue
         fingerprint = new.fingerprint or Fingerprint({})
         if explain_incomparable(old, workload, conditions=cell.conditions, fingerprint=fingerprint) is not None:
             continue

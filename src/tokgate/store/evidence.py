@@ -1,4 +1,5 @@
-"""Evidence: what earlier runs decided about hypotheses, and whether the facts that it depends on still hold.
+"""Evidence: what earlier runs decided about cells and hypotheses, and whether the facts that a hypothesis depends on
+still hold.
 
 The records of runs are the evidence: a verdict, the facts of its arms as they were before the test, and the facts of
 the machine.
@@ -13,39 +14,55 @@ from pathlib import Path
 import msgspec
 
 from tokgate.config.words import format_age, format_difference
+from tokgate.judge.cell import CellKey
 from tokgate.judge.verdict import Known, Outcome, Verdict
 from tokgate.machine.fingerprint import Fingerprint, Weight, find_differences
 from tokgate.store.index import open_index
 from tokgate.store.runs import RunRecord, compute_age_s
-from tokgate.store.summary import HypothesisSummary
+from tokgate.store.summary import VerdictSummary
 
 SETTLED = frozenset({Outcome.CONFIRMED, Outcome.REFUTED, Outcome.ARM_FAILED})
 """Outcomes that testing again would not change, unless a fact has changed."""
 
 
-class PastTest(msgspec.Struct, frozen=True):
-    """The newest test of a hypothesis on a machine, with the facts of the machine then."""
+class PastVerdict(msgspec.Struct, frozen=True):
+    """A verdict of an earlier run, with the facts of the machine then."""
 
-    summary: HypothesisSummary
+    summary: VerdictSummary
     fingerprint: Fingerprint
 
 
-def read_past_tests(out: Path, *, fingerprint: str) -> dict[str, PastTest]:
-    """By hypothesis, its newest test on the machine with this fingerprint id. Raises RecordError: no folder `out`."""
-    decoder = msgspec.json.Decoder(HypothesisSummary)
-    tests: dict[str, PastTest] = {}
+class LastVerdicts(msgspec.Struct, frozen=True):
+    """The newest verdict on each cell and each hypothesis, by name, of those that a run measured."""
+
+    cells: dict[CellKey, PastVerdict] = {}
+    hypotheses: dict[str, PastVerdict] = {}
+
+
+def read_last_verdicts(out: Path, *, fingerprint: str) -> LastVerdicts:
+    """Of the machine with this fingerprint id. Raises RecordError: no folder `out`."""
+    decoder = msgspec.json.Decoder(VerdictSummary)
+    last = LastVerdicts(cells={}, hypotheses={})
+    facts: dict[int, Fingerprint] = {}
     query = (
-        "SELECT name, summary, facts FROM hypothesis JOIN fingerprint ON fingerprint.id = hypothesis.fingerprint "
+        "SELECT summary, fingerprint.id, facts FROM verdict JOIN fingerprint ON fingerprint.id = verdict.fingerprint "
         "WHERE box = ? ORDER BY started, record"
     )
     with open_index(out) as index, closing(index.execute(query, (fingerprint,))) as rows:
-        for name, summary, facts in rows:
-            tests[name] = PastTest(decoder.decode(summary), msgspec.json.decode(facts, type=Fingerprint))
-    return tests
+        for encoded, key, raw in rows:
+            if key not in facts:
+                facts[key] = msgspec.json.decode(raw, type=Fingerprint)
+            past = PastVerdict(decoder.decode(encoded), facts[key])
+            verdict = past.summary.verdict
+            if verdict.hypothesis is not None:
+                last.hypotheses[verdict.hypothesis] = past
+            else:
+                last.cells[CellKey(verdict.server, verdict.workload, verdict.metric)] = past
+    return last
 
 
 def explain_expiry(
-    past: PastTest, facts: Mapping[str, str | None], record: RunRecord, *, shelf_life_s: float
+    past: PastVerdict, facts: Mapping[str, str | None], record: RunRecord, *, shelf_life_s: float
 ) -> str | None:
     """Why a hypothesis must be tested again; None when its last verdict still holds.
 
@@ -67,7 +84,7 @@ def explain_expiry(
     return None
 
 
-def make_known(past: PastTest, record: RunRecord) -> Verdict:
+def make_known(past: PastVerdict, record: RunRecord) -> Verdict:
     """The verdict of an earlier run as one of this run, which says where it is from."""
     known = Known(run=past.summary.run_id, started=past.summary.started)
     verdict = past.summary.verdict

@@ -21,7 +21,7 @@ from tokgate.store.runs import SCHEMA
 from tokgate.store.summary import Summary, find_record, summarize
 
 INDEX = "history.sqlite"
-_VERSION = 1000 * SCHEMA + 5  # raise it when the summary of a record changes, or when more records can be read
+_VERSION = 1000 * SCHEMA + 6  # raise it when the summary of a record changes, or when more records can be read
 _BATCH = 100  # records per transaction, so that another reader never waits long
 
 _TABLES = (
@@ -29,14 +29,15 @@ _TABLES = (
     "DROP TABLE IF EXISTS fingerprint",
     "DROP TABLE IF EXISTS cell",
     "DROP TABLE IF EXISTS hypothesis",
+    "DROP TABLE IF EXISTS verdict",
     "CREATE TABLE record (name TEXT PRIMARY KEY, stamp TEXT NOT NULL, problem TEXT)",
     "CREATE TABLE fingerprint (id INTEGER PRIMARY KEY, box TEXT NOT NULL, facts BLOB NOT NULL UNIQUE)",
     "CREATE TABLE cell (record TEXT NOT NULL, started TEXT NOT NULL, server TEXT NOT NULL, "
     "workload TEXT NOT NULL, fingerprint INTEGER NOT NULL, summary BLOB NOT NULL)",
     "CREATE INDEX cell_record ON cell (record)",
-    "CREATE TABLE hypothesis (record TEXT NOT NULL, started TEXT NOT NULL, name TEXT NOT NULL, "
-    "fingerprint INTEGER NOT NULL, summary BLOB NOT NULL)",
-    "CREATE INDEX hypothesis_record ON hypothesis (record)",
+    "CREATE TABLE verdict (record TEXT NOT NULL, started TEXT NOT NULL, fingerprint INTEGER NOT NULL, "
+    "summary BLOB NOT NULL)",
+    "CREATE INDEX verdict_record ON verdict (record)",
 )
 
 
@@ -113,7 +114,7 @@ def _refresh(index: sqlite3.Connection, out: Path, stamps: dict[str, str]) -> No
         with _transaction(index):
             for name in names:
                 index.execute("DELETE FROM cell WHERE record = ?", (name,))
-                index.execute("DELETE FROM hypothesis WHERE record = ?", (name,))
+                index.execute("DELETE FROM verdict WHERE record = ?", (name,))
                 index.execute("DELETE FROM record WHERE name = ?", (name,))
             for name, summary, problem in read:
                 index.execute("INSERT INTO record VALUES (?, ?, ?)", (name, stamps[name], problem))
@@ -140,16 +141,10 @@ def _insert(index: sqlite3.Connection, record: str, summary: Summary) -> None:
                 msgspec.json.encode(cell),
             ),
         )
-    for hypothesis, fingerprint in summary.hypotheses:
+    for verdict, fingerprint in summary.verdicts:
         index.execute(
-            "INSERT INTO hypothesis VALUES (?, ?, ?, ?, ?)",
-            (
-                record,
-                hypothesis.started,
-                hypothesis.verdict.hypothesis,
-                _find_id(index, fingerprint),
-                msgspec.json.encode(hypothesis),
-            ),
+            "INSERT INTO verdict VALUES (?, ?, ?, ?)",
+            (record, verdict.started, _find_id(index, fingerprint), msgspec.json.encode(verdict)),
         )
 
 

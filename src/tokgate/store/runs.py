@@ -16,7 +16,7 @@ from tokgate.config.profile import Conclusion
 from tokgate.config.quiet import QuietLimits
 from tokgate.config.workload import Workload
 from tokgate.judge.cell import CaseKey, CellKey
-from tokgate.judge.verdict import Verdict
+from tokgate.judge.verdict import Later, Verdict
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.machine.leftovers import OWNER_FILE
 from tokgate.machine.owner import Owner
@@ -79,6 +79,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     not_checked: what this run could not check, each with its reason.
     measurements: one for each case and launch.
     spending: how the budget was used; None without a budget.
+    later: what the budget had no time for.
     boxes: of a run on several boxes, the record of each; the record of such a run has no measurements or verdicts of
         its own, and its fingerprint is empty.
     """
@@ -101,6 +102,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     measurements: tuple[Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     spending: Spending | None = None
+    later: tuple[Later, ...] = ()
     boxes: tuple[Box, ...] = ()
 
 
@@ -148,9 +150,11 @@ class RunWriter:
         """Append a measurement. Raises RecordError; the next write then includes it."""
         self._write(msgspec.structs.replace(self.record, measurements=(*self.record.measurements, measurement)))
 
-    def set_verdicts(self, verdicts: tuple[Verdict, ...], spending: Spending | None = None) -> None:
-        """Replace the verdicts and the use of the budget. Raises RecordError."""
-        self._write(msgspec.structs.replace(self.record, verdicts=verdicts, spending=spending))
+    def set_verdicts(
+        self, verdicts: tuple[Verdict, ...], spending: Spending | None = None, later: tuple[Later, ...] = ()
+    ) -> None:
+        """Replace the verdicts, the use of the budget and what it had no time for. Raises RecordError."""
+        self._write(msgspec.structs.replace(self.record, verdicts=verdicts, spending=spending, later=later))
 
     def add_dependencies(self, hypothesis: str, facts: dict[str, str | None]) -> None:
         """Record what the verdict on a hypothesis depends on. Raises RecordError."""

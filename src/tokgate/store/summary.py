@@ -51,25 +51,27 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     pass_s: tuple[float, ...] = ()
 
 
-class HypothesisSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
-    """What one run decided about a hypothesis.
+class VerdictSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
+    """What one run decided about a hypothesis or a cell, also about one whose server did not start.
 
     started: when the run started; UTC, ISO 8601, to the millisecond.
-    depends_on: as of a `RunRecord`; empty if the run did not record it.
+    depends_on: of a hypothesis, as of a `RunRecord`; empty if the run did not record it.
+    conditions: of a cell, a short hash of the conditions of its workload.
     """
 
     run_id: str
     started: str
     verdict: Verdict
     depends_on: dict[str, str | None] = {}
+    conditions: str = ""
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """The cells and the hypotheses of a record: a cell with the facts of its machine and server, a hypothesis with those
-    of its machine."""
+    """The cells and the verdicts of a record: a cell with the facts of its machine and server, a verdict with those of its
+    machine."""
 
     cells: tuple[tuple[CellSummary, Fingerprint], ...]
-    hypotheses: tuple[tuple[HypothesisSummary, Fingerprint], ...] = ()
+    verdicts: tuple[tuple[VerdictSummary, Fingerprint], ...] = ()
 
 
 def find_record(folder: Path) -> Path:
@@ -81,8 +83,8 @@ def find_record(folder: Path) -> Path:
 def summarize(file: Path) -> Summary:
     """Summarize a record.
 
-    A run on several boxes has the cells of all of them. Arms of experiments are not cells. Hypotheses that the run knew
-    from an earlier one are left out. Raises RecordError.
+    A run on several boxes has the cells of all of them. Arms of experiments are not cells. Verdicts that the run knew
+    from an earlier one are left out, and those of comparisons with another server. Raises RecordError.
     """
     if file.name == IMPORT:
         return Summary(_of_import(read_as(file, ImportRecord)))
@@ -90,7 +92,7 @@ def summarize(file: Path) -> Summary:
     boxes = [box.record for box in record.boxes] or [record]
     return Summary(
         cells=tuple(cell for box in boxes for cell in _of_record(box, file)),
-        hypotheses=tuple(hypothesis for box in boxes for hypothesis in _hypotheses_of(box)),
+        verdicts=tuple(verdict for box in boxes for verdict in _verdicts_of(box)),
     )
 
 
@@ -135,15 +137,17 @@ def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerpr
         raise RecordError(f"has no conditions for workload {error}", path=file) from error
 
 
-def _hypotheses_of(record: _Record) -> Iterator[tuple[HypothesisSummary, Fingerprint]]:
+def _verdicts_of(record: _Record) -> Iterator[tuple[VerdictSummary, Fingerprint]]:
     for verdict in record.verdicts:
-        if verdict.kind == "hypothesis" and verdict.known is None:
+        of_gate = verdict.kind == "gate" and verdict.design is None and verdict.workload in record.conditions
+        if of_gate or (verdict.kind == "hypothesis" and verdict.known is None):
             yield (
-                HypothesisSummary(
+                VerdictSummary(
                     run_id=record.run_id,
                     started=record.started,
                     verdict=verdict,
                     depends_on=record.depends_on.get(verdict.hypothesis or "", {}),
+                    conditions=hash_conditions(record.conditions[verdict.workload]) if of_gate else "",
                 ),
                 record.fingerprint,
             )

@@ -15,6 +15,7 @@ from time import perf_counter
 
 import msgspec
 
+from tokgate.config.workload import Workload
 from tokgate.drive.load import DriveResult
 from tokgate.drive.sample import Sample
 from tokgate.launch.idle import hold_idle
@@ -144,7 +145,7 @@ def _run_rounds(servers: Mapping[str, Server], cases: Mapping[str, Case], *, lau
     requests = {
         arm: draw_requests(case, MOST_ROUNDS * wave, launch=launch, number=_ROUNDS) for arm, case in cases.items()
     }
-    least = max(LEAST_ROUNDS, min(workload.requests // wave, MOST_ROUNDS))
+    least = _count_least(workload)
     rounds: list[_Round] = []
     began = perf_counter()
     for number in count():
@@ -165,6 +166,16 @@ def _run_rounds(servers: Mapping[str, Server], cases: Mapping[str, Case], *, lau
         if len(rounds) == MOST_ROUNDS or (late and len(rounds) >= least) or _failed(rounds[-1]):
             return rounds
     raise AssertionError("unreachable")
+
+
+def count_rounds(workload: Workload, round_s: float) -> int:
+    """Rounds of one launch, when a round of all arms takes `round_s` seconds."""
+    return max(_count_least(workload), min(MOST_ROUNDS, int(ROUNDS_S / round_s)))
+
+
+def _count_least(workload: Workload) -> int:
+    """Rounds that are measured in any case: as many waves as the workload has, within reason."""
+    return max(LEAST_ROUNDS, min(workload.requests // workload.concurrency, MOST_ROUNDS))
 
 
 def _failed(of_all: _Round) -> bool:

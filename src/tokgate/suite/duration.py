@@ -100,6 +100,11 @@ def estimate_pass_s(case: Case, pace: Pace) -> float:
     return _WARM_UP_PASSES * wave_s + _timed_s(workload, wave_s)
 
 
+def count_waves(workload: Workload) -> int:
+    """Waves of one request for each stream in a pass: of the warm-up, and timed."""
+    return _WARM_UP_PASSES + ceil(workload.requests / workload.concurrency)
+
+
 def count_prompt_tokens(prompts: PromptSet) -> float:
     """The mean number of tokens of a request's prompt, by the length of its text."""
     texts = [sum(len(message["content"]) for message in prompt.messages) for prompt in prompts.prompts]

@@ -7,13 +7,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from tokgate.judge.cell import CellKey, Reference
+from tokgate.judge.cell import CaseKey, CellKey, Reference
 from tokgate.judge.plan import Expected, Source, find_least_certain
+from tokgate.judge.preview import How
 from tokgate.judge.stats import scatter
-from tokgate.suite.duration import INSTANT_S, estimate_pace, estimate_pass_s, estimate_startup_s
+from tokgate.suite.duet import count_rounds
+from tokgate.suite.duration import INSTANT_S, count_waves, estimate_pace, estimate_pass_s, estimate_startup_s
 from tokgate.suite.past import Past
 from tokgate.suite.plan import Case, Experiment, RunPlan
 from tokgate.suite.reference import References
+from tokgate.suite.served import find_served, is_duet
 
 
 class Times(NamedTuple):
@@ -25,14 +28,21 @@ class Times(NamedTuple):
 
 
 class ExperimentTime(msgspec.Struct, frozen=True, kw_only=True):
-    """Seconds of an experiment before its first block, and of each block; and what they are based on."""
+    """Seconds of an experiment before its first block, and of each block; and what they are based on.
 
-    before_s: float
-    block_s: float
+    how: in mirrored blocks, in pairs of launches next to each other (two count as a block), by the launches of the gate,
+        by a look inside each arm, or by arithmetic alone.
+    cases: those whose launches by the gate answer it.
+    """
+
+    before_s: float = 0.0
+    block_s: float = 0.0
     source: Source
+    how: How = "blocks"
+    cases: tuple[CaseKey, ...] = ()
 
     def seconds(self, blocks: int) -> float:
-        """Of an experiment with this number of blocks."""
+        """Of an experiment with this number of blocks, if the gate does not serve it."""
         return self.before_s + blocks * self.block_s
 
 
@@ -65,7 +75,8 @@ def estimate(
     return Estimates(
         cells=tuple(_expected(plan.case(*key.case), key, past, references) for key in keys),
         experiments={
-            experiment.hypothesis.name: _experiment_time(experiment, past, references) for experiment in experiments
+            experiment.hypothesis.name: _experiment_time(experiment, plan, past, references)
+            for experiment in experiments
         },
     )
 
@@ -111,16 +122,26 @@ def _cv(key: CellKey, past: Past, reference: Reference | None) -> float | None:
     return scatter(launches)
 
 
-def _experiment_time(experiment: Experiment, past: Past, references: References) -> ExperimentTime:
+def _experiment_time(experiment: Experiment, plan: RunPlan, past: Past, references: References) -> ExperimentTime:
     """With the times of each arm's server under the workload of the hypothesis."""
     claim = experiment.hypothesis.claim
-    if claim.reach is not None:  # decided by arithmetic
-        return ExperimentTime(before_s=0.0, block_s=0.0, source="measured")
-    arms = [estimate_times(arm, past, references) for arm in experiment.arms.values()]
+    if claim.reach is not None:
+        return ExperimentTime(source="measured", how="arithmetic")
+    cases = tuple(experiment.arms.values())
+    arms = [estimate_times(case, past, references) for case in cases]
     source = find_least_certain(arm.source for arm in arms)
     starts_s = sum(arm.startup_s for arm in arms)
-    if claim.untreated or claim.fails is not None:  # decided by looking inside each arm once
-        return ExperimentTime(before_s=starts_s, block_s=0.0, source=source)
-    # The first arm stays alive for its first measurement.
-    before_s = starts_s - arms[0].startup_s
-    return ExperimentTime(before_s=before_s, block_s=2 * (starts_s + sum(arm.pass_s for arm in arms)), source=source)
+    if claim.untreated or claim.fails is not None:
+        return ExperimentTime(before_s=starts_s, source=source, how="look")
+    if is_duet(experiment):
+        waves_s = sum(arm.pass_s / count_waves(case.workload) for case, arm in zip(cases, arms, strict=True))
+        pair_s = starts_s + (1 + count_rounds(cases[0].workload, waves_s)) * waves_s
+        return ExperimentTime(block_s=2 * pair_s, source=source, how="pairs")
+    served = find_served(experiment, plan)
+    return ExperimentTime(
+        before_s=starts_s - arms[0].startup_s,  # the first arm stays alive for its first measurement
+        block_s=2 * (starts_s + sum(arm.pass_s for arm in arms)),
+        source=source,
+        how="gate" if served else "blocks",
+        cases=served,
+    )

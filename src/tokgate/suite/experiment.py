@@ -53,7 +53,7 @@ def run_experiment(experiment: Experiment, live: Live, *, blocks: int, goes_on: 
     comparison = Comparison(
         {name: (_named(case, f"{hypothesis.name}/{name}"),) for name, case in experiment.arms.items()},
         live,
-        metric=hypothesis.claim.metric or next(iter(experiment.arms.values())).workload.gated[0],
+        metric=find_metric(experiment),
         goes_on=goes_on,
         # An arm that is to fail is tried alone, so that nothing else can be the reason.
         design="blocks" if hypothesis.claim.fails is not None else None,
@@ -74,6 +74,11 @@ def run_experiment(experiment: Experiment, live: Live, *, blocks: int, goes_on: 
         live.stop()
 
 
+def find_metric(experiment: Experiment) -> str:
+    """The metric that the claim is about, or the first one of the workload for claims that name none."""
+    return experiment.hypothesis.claim.metric or str(next(iter(experiment.arms.values())).workload.gated[0])
+
+
 def _named(case: Case, name: str) -> Case:
     """The case with a server of that name: arms may be the same server, changed."""
     return msgspec.structs.replace(case, server=msgspec.structs.replace(case.server, name=name))
@@ -84,7 +89,7 @@ def _test_ratio(hypothesis: Hypothesis, comparison: Comparison, blocks: int) -> 
     complete: list[Block] = []
     assert comparison.metric is not None
     with suppress(OutOfTime):
-        if (verdict := _check_treatment(hypothesis, comparison.look_inside(orders[0]))) is not None:
+        if (verdict := check_treatment(hypothesis, comparison.look_inside(orders[0]))) is not None:
             return verdict
         planned = MOST_PAIRS if comparison.design == "duet" else None
         for order in orders[: planned or blocks]:
@@ -137,7 +142,7 @@ def _out_of_time(hypothesis: Hypothesis) -> NotChecked:
     return NotChecked(f"{hypothesis.name}: the budget was spent before one block was complete")
 
 
-def _check_treatment(hypothesis: Hypothesis, servers: Mapping[str, Server]) -> Verdict | None:
+def check_treatment(hypothesis: Hypothesis, servers: Mapping[str, Server]) -> Verdict | None:
     """The verdict when the arms do not differ as declared; None when they do, and nothing else differs.
 
     servers: by arm. Every pair of arms is checked.

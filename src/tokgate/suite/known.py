@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 import msgspec
 
@@ -11,8 +10,7 @@ from tokgate.config.server import DockerLaunch
 from tokgate.judge.verdict import Verdict
 from tokgate.launch.standing import read_standing_facts
 from tokgate.machine.daemon import Daemon, ask_daemon
-from tokgate.machine.fingerprint import compute_fingerprint_id
-from tokgate.store.evidence import PastTest, explain_expiry, make_known, read_past_tests
+from tokgate.store.evidence import PastVerdict, explain_expiry, make_known
 from tokgate.store.runs import RunRecord, make_conditions
 from tokgate.suite.plan import Experiment
 
@@ -31,15 +29,19 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find_standing(
-    experiments: Iterable[Experiment], record: RunRecord, out: Path, *, shelf_life_s: float, again: bool
+    experiments: Iterable[Experiment],
+    record: RunRecord,
+    past: Mapping[str, PastVerdict],
+    *,
+    shelf_life_s: float,
+    again: bool,
 ) -> dict[str, Standing]:
-    """By hypothesis, what is known before this run. again: test all of them, whatever is known.
+    """By hypothesis, what is known before this run.
 
-    out: the folder of run records. Raises RecordError.
+    past: by hypothesis, the newest verdict that a run on this machine measured.
+    again: test all of them, whatever is known.
     """
     experiments = tuple(experiments)
-    box = compute_fingerprint_id(record.fingerprint)
-    evidence = read_past_tests(out, fingerprint=box) if out.is_dir() else {}
     images = [
         arm.server.launch.image
         for experiment in experiments
@@ -48,21 +50,21 @@ def find_standing(
     ]
     daemon = ask_daemon(dict.fromkeys(images)) if images else Daemon(version=None)
     return {
-        experiment.hypothesis.name: _find_one(experiment, evidence, record, daemon, shelf_life_s, again)
+        experiment.hypothesis.name: _find_one(experiment, past, record, daemon, shelf_life_s, again)
         for experiment in experiments
     }
 
 
 def _find_one(
     experiment: Experiment,
-    evidence: Mapping[str, PastTest],
+    past: Mapping[str, PastVerdict],
     record: RunRecord,
     daemon: Daemon,
     shelf_life_s: float,
     again: bool,
 ) -> Standing:
     facts = _list_dependencies(experiment, daemon)
-    earlier = evidence.get(experiment.hypothesis.name)
+    earlier = past.get(experiment.hypothesis.name)
     if earlier is None:
         return Standing(depends_on=facts)
     if again:

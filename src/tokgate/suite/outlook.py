@@ -17,11 +17,13 @@ from tokgate.suite.reference import References
 class Outlook(msgspec.Struct, frozen=True, kw_only=True):
     """What is known before a run.
 
+    record: the first record of the run.
     past: earlier runs on this machine.
     references: what each cell is compared with.
     standing: of each selected hypothesis.
     """
 
+    record: RunRecord
     past: Past
     references: References
     standing: dict[str, Standing]
@@ -40,7 +42,8 @@ def make_outlook(
     past = Past(out, record)
     shelf_life_s = float(plan.profile.shelf_life)
     return Outlook(
+        record=record,
         past=past,
         references=References(baselines / record.baselines, record, past),
-        standing=find_standing(experiments, record, out, shelf_life_s=shelf_life_s, again=again),
+        standing=find_standing(experiments, record, past.last.hypotheses, shelf_life_s=shelf_life_s, again=again),
     )

@@ -1,4 +1,4 @@
-"""Past: earlier runs on this machine that cells can be compared with, and how long they took."""
+"""Past: earlier runs on this machine that cells can be compared with, how long they took, and what they decided."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from tokgate.judge.cell import CellKey
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import compute_fingerprint_id
+from tokgate.store.evidence import LastVerdicts, read_last_verdicts
 from tokgate.store.history import Cost, Point, read_costs, read_history
 from tokgate.store.runs import RunRecord
 from tokgate.store.summary import hash_conditions
@@ -27,6 +28,11 @@ class Past:
     def costs(self) -> dict[tuple[str, str], Cost]:
         """The seconds of a launch, by server and workload. Raises RecordError."""
         return read_costs(self._out, fingerprint=self._box) if self._out.is_dir() else {}
+
+    @cached_property
+    def last(self) -> LastVerdicts:
+        """The newest verdict on each cell and hypothesis. Raises RecordError."""
+        return read_last_verdicts(self._out, fingerprint=self._box) if self._out.is_dir() else LastVerdicts()
 
     @cached_property
     def _points(self) -> dict[tuple[str, str, str, str], tuple[Point, ...]]:

@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Sequence
 
 import msgspec
 
 from tokgate._exceptions import UsageError
 from tokgate.config.words import format_count, format_duration
 from tokgate.judge.cell import CaseKey, CellKey
-from tokgate.judge.plan import LaunchPlan, Source, plan_fixed
-from tokgate.judge.preview import BlocksPlan, Preview
+from tokgate.judge.plan import Costs, LaunchPlan, plan_fixed
+from tokgate.judge.preview import How, HypothesisPlan, Preview
 from tokgate.suite.against import MOST_PAIRS
+from tokgate.suite.agenda import make_later, make_units
 from tokgate.suite.budget import LEAST_BLOCKS, Budget
 from tokgate.suite.estimate import Estimates, estimate
-from tokgate.suite.known import Standing
 from tokgate.suite.outlook import Outlook
 from tokgate.suite.plan import Experiment, RunPlan
-
-_BASES: dict[Source, str] = {
-    "reported": "token counts and the rate of the baseline",
-    "roofline": "token counts and the roofline",
-    "assumed": "token counts and the rate of an assumed machine or model",
-}
+from tokgate.suite.preview_notes import BASES, make_notes
+from tokgate.suite.rotation import Unit, choose, count_nights
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,128 +71,107 @@ def look_ahead(plan: RunPlan, chosen: Selection, outlook: Outlook, *, blocks: in
     Raises SpecError, RecordError; UsageError: the budget is shorter than any launch.
     """
     estimates = estimate_selection(plan, chosen, outlook)
+    units = make_units(plan, estimates, outlook)
     budget = None
     if plan.budget_s is not None:
         _check_budget(plan.budget_s, estimates)
-        budget = Budget(
-            plan.budget_s,
-            estimates.cells,
-            timed=estimates.timed,
-            blocks_s={name: time.seconds(1) for name, time in estimates.experiments.items()},
-            family=len(chosen.family),
-        )
-    return budget, make_preview(plan, chosen, estimates, budget, standing=outlook.standing, blocks=blocks)
+        budget = Budget(plan.budget_s, estimates.cells, units, timed=estimates.timed, family=len(chosen.family))
+    return budget, make_preview(plan, chosen, estimates, units, budget, outlook, blocks=blocks)
 
 
 def make_preview(
     plan: RunPlan,
     chosen: Selection,
     estimates: Estimates,
+    units: Sequence[Unit],
     budget: Budget | None,
+    outlook: Outlook,
     *,
-    standing: Mapping[str, Standing],
     blocks: int,
 ) -> Preview:
     """The plan to show. blocks: of each hypothesis, without a budget."""
-    launches = None
+    costs, launches = Costs(estimates.cells), None
     if budget is not None:
-        launches = budget.room.plan
+        launches = _sort_servers(budget)
     elif estimates.cells:
         launches = plan_fixed(estimates.cells, plan.launches, family=len(chosen.family))
-    planned = blocks if budget is None else LEAST_BLOCKS
-    hypotheses = tuple(_plan_hypothesis(name, entry, estimates, planned) for name, entry in standing.items())
-    return Preview(
+    later = budget.choice.later if budget else ()
+    hypotheses = _plan_hypotheses(estimates, outlook, budget, blocks)
+    alone_s = costs.total({cell.case: plan.profile.launches for cell in estimates.cells})
+    preview = Preview(
+        started=outlook.record.started,
         title=make_title(plan),
         unable=plan.unable,
         budget_s=plan.budget_s,
         plan=launches,
+        rounds=tuple(tuple(group) for group in budget.groups if len(group) > 1) if budget else (),
         requests={cell.workload: plan.case(*cell.case).workload.requests for cell in estimates.cells},
         hypotheses=hypotheses,
+        later=tuple(make_later(unit, outlook) for unit in later),
         total_s=(launches.total_s if launches else 0.0) + sum(entry.seconds for entry in hypotheses),
-        notes=tuple(_notes(plan, launches, hypotheses, estimates, budget)),
+        alone_s=alone_s + sum(time.seconds(LEAST_BLOCKS) for time in estimates.experiments.values()),
+        shared_s=choose(units, costs, math.inf).seconds,
+        nights=None if budget is None else count_nights(units, costs, budget.seconds),
+        notes=(),
     )
+    return msgspec.structs.replace(preview, notes=tuple(make_notes(preview, estimates)))
 
 
-def _plan_hypothesis(name: str, standing: Standing, estimates: Estimates, blocks: int) -> BlocksPlan:
-    if (verdict := standing.verdict) is not None:
-        known = f"{verdict.outcome}, {verdict.notes[0]}"
-        return BlocksPlan(hypothesis=name, blocks=0, seconds=0.0, source="measured", known=known)
-    time = estimates.experiments[name]
-    return BlocksPlan(
-        hypothesis=name,
-        blocks=blocks if time.block_s else 0,
-        seconds=time.seconds(blocks),
-        source=time.source,
-        note=standing.why_again,
-    )
+def _sort_servers(budget: Budget) -> LaunchPlan | None:
+    """The launches in the order of the run."""
+    if budget.plan is None:
+        return None
+    order = [server for group in budget.groups for server in group]
+    servers = tuple(sorted(budget.plan.servers, key=lambda entry: order.index(entry.server)))
+    return msgspec.structs.replace(budget.plan, servers=servers)
+
+
+def _plan_hypotheses(
+    estimates: Estimates, outlook: Outlook, budget: Budget | None, blocks: int
+) -> tuple[HypothesisPlan, ...]:
+    """Of the hypotheses that are known or tested in this run."""
+    served = {} if budget is None else {unit.name: unit for unit in budget.choice.tonight if unit.is_hypothesis}
+    plans = []
+    for name, standing in outlook.standing.items():
+        if (verdict := standing.verdict) is not None:
+            plans.append(HypothesisPlan(hypothesis=name, known=f"{verdict.outcome}, {verdict.notes[0]}"))
+            continue
+        if budget is not None and name not in served:
+            continue
+        time = estimates.experiments[name]
+        # Without a budget the servers are launched one after the other, which serves claims about one of them alone.
+        by_gate = time.how == "gate" and (budget is not None or len(time.cases) == 1)
+        how: How = "gate" if by_gate else "blocks" if time.how == "gate" else time.how
+        count = 0 if how not in ("blocks", "pairs") else LEAST_BLOCKS if budget else blocks
+        plans.append(
+            HypothesisPlan(
+                hypothesis=name,
+                how=how,
+                blocks=count,
+                seconds=0.0 if by_gate else time.seconds(count),
+                source=time.source,
+                note=standing.why_again,
+            )
+        )
+    return tuple(plans)
 
 
 def _check_budget(budget_s: float, estimates: Estimates) -> None:
     """Raises UsageError: not even the shortest launch fits."""
     launches = {" × ".join(cell.case): (cell.startup_s + cell.pass_s, cell.source) for cell in estimates.cells}
-    launches |= {f"hypothesis {name}": (time.seconds(1), time.source) for name, time in estimates.experiments.items()}
+    launches |= {
+        f"hypothesis {name}": (time.seconds(1), time.source)
+        for name, time in estimates.experiments.items()
+        if time.how != "arithmetic"
+    }
     if not launches:
         return
     shortest = min(launches, key=lambda name: launches[name][0])
     seconds, source = launches[shortest]
     if seconds > budget_s:
-        basis = "as earlier runs show" if source == "measured" else f"an estimate from {_BASES[source]}"
+        basis = "as earlier runs show" if source == "measured" else f"an estimate from {BASES[source]}"
         raise UsageError(
             f"a budget of {format_duration(budget_s)} is shorter than one launch: the shortest, {shortest}, takes about "
             f"{format_duration(seconds)} ({basis}). Next: allow more time, or set the number of launches instead "
             "(--tokgate-launches), which has no time limit"
         )
-
-
-def _notes(
-    plan: RunPlan,
-    launches: LaunchPlan | None,
-    hypotheses: tuple[BlocksPlan, ...],
-    estimates: Estimates,
-    budget: Budget | None,
-) -> Iterator[str]:
-    if plan.unable is not None:
-        yield f"this machine cannot run it: {plan.unable}"
-    if launches is not None:
-        yield (
-            f"launches take about {format_duration(launches.total_s)}"
-            if budget is None
-            else f"launches take about {format_duration(launches.total_s)} of {format_duration(budget.seconds)}; cells "
-            "that are decided early leave their time to later ones, and one launch is reserved to confirm a regression"
-        )
-    known = sum(bool(entry.known) for entry in hypotheses)
-    if known:
-        yield (
-            f"{format_count(known, 'hypothesis')} known from earlier runs: nothing that {'it' if known == 1 else 'they'} "
-            f"{'depends' if known == 1 else 'depend'} on has changed. --tokgate-again repeats them"
-        )
-    hypotheses = tuple(entry for entry in hypotheses if not entry.known)
-    if hypotheses:
-        hypotheses_s = sum(entry.seconds for entry in hypotheses)
-        takes = f"about {format_duration(hypotheses_s)}"
-        yield (
-            f"{format_count(len(hypotheses), 'hypothesis')}: {takes}"
-            if budget is None
-            else f"{format_count(len(hypotheses), 'hypothesis')}: {takes} for {LEAST_BLOCKS} blocks of each; they share "
-            "the remaining time"
-        )
-        if launches is not None and budget is None:
-            yield f"everything takes about {format_duration(launches.total_s + hypotheses_s)}"
-    if budget is not None:
-        for server in budget.room.left_out:
-            yield f"the budget is too small for {server}; it runs only if the others leave time"
-    yield from _explain_estimates(launches, estimates, budget)
-
-
-def _explain_estimates(launches: LaunchPlan | None, estimates: Estimates, budget: Budget | None) -> Iterator[str]:
-    sources = {cell.server: cell.source for cell in estimates.cells if cell.source != "measured"}
-    if sources:
-        bases = (
-            f"{basis} ({', '.join(server for server, source in sources.items() if source == key)})"
-            for key, basis in _BASES.items()
-            if key in sources.values()
-        )
-        then = "" if budget is None else ". The first launch of each runs before anything else and shows its time"
-        yield f"≈ is an estimate: no earlier run on this machine shows these times. Based on {'; '.join(bases)}{then}"
-    if launches is not None and any(cell.assumed for cell in launches.cells):
-        yield "≈ before a drop: no earlier run shows how much the metric varies; half its promise is assumed"

@@ -9,7 +9,7 @@ from statistics import fmean
 from tokgate.config.words import format_count
 from tokgate.judge.cell import CellKey, Reference
 from tokgate.measure.measurement import Answers
-from tokgate.store.baselines import Baseline, explain_incomparable, read_baseline
+from tokgate.store.baselines import Baseline, BaselineCell, explain_incomparable, read_baseline
 from tokgate.store.runs import RunRecord
 from tokgate.suite.past import NIGHTS, Past
 
@@ -35,10 +35,11 @@ class References:
         )
         if gap is not None:
             return None, gap
-        values = baseline.cells[workload].metrics.get(metric)
+        cell = baseline.cells[workload]
+        values = cell.metrics.get(metric)
         if not values:
             return None, f"the baseline has no {metric}"
-        return _stored(baseline, values), ""
+        return _stored(baseline, cell, values), ""
 
     def reported_tps(self, server: str) -> float | None:
         """The decode rate of one stream that the server's baseline states, wherever it was measured. Raises SpecError."""
@@ -67,12 +68,13 @@ class References:
         return None, f"no baseline is stored; `{accept}` makes this run one (without: {seen} instead)"
 
 
-def _stored(baseline: Baseline, values: tuple[float, ...]) -> Reference:
+def _stored(baseline: Baseline, cell: BaselineCell, values: tuple[float, ...]) -> Reference:
+    source, date = cell.source or baseline.source, cell.date or baseline.date
     if baseline.provenance == "measured":
         launches = format_count(len(values), "launch")
         limits = baseline.quiet.describe_own() if baseline.quiet else ""
         forced = f"accepted by force: {baseline.forced}" if baseline.forced else ""
-        label = f"baseline of {baseline.date} ({', '.join(filter(None, (baseline.source, launches, limits, forced)))})"
+        label = f"baseline of {date} ({', '.join(filter(None, (source, launches, limits, forced)))})"
         return Reference(kind="launches", values=values, label=label)
-    label = f"one figure {baseline.provenance} on {baseline.date} ({baseline.source})"
+    label = f"one figure {baseline.provenance} on {date} ({source})"
     return Reference(kind="figure", values=values[:1], label=label)

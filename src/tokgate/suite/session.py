@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from contextlib import suppress
 from itertools import product
 
 import msgspec
 
-from tokgate._exceptions import LaunchError, NotChecked, UsageError
-from tokgate.config.words import format_count
+from tokgate._exceptions import LaunchError, NotChecked, NotTonight, UsageError
+from tokgate.config.words import format_count, format_duration
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.plan import MOST_LAUNCHES
-from tokgate.judge.verdict import Verdict
+from tokgate.judge.verdict import Later, Verdict
 from tokgate.launch.server import Server
 from tokgate.measure.measurement import Measurement
 from tokgate.store.runs import RunWriter
 from tokgate.suite.against import Against
+from tokgate.suite.agenda import make_later
 from tokgate.suite.budget import MOST_BLOCKS, Budget
 from tokgate.suite.duration import INSTANT_S
 from tokgate.suite.experiment import LAUNCHES_ALONE, run_experiment
-from tokgate.suite.known import Standing
 from tokgate.suite.live import Live
 from tokgate.suite.observer import Observer
+from tokgate.suite.outlook import Outlook
 from tokgate.suite.plan import Experiment, RunPlan
+from tokgate.suite.rotation import Unit
+from tokgate.suite.served import decide_from_launches, find_served
 from tokgate.suite.verdicts import Verdicts
 
 _SPENT = "the budget was spent"
@@ -37,7 +40,7 @@ class Session:
     writer: the run's record.
     verdicts: of its family of cells.
     budget: the time it may take; None measures every launch of the plan.
-    standing: what is known of its hypotheses.
+    outlook: what is known before the run.
     observer: sees what is started and measured (the plugin's progress display).
     Use as a context: the budget's clock starts when it is entered, and leaving it ends the live server.
     """
@@ -48,15 +51,16 @@ class Session:
         writer: RunWriter,
         verdicts: Verdicts,
         budget: Budget | None,
-        standing: Mapping[str, Standing],
+        outlook: Outlook,
         *,
         observer: Observer,
     ) -> None:
         self.plan, self.writer, self.budget = plan, writer, budget
-        self._verdicts, self._standing = verdicts, standing
+        self._verdicts, self._outlook = verdicts, outlook
         self._live = Live(writer, observer=observer)
         self._experiments: list[Verdict] = []
         self._answers: list[Verdict] = []
+        self._later: dict[str, Later] = {}
         self._against: Against | None = None
         if plan.opponent is not None:
             ends = None if plan.budget_s is None else time.monotonic() + plan.budget_s
@@ -115,7 +119,7 @@ class Session:
         """Why the budget skips this launch of a workload; None where it is measured."""
         if self.budget is None or self._verdicts.find_measurement(case, launch):
             return None
-        if self._verdicts.is_decided(case):
+        if self._verdicts.is_decided(case) and launch > self.budget.needed(case):
             used = format_count(self._verdicts.used[case], "launch")
             return f"{case.server} × {case.workload} was decided after {used}"
         live = self._live.launch == (case.server, launch)
@@ -135,14 +139,30 @@ class Session:
             finally:
                 self._record()
         if key not in self._verdicts.decided:
-            self._complete()
+            self._complete([case for case in self._verdicts.cases if self._is_late(case) == self._is_late(key.case)])
             self._record()
         if key in self._verdicts.decided:
             return self._verdicts.verdict(key)
-        server, workload, _ = key
-        gap = f"{server} × {workload}: {_SPENT} before its first launch"
+        raise self._leave_for_later(key.case)
+
+    def _is_late(self, case: CaseKey) -> bool:
+        """Whether the budget leaves a case for later, so that it is measured only if there is time at the end."""
+        return self.budget is not None and case not in self.budget.tonight
+
+    def _leave_for_later(self, what: CaseKey | str) -> NotChecked:
+        """What the budget had no time for is measured by a later run, unless it can never fit."""
+        assert self.budget is not None
+        name = what if isinstance(what, str) else " × ".join(what)
+        if self.budget.fits(what):
+            return NotTonight(f"{name}: the budget had no time for it; a later run measures it")
+        gap = f"{name}: it takes longer than the whole budget of {format_duration(self.budget.seconds)}"
         self.writer.add_not_checked(gap)
-        raise NotChecked(gap)
+        return NotChecked(gap)
+
+    def why_no_answers(self, name: str) -> str | None:
+        """Why the budget skips the answers of a server: none of its workloads is measured."""
+        whys = [self.why_not(case, 1) for case in self._verdicts.cases if case.server == name]
+        return whys[0] if whys and None not in whys else None
 
     def answers(self, name: str) -> Verdict:
         """Whether the first launch of a server answers as a working model does. Raises LaunchError, NotChecked, RecordError."""
@@ -155,63 +175,66 @@ class Session:
     def experiment(self, experiment: Experiment, *, blocks: int) -> Verdict:
         """Test one hypothesis and give its verdict, unless it is known; any live server ends first.
 
-        blocks: the number without a budget. Raises NotChecked: the budget was too small for one block.
+        The launches of the gate decide it where they can. blocks: the number without a budget.
+        Raises NotChecked: the budget had no time for it.
         """
-        standing = self._standing[experiment.hypothesis.name]
-        self.writer.add_dependencies(experiment.hypothesis.name, standing.depends_on)
+        name = experiment.hypothesis.name
+        standing = self._outlook.standing[name]
+        self.writer.add_dependencies(name, standing.depends_on)
         if standing.verdict is not None:
             return self._add_experiment(standing.verdict)
-        self.stop_server()
-        goes_on: Callable[[int], bool] = _always
-        if self.budget is not None:
-            launches = LAUNCHES_ALONE if len(experiment.arms) == 1 else 2 * len(experiment.arms)
-            goes_on = self.budget.experiment(experiment.hypothesis.name, block=launches)
-        try:
-            verdict = run_experiment(
-                experiment,
-                self._live,
-                blocks=MOST_BLOCKS if self.budget else blocks,
-                goes_on=goes_on,
-            )
-        except NotChecked as gap:
-            self.writer.add_not_checked(str(gap))
-            raise
-        finally:
-            self._live.observer.end(experiment.hypothesis.name)
+        cases = find_served(experiment, self.plan)
+        verdict = decide_from_launches(experiment, {case: self._verdicts.launches(case) for case in cases})
+        if verdict is None:
+            verdict = self._launch_arms(experiment, blocks=blocks)
+        self._live.observer.end(name)
         if standing.why_again:
             note = f"tested again: {standing.why_again}"
             verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, note))
         return self._add_experiment(verdict)
+
+    def _launch_arms(self, experiment: Experiment, *, blocks: int) -> Verdict:
+        """Test a hypothesis with launches of its own. Raises as `experiment`."""
+        self.stop_server()
+        if self.budget is None:
+            return run_experiment(experiment, self._live, blocks=blocks, goes_on=_always)
+        name = experiment.hypothesis.name
+        launches = LAUNCHES_ALONE if len(experiment.arms) == 1 else 2 * len(experiment.arms)
+        goes_on = self.budget.experiment(name, block=launches)
+        try:
+            return run_experiment(experiment, self._live, blocks=MOST_BLOCKS, goes_on=goes_on)
+        except NotChecked:
+            raise self._leave_for_later(name) from None
 
     def _add_experiment(self, verdict: Verdict) -> Verdict:
         self._experiments.append(verdict)
         self._record()
         return verdict
 
-    def _complete(self) -> None:
-        """Measure the missing launches of the family, each for all cases of its server; then decide."""
-        cases = self._verdicts.cases
-        servers = dict.fromkeys(case.server for case in cases)
+    def _complete(self, cases: Sequence[CaseKey]) -> None:
+        """Measure the missing launches of these cases, each launch for all of its server; then decide."""
         if self.budget is None:
-            launches = list(product(servers, range(1, self.plan.launches + 1)))
-        else:
-            budget = self.budget
-            launches = list(product(servers, range(1, MOST_LAUNCHES + 2)))
-            launches.sort(key=lambda at: budget.rank(*at))
-        for server, launch in launches:
-            for case in cases:
-                if case.server == server and self.why_not(case, launch) is None:
+            for (server, launch), case in product(self._list_launches(cases), cases):
+                if case.server == server:
                     with suppress(LaunchError):  # the verdict gives the reason
                         self.measure_case(case, launch)
-        if self.budget is not None:
-            self._verdicts.end(why=_SPENT)
+            self._verdicts.look(cases)
+            fresh = self._verdicts.awaiting
+            for case in fresh:
+                with suppress(LaunchError):
+                    self.measure_case(case, self.plan.launches + 1)
+            self._verdicts.look(fresh)
             return
-        self._verdicts.look(cases)
-        fresh = self._verdicts.awaiting
-        for case in fresh:
-            with suppress(LaunchError):
-                self.measure_case(case, self.plan.launches + 1)
-        self._verdicts.look(fresh)
+        budget = self.budget
+        launches = list(product(cases, range(1, MOST_LAUNCHES + 2)))
+        for case, launch in sorted(launches, key=lambda at: budget.rank(*at)):
+            if self.why_not(case, launch) is None:
+                with suppress(LaunchError):
+                    self.measure_case(case, launch)
+        self._verdicts.end(why=_SPENT)
+
+    def _list_launches(self, cases: Sequence[CaseKey]) -> list[tuple[str, int]]:
+        return list(product(dict.fromkeys(case.server for case in cases), range(1, self.plan.launches + 1)))
 
     def _look(self, *cases: CaseKey) -> None:
         """With a budget, judge after each launch, so that decided cells need no more launches."""
@@ -219,6 +242,9 @@ class Session:
             judged = [case for case in cases if case in self._verdicts.cases]
             planned = {case: self.budget.planned(case.server)[case.workload] for case in judged}
             self._verdicts.look(judged, planned)
+            for case in judged:
+                if self._verdicts.is_decided(case):
+                    self.budget.finish(case)
             self._record()
 
     def _record(self) -> None:
@@ -227,7 +253,29 @@ class Session:
             decided = frozenset(case for case in self._verdicts.cases if self._verdicts.is_decided(case))
             spending = self.budget.spending(self._verdicts.used, decided)
         judged = self._verdicts.with_reasons() if self._against is None else self._against.verdicts
-        self.writer.set_verdicts((*self._answers, *judged, *self._experiments), spending)
+        self.writer.set_verdicts((*self._answers, *judged, *self._experiments), spending, self._list_later())
+
+    def _list_later(self) -> tuple[Later, ...]:
+        """What the budget had no time for so far."""
+        if self.budget is None:
+            return ()
+        tested = {verdict.hypothesis for verdict in self._experiments}
+        open_cases = {
+            case
+            for case in self._verdicts.cases
+            if not self._verdicts.used[case] and not self._verdicts.is_decided(case)
+        }
+        units = (*self.budget.choice.tonight, *self.budget.choice.later)
+        return tuple(
+            self._make_later(unit)
+            for unit in units
+            if (unit.name not in tested if unit.is_hypothesis else open_cases.intersection(unit.cases))
+        )
+
+    def _make_later(self, unit: Unit) -> Later:
+        if unit.name not in self._later:
+            self._later[unit.name] = make_later(unit, self._outlook)
+        return self._later[unit.name]
 
 
 def _always(_: int) -> bool:

@@ -60,6 +60,10 @@ class Verdicts:
     def find_measurement(self, case: CaseKey, launch: int) -> Measurement | None:
         return self._measured.get((case, launch))
 
+    def launches(self, case: CaseKey) -> dict[int, Measurement]:
+        """The measured launches of a case, by number."""
+        return {launch: run for (key, launch), run in sorted(self._measured.items()) if key == case}
+
     def answers(self, server: str) -> Answers | None:
         """What the model of this server answered when its baseline was accepted."""
         return self._references.answers(server)

@@ -7,7 +7,8 @@ from typing import Any
 from msgspec.structs import replace
 
 from tokgate.judge.plan import CellPlan, LaunchPlan, ServerPlan
-from tokgate.judge.preview import BlocksPlan, Preview
+from tokgate.judge.preview import HypothesisPlan, Preview
+from tokgate.judge.verdict import Known, Later, Outcome
 from tokgate.report.plan import describe_preview
 
 
@@ -27,15 +28,21 @@ PLAN = LaunchPlan(
 )
 
 
-def preview(plan: LaunchPlan | None, *hypotheses: BlocksPlan, **changes: Any) -> Preview:
+def preview(plan: LaunchPlan | None, *hypotheses: HypothesisPlan, **changes: Any) -> Preview:
     values: dict[str, Any] = {
+        "started": "2026-01-04T01:00:00.000+00:00",
         "title": "profile p",
         "unable": None,
         "budget_s": None,
         "plan": plan,
+        "rounds": (),
         "requests": {"chat": 6, "code": 4},
         "hypotheses": hypotheses,
+        "later": (),
         "total_s": 754.0,
+        "alone_s": 754.0,
+        "shared_s": 754.0,
+        "nights": None,
         "notes": ("a note",),
     }
     return Preview(**(values | changes))
@@ -65,15 +72,40 @@ def test_estimates_are_marked() -> None:
     assert ["chat", "3", "3", "×", "6", "decode_tps", "≈", "6", "%"] in table
 
 
-def test_hypotheses_have_blocks_and_time() -> None:
+def test_hypotheses_have_launches_and_time() -> None:
+    """Each says how it is tested, what is known of it, or why it is tested again."""
     table = rows(
         preview(
             None,
-            BlocksPlan(hypothesis="x", blocks=2, seconds=3600.0, source="measured"),
-            BlocksPlan(hypothesis="look", blocks=0, seconds=60.0, source="assumed"),
-            BlocksPlan(hypothesis="sums", blocks=0, seconds=0.0, source="measured"),
+            HypothesisPlan(hypothesis="x", blocks=2, seconds=3600.0, note="the kernel changed"),
+            HypothesisPlan(hypothesis="y", how="pairs", blocks=2, seconds=90.0),
+            HypothesisPlan(hypothesis="z", how="gate"),
+            HypothesisPlan(hypothesis="look", how="look", seconds=60.0, source="assumed"),
+            HypothesisPlan(hypothesis="sums", how="arithmetic"),
+            HypothesisPlan(hypothesis="old", known="refuted, known from run R, 3 days old"),
         )
     )
-    assert ["hypothesis", "x", "2", "blocks", "1h00m"] in table
-    assert ["hypothesis", "look", "1", "look", "≈", "1m"] in table
-    assert ["hypothesis", "sums", "–"] in table or ["hypothesis", "sums", "–", "–"] in table
+    assert ["hypothesis", "x", "2", "blocks", "1h00m", "again:", "the", "kernel", "changed"] in table
+    assert ["hypothesis", "y", "about", "4", "pairs", "1m30s"] in table
+    assert ["hypothesis", "z", "those", "above", "–"] in table
+    assert ["hypothesis", "look", "a", "look", "inside", "≈", "1m"] in table
+    assert ["hypothesis", "sums", "–", "–"] in table
+    assert ["hypothesis", "old", "known", "–", "refuted,", "known", "from", "run", "R,", "3", "days", "old"] in table
+
+
+def test_what_is_left_for_later_has_its_last_answer() -> None:
+    known = Known("R", "2026-01-01T01:00:00.000+00:00")
+    both = {"decode_tps": Outcome.PASS, "ttft_s": Outcome.PASS}
+    table = rows(
+        preview(
+            PLAN,
+            later=(
+                Later(name="s × deep", outcomes=both, known=known),
+                Later(name="s × wide", outcomes={**both, "ttft_s": Outcome.INCONCLUSIVE}, known=known),
+                Later(name="faster"),
+            ),
+        )
+    )
+    assert ["s", "×", "deep", "pass,", "3", "days", "ago"] in table
+    assert ["s", "×", "wide", "1", "pass,", "1", "inconclusive,", "3", "days", "ago"] in table
+    assert ["faster", "never", "answered"] in table

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.hardware import PROBED, Hardware
-from tokgate.judge.verdict import Known, Outcome, Verdict
+from tokgate.judge.verdict import Known, Later, Outcome, Verdict
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.machine.monitor import Monitor
@@ -228,3 +228,23 @@ def test_known_verdict_has_its_age() -> None:
     assert "3 days" in row(text, "faster", "✓")
     assert "known: faster: confirmed, from run 20251229T010000Z-abcdef, 3 days old" in text
     assert note in to_markdown(build_view(night))
+
+
+def test_what_is_left_for_later_has_its_age() -> None:
+    """In one line of the terminal, and one by one in the report."""
+    known = Known(run="20251229T010000Z-abcdef", started="2025-12-29T01:00:00.000+00:00")
+    later = (
+        Later(name="vllm-amd", outcomes={"w decode_tps": Outcome.PASS}, known=known),
+        Later(name="vllm-awq × deep"),
+    )
+    settled = verdict("gate", "s", "w", "decode_tps", 24.0, outcome=Outcome.PASS)
+    night = replace(record(verdicts=(settled,)), started="2026-01-01T01:00:00.000+00:00", later=later)
+    text = format_summary(night, width=200, color=False)
+    assert (
+        "later: the budget had no time for 2 parts of the profile, 1 of them never answered; the oldest answer is 3 days "
+        "old (vllm-amd)"
+    ) in text
+    report = to_markdown(build_view(night))
+    assert "- **left for later**: the budget had no time for it; a later run measures it" in report
+    assert "  - vllm-amd: pass, 3 days ago" in report
+    assert "  - vllm-awq × deep: never answered" in report

@@ -15,6 +15,7 @@ from tokgate.config.quiet import QuietLimits
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.measure.measurement import Answers, Bias, Canary, Measurement, Problem
+from tokgate.report.baseline import describe_acceptance
 from tokgate.store import runs
 from tokgate.store.baselines import (
     Candidate,
@@ -212,6 +213,37 @@ def test_a_good_run_is_accepted_without_a_reason(tmp_path: Path, measurement: Me
         assert made.objections == ()
         assert made.accept(None) == made.accept("not needed") == made.new
         write_baseline(path, made.new)
+
+
+def test_what_a_run_did_not_measure_is_kept(tmp_path: Path, measurement: Measurement) -> None:
+    """With its source and date, through any number of partial runs; values of another machine are not."""
+    conditions = dict.fromkeys(("chat", "code"), CONDITIONS["chat"])
+    both = [
+        msgspec.structs.replace(run, workload=name) for name in conditions for run in launches(measurement, 10.0, 10.1)
+    ]
+    first = msgspec.structs.replace(RECORD, conditions=conditions, measurements=tuple(both))
+    path = tmp_path / "box" / "s.yaml"
+    write_baseline(path, candidate(first, tmp_path).accept(None))
+    for day in (2, 3):
+        later = msgspec.structs.replace(
+            RECORD,
+            run_id=f"2026010{day}T000000Z-abcdef",
+            started=f"2026-01-0{day}T00:00:00.000+00:00",
+            measurements=launches(measurement, 10.2, 10.3),
+        )
+        made = candidate(later, tmp_path)
+        write_baseline(path, made.accept(None))
+        stored = read_baseline(path)
+        assert stored == made.new
+        assert stored is not None
+        assert (stored.source, stored.cells["chat"].source) == (f"run {later.run_id}", None)
+        assert (stored.cells["code"].source, str(stored.cells["code"].date)) == (f"run {RECORD.run_id}", "2026-01-01")
+        assert stored.cells["code"].metrics == {"decode_tps": (10.0, 10.1)}
+    text = describe_acceptance(made)
+    assert f"code: kept from run {RECORD.run_id} of 2026-01-01, this run did not measure it" in text
+    other = Fingerprint({"gpu": Fact("gfx1100", Weight.MUST_MATCH)})
+    elsewhere = msgspec.structs.replace(RECORD, fingerprint=other, measurements=launches(measurement, 10.0, 10.1))
+    assert list(candidate(elsewhere, tmp_path).new.cells) == ["chat"]
 
 
 def test_objections_need_a_reason(tmp_path: Path, measurement: Measurement) -> None:

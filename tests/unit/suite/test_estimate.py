@@ -7,10 +7,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from tokgate._exceptions import UsageError
 from tokgate.config.catalogue import Catalogue
 from tokgate.judge.cell import CaseKey, CellKey, Reference
 from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.store.evidence import LastVerdicts
 from tokgate.store.history import Cost
+from tokgate.suite.agenda import make_units
 from tokgate.suite.budget import Budget
 from tokgate.suite.duration import INSTANT_S
 from tokgate.suite.estimate import Estimates, ExperimentTime
@@ -28,7 +31,7 @@ class Past:
     """Earlier runs, in the shape that estimates read."""
 
     def __init__(self, costs: dict[CaseKey, Cost], *launches: tuple[float, ...]) -> None:
-        self.costs, self._launches = costs, launches
+        self.costs, self._launches, self.last = costs, launches, LastVerdicts()
 
     def points(self, key: CellKey, *, since: str = "") -> tuple[object, ...]:
         return tuple(type("Point", (), {"launches": one})() for one in self._launches)
@@ -63,7 +66,8 @@ def estimated(plan: RunPlan, past: Past, references: References, *workloads: str
 
 
 def look(past: Past, references: References) -> Outlook:
-    return Outlook(past=past, references=references, standing={})  # type: ignore[arg-type]
+    record = make_first_record(plan_run(Catalogue(FIXTURES), profile="embedded"), run_id="RUN", command=())
+    return Outlook(record=record, past=past, references=references, standing={})  # type: ignore[arg-type]
 
 
 def test_estimates_without_history(plan: RunPlan) -> None:
@@ -116,27 +120,41 @@ def test_what_gets_no_verdict_is_planned_all_the_same(plan: RunPlan) -> None:
 def test_preview_without_a_budget(plan: RunPlan) -> None:
     """The preview of a run without a budget has the launches of the profile."""
     costs = {CaseKey(SERVER, "chat-c1"): Cost(startup_s=3.0, pass_s=7.0)}
-    made = estimated(plan, Past(costs), References(), "chat-c1")
-    shown = make_preview(plan, chosen(plan, "chat-c1"), made, None, standing={}, blocks=2)
+    _, shown = look_ahead(plan, chosen(plan, "chat-c1"), look(Past(costs), References()), blocks=2)
     assert shown.plan is not None
     assert shown.plan.servers[0].launches == {"chat-c1": 4}
     assert shown.requests == {"chat-c1": plan.case(SERVER, "chat-c1").workload.requests}
     assert shown.notes == ("launches take about 40s",)
-    assert shown.total_s == 40
-    (note,) = make_preview(
-        plan, chosen(plan, "chat-c1"), estimated(plan, Past({}), References(), "chat-c1"), None, standing={}, blocks=2
-    ).notes[1:]
-    assert note == (
+    assert (shown.total_s, shown.nights, shown.later) == (40, None, ())
+    _, estimated = look_ahead(plan, chosen(plan, "chat-c1"), look(Past({}), References()), blocks=2)
+    assert estimated.notes[1:] == (
         "≈ is an estimate: no earlier run on this machine shows these times. Based on token counts and the rate of an "
-        f"assumed machine or model ({SERVER})"
+        f"assumed machine or model ({SERVER})",
     )
+
+
+def test_preview_with_a_budget(plan: RunPlan) -> None:
+    """What the budget has no time for is left for later, and the number of runs that answer everything is known."""
+    costs = {CaseKey(SERVER, name): Cost(startup_s=3.0, pass_s=7.0) for name in ("chat-c1", "chat-c4")}
+    timed = msgspec.structs.replace(plan, budget_s=45.0)
+    selected = chosen(plan, "chat-c1", "chat-c4")
+    budget, shown = look_ahead(timed, selected, look(Past(costs), References()), blocks=2)
+    assert budget is not None
+    assert [later.name for later in shown.later] == [f"{SERVER} × chat-c1"], "the other one has four metrics"
+    assert (shown.alone_s, shown.shared_s, shown.nights) == (51, 51, 2)
+    assert shown.notes[0].startswith("this run: 1 of 2 workloads, about ")
+    assert shown.notes[1] == "everything once takes 51s: 2 runs of 45s answer everything"
+    with pytest.raises(
+        UsageError, match=f"a budget of 5s is shorter than one launch: the shortest, {SERVER} × chat-c1"
+    ):
+        look_ahead(msgspec.structs.replace(plan, budget_s=5.0), selected, look(Past(costs), References()), blocks=2)
 
 
 def test_preview_has_the_time_of_hypotheses(plan: RunPlan) -> None:
     """Those that are known take none; those that are tested again say why."""
     times = {
         "one": ExperimentTime(before_s=10.0, block_s=60.0, source="measured"),
-        "look": ExperimentTime(before_s=20.0, block_s=0.0, source="roofline"),
+        "look": ExperimentTime(before_s=20.0, how="look", source="roofline"),
     }
     verdict = Verdict(
         kind="hypothesis",
@@ -151,21 +169,26 @@ def test_preview_has_the_time_of_hypotheses(plan: RunPlan) -> None:
         "look": Standing(depends_on={}),
         "old": Standing(depends_on={}, verdict=verdict),
     }
+    outlook = msgspec.structs.replace(look(Past({}), References()), standing=standing)
     made = Estimates(cells=(), experiments=times)
-    fixed = make_preview(plan, Selection(), made, None, standing=standing, blocks=3)
+    units = make_units(plan, made, outlook)
+    fixed = make_preview(plan, Selection(), made, units, None, outlook, blocks=3)
     assert fixed.plan is None
-    assert [(entry.hypothesis, entry.blocks, entry.seconds) for entry in fixed.hypotheses] == [
-        ("one", 3, 190.0),
-        ("look", 0, 20.0),
-        ("old", 0, 0.0),
+    assert [(entry.hypothesis, entry.how, entry.blocks, entry.seconds) for entry in fixed.hypotheses] == [
+        ("one", "blocks", 3, 190.0),
+        ("look", "look", 0, 20.0),
+        ("old", "blocks", 0, 0.0),
     ]
     assert fixed.hypotheses[0].note == "it was inconclusive in run R"
     assert fixed.hypotheses[2].known == "refuted, known from run R, 3 days old"
     known = "1 hypothesis known from earlier runs: nothing that it depends on has changed. --tokgate-again repeats them"
     assert fixed.notes == (known, "2 hypotheses: about 3m30s")
-    budget = Budget(600.0, (), timed=frozenset(), blocks_s={"one": 70.0, "look": 20.0}, family=0)
-    shared = make_preview(plan, Selection(), made, budget, standing=standing, blocks=3)
-    assert shared.notes == (known, "2 hypotheses: about 2m30s for 2 blocks of each; they share the remaining time")
+    budget = Budget(100.0, (), units, timed=frozenset(), family=0)
+    timed = msgspec.structs.replace(plan, budget_s=100.0)
+    night = make_preview(timed, Selection(), made, units, budget, outlook, blocks=3)
+    assert [entry.hypothesis for entry in night.hypotheses] == ["look", "old"]
+    assert [later.name for later in night.later] == ["one"]
+    assert night.nights is None, "one takes 130 s, more than any run has"
 
 
 def test_whole_box_takes_about_a_day() -> None:
@@ -178,7 +201,8 @@ def test_whole_box_takes_about_a_day() -> None:
     _, shown = look_ahead(box, everything, outlook, blocks=2)
     assert shown.plan is not None
     assert shown.plan.total_s / 3600 == pytest.approx(15, rel=0.1)
-    assert shown.total_s / 3600 == pytest.approx(23, rel=0.1)
+    assert shown.alone_s / 3600 == pytest.approx(23, rel=0.1)
+    assert shown.shared_s < 0.7 * shown.alone_s, "the launches of the gate serve most hypotheses"
     assert {server.source for server in shown.plan.servers} == {"reported", "roofline"}
     assert shown.unable is not None
     assert msgspec.json.decode(msgspec.json.encode(shown))["total_s"] == shown.total_s

@@ -15,6 +15,7 @@ from tokgate.suite.budget import Budget
 from tokgate.suite.estimate import Estimates, ExperimentTime
 from tokgate.suite.heartbeat import Heartbeat
 from tokgate.suite.observer import Step
+from tokgate.suite.rotation import Unit
 from tokgate.suite.time_left import TimeLeft
 
 START = Step(server="s", launch=1)
@@ -90,7 +91,8 @@ def test_a_hypothesis_takes_time_until_it_ends() -> None:
 
 def test_a_budget_limits_the_time_left() -> None:
     made, now = estimates("chat"), [0.0]
-    budget = Budget(100, made.cells, timed=made.timed, blocks_s={}, family=2, clock=lambda: now[0])
+    units = [Unit(name="chat", cases=(made.cells[0].case,), launches=3)]
+    budget = Budget(100, made.cells, units, timed=made.timed, family=2, clock=lambda: now[0])
     assert left(made, budget).estimate_s() == 90, "3 launches of 30 s fit"
     now[0] = 60.0
     assert left(made, budget).estimate_s() == 40

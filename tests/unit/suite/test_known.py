@@ -17,6 +17,7 @@ from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.store.hypotheses import make_evidence
 from tokgate.store.runs import RunRecord, RunWriter, read_run
 from tokgate.suite.known import Standing, find_standing
+from tokgate.suite.past import Past
 from tokgate.suite.plan import Experiment, RunPlan, plan_run
 from tokgate.suite.record import make_first_record
 
@@ -76,7 +77,8 @@ def look(
     plan: RunPlan, out: Path, *, days: float = 3.0, record: RunRecord | None = None, again: bool = False
 ) -> Standing:
     record = record or make_record(plan, days=days)
-    return find_standing(plan.experiments, record, out, shelf_life_s=MONTH_S, again=again)[NAME]
+    past = Past(out, record).last.hypotheses
+    return find_standing(plan.experiments, record, past, shelf_life_s=MONTH_S, again=again)[NAME]
 
 
 def decide(experiment: Experiment, outcome: Outcome) -> Verdict:
