@@ -3,7 +3,7 @@
 
 Usage: .venv/bin/python bench/error_rates.py [--runs N] [--json FILE] [--docs FOLDER]
 
-Takes about eleven minutes on one core. A row holds the verdicts of one gate on `runs` simulated nights of 20 cells: the
+Takes about a quarter of an hour on one core. A row holds the verdicts of one gate on `runs` simulated nights of 20 cells: the
 first cell is slower by `true_drop`, the others are unchanged. A row of a single cell counts the verdicts of the first
 cell; a row "of 20" counts whole runs: regressed when any unchanged cell is called regressed, else inconclusive when
 any is, else passed. `launches` is the mean number of launches tonight of the first cell, the confirming one included;
@@ -26,8 +26,8 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from duets import claim_rows, duet_rows
 from gates import FAMILY, Gate, Result, benchmark, history, naive, stopping, tokgate
+from launch_pairs import claim_rows, duet_rows
 from nights import World, nights
 from pages import Row, markdown, svg
 

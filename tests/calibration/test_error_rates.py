@@ -173,8 +173,8 @@ def test_the_script_writes_rows(tmp_path: Path) -> None:
 
 def duet_outcomes(bench: ModuleType, drop: float, runs: int, **world: Any) -> tuple[Counter[Outcome], float]:
     """What became of the first cell of `runs` duets, and the mean number of launch pairs until that was known."""
-    duets, rng = importlib.import_module("duets"), np.random.default_rng(SEED)
-    results = [duets.judge_duet(duets.Duet(**world), rng, drop=drop) for _ in range(runs)]
+    simulation, rng = importlib.import_module("launch_pairs"), np.random.default_rng(SEED)
+    results = [simulation.judge_duet(simulation.Duet(**world), rng, drop=drop) for _ in range(runs)]
     return Counter(outcomes[0] for outcomes, _ in results), sum(pairs for _, pairs in results) / runs
 
 
@@ -212,7 +212,7 @@ def test_promised_drop_does_not_pass_a_duet(bench: ModuleType, sd: float) -> Non
 def test_claims_of_duets(bench: ModuleType) -> None:
     """A clear claim takes three or four launch pairs; where neither answer is right, 95 of 100 give none."""
     runs = 200
-    rows = importlib.import_module("duets").claim_rows(runs=runs, seed=SEED)
+    rows = importlib.import_module("launch_pairs").claim_rows(runs=runs, seed=SEED)
     for row in rows:
         if row.true_drop == -0.5:
             assert row.p_pass == 1

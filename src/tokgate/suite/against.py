@@ -17,7 +17,7 @@ from tokgate.suite.manipulation import differences
 from tokgate.suite.plan import Case, RunPlan
 
 MOST_PAIRS = 10
-"""Launch pairs of a server: with 2 % scatter they detect a drop of 5 % in 98 of 100 runs, 8 only in 95
+"""Launch pairs of a server: at 2 % scatter they detect a drop of 5 % in 98 of 100 runs, 8 would in 93
 (docs/error-rates.md). One more may confirm a regression."""
 
 CANDIDATE, OPPONENT = "candidate", "reference"
