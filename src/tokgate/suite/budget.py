@@ -66,6 +66,7 @@ class Budget:
             self.plan = plan_fixed(tonight, self.choice.launches, family=family)
         self.groups = self._group()
         self._planned: dict[str, dict[str, int]] = {}
+        self._would_plan: dict[str, dict[str, int]] = {}  # until the next launch: a plan takes a while to compute
         self._used: Counter[CaseKey] = Counter()
         self._first: dict[CaseKey, tuple[float, float]] = {}
         self._late: set[CaseKey] = set()
@@ -112,7 +113,9 @@ class Budget:
     def planned(self, server: str) -> dict[str, int]:
         """Launches by workload: as planned when the server started, otherwise as they would be planned now. 0 for what is
         left for later, until it begins."""
-        plan = self._planned.get(server) or self._plan_now(server)
+        plan = self._planned.get(server) or self._would_plan.get(server)
+        if plan is None:
+            plan = self._would_plan[server] = self._plan_now(server)
         late = {case.workload: FIRST_LOOK for case in self._late if case.server == server}
         later = {cell.workload: 0 for cell in self.cells if cell.server == server and cell.case not in self.tonight}
         return {**later, **plan, **late}
@@ -133,7 +136,10 @@ class Budget:
                 return f"{server} × {workload} is left for another run"
             self._late.add(case)
         if launch > 1 or server in self.timed:
-            planned = self._planned.setdefault(server, self._plan_now(server)).get(workload, FIRST_LOOK)
+            if server not in self._planned:
+                self._planned[server] = self._plan_now(server)
+                self._would_plan.clear()
+            planned = self._planned[server].get(workload, FIRST_LOOK)
             if launch > planned + fresh:
                 return f"the plan has {format_count(planned, 'launch')} of {server} × {workload}"
         limit_s = self.seconds if fresh or case in self._late else self.gate_s
@@ -145,6 +151,7 @@ class Budget:
     def learn(self, case: CaseKey, *, startup_s: float, pass_s: float) -> None:
         """Count a launch. Its seconds (above zero) are kept if it is the first one of a server whose times were estimated."""
         self._used[case] += 1
+        self._would_plan.clear()
         if case.server in self.timed or case in self._first:
             return
         self._first[case] = startup_s, pass_s
@@ -156,6 +163,7 @@ class Budget:
     def finish(self, case: CaseKey) -> None:
         """A workload is decided: the time of its remaining launches is for others."""
         self._finished.add(case)
+        self._would_plan.clear()
 
     def fits(self, what: CaseKey | str) -> bool:
         """Whether a case, or a hypothesis by its name, would fit into this budget alone."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import product
 
@@ -42,6 +42,7 @@ class Session:
     budget: the time it may take; None measures every launch of the plan.
     outlook: what is known before the run.
     observer: sees what is started and measured (the plugin's progress display).
+    live: starts and measures servers; simulations have their own, and their own clock (seconds, monotonic).
     Use as a context: the budget's clock starts when it is entered, and leaving it ends the live server.
     """
 
@@ -54,19 +55,20 @@ class Session:
         outlook: Outlook,
         *,
         observer: Observer,
+        live: Live | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.plan, self.writer, self.budget = plan, writer, budget
         self._verdicts, self._outlook = verdicts, outlook
-        self._live = Live(writer, observer=observer)
+        self._live, self._clock = live or Live(writer, observer=observer), clock
         self._experiments: list[Verdict] = []
         self._answers: list[Verdict] = []
         self._later: dict[str, Later] = {}
+        self._completed: set[bool] = set()  # whether of what is left for later
         self._against: Against | None = None
         if plan.opponent is not None:
-            ends = None if plan.budget_s is None else time.monotonic() + plan.budget_s
-            self._against = Against(
-                plan, self._live, verdicts.family, goes_on=lambda: ends is None or time.monotonic() < ends
-            )
+            ends = None if plan.budget_s is None else clock() + plan.budget_s
+            self._against = Against(plan, self._live, verdicts.family, goes_on=lambda: ends is None or clock() < ends)
 
     def __enter__(self) -> Session:
         if self.budget is not None:
@@ -101,7 +103,7 @@ class Session:
         if known := self._verdicts.find_measurement(case, launch):
             return known
         live = self.start_server(case.server, launch)
-        began = time.monotonic()
+        began = self._clock()
         measurement = self._live.measure(
             self.plan.case(*case),
             launch,
@@ -111,7 +113,7 @@ class Session:
         self._verdicts.add(measurement)
         if self.budget is not None:
             startup_s = max(live.facts.startup_s or 0.0, INSTANT_S)
-            self.budget.learn(case, startup_s=startup_s, pass_s=time.monotonic() - began)
+            self.budget.learn(case, startup_s=startup_s, pass_s=self._clock() - began)
             self._look(case)
         return measurement
 
@@ -138,8 +140,10 @@ class Session:
                 raise
             finally:
                 self._record()
-        if key not in self._verdicts.decided:
-            self._complete([case for case in self._verdicts.cases if self._is_late(case) == self._is_late(key.case)])
+        late = self._is_late(key.case)
+        if key not in self._verdicts.decided and late not in self._completed:
+            self._complete([case for case in self._verdicts.cases if self._is_late(case) == late])
+            self._completed.add(late)
             self._record()
         if key in self._verdicts.decided:
             return self._verdicts.verdict(key)
