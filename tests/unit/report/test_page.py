@@ -226,5 +226,5 @@ def hostile(record: RunRecord) -> RunRecord:
     return msgspec.structs.replace(made, conditions=conditions)
 
 
-FIXED = {"outcome", "kind", "weight", "engine", "started", "ended", "metric", "status", "fails"}
+FIXED = {"outcome", "kind", "weight", "engine", "started", "ended", "metric", "status", "fails", "design"}
 """What only a fixed set of words, or a time, can be."""
