@@ -15,6 +15,7 @@ OPTIONS = (
     "server",
     "url",
     "model",
+    "against",
     "hosts",
     "launches",
     "budget",
@@ -65,6 +66,14 @@ def test_help_lists_all_options_in_one_group() -> None:
             "--tokgate-hosts cannot be combined with --tokgate-plan: each box makes its own plan",
         ),
         (("--tokgate-hosts", "ssh://a", "-n", "2"), "-n cannot be combined with -m perf"),
+        (
+            ("--tokgate-against", "embedded-smollm2", "--tokgate-launches", "3"),
+            "--tokgate-against cannot be combined with",
+        ),
+        (
+            ("--tokgate-against", "main=a"),
+            "--tokgate-against main=a: expected two images, the one to compare with first",
+        ),
         (("--tokgate-url", "http://127.0.0.1:1"), "--tokgate-url requires --tokgate-model"),
         (("--tokgate-model", "m"), "--tokgate-model requires --tokgate-url"),
         (("--tokgate-server", "embedded-smollm"), "did you mean `embedded-smollm2`"),
@@ -98,11 +107,11 @@ def test_a_folder_without_fixtures(tmp_path: Path) -> None:
 
 
 def test_suite_is_collected_launch_by_launch() -> None:
-    """The suite is collected launch by launch, then the verdicts."""
+    """The suite is collected launch by launch after the answers, then the verdicts."""
     done = run_pytest("-m", "perf", "--collect-only", "-q", "--tokgate-profile", "embedded", "--tokgate-launches", "2")
     names = [line.split("::")[1] for line in done.stdout.splitlines() if "::" in line]
     measuring = [name for name in names if name.startswith("test_measure")]
-    assert names[: len(measuring)] == measuring
+    assert names[: 1 + len(measuring)] == ["test_answers[embedded-smollm2]", *measuring]
     launches = [name.split("smollm2-")[1][0] for name in measuring]
     assert launches == sorted(launches)
     assert {name.rsplit("-", 1)[1] for name in names if "test_verdict" in name} >= {"decode_tps]", "ttft_s]"}

@@ -281,7 +281,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
-    """Show the verdict table and the path of the record."""
+    """Show the verdict table, what a stored baseline detects here, and the path of the record."""
     writer = config.stash.get(WRITER, None)
     if writer is None:
         return
@@ -294,6 +294,11 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     terminal.write_line(
         format_summaries(writer.record, width=max(terminal._tw.fullwidth, 100), color=terminal.hasmarkup)
     )
+    if (plan := config.stash.get(PLAN, None)) is not None and writer.record.measurements:
+        from tokgate.suite.steadiness import count_family, summarize_steadiness
+
+        # With this run, which may be the first.
+        terminal.write_line(summarize_steadiness(config.stash[OPTIONS].out, family=count_family(plan)))
     terminal.write_line("")
     verdicts = tuple(verdict for record in list_runs(writer.record) for verdict in record.verdicts)
     terminal.write_line(f"{describe_counts(verdicts)}. Record: {writer.folder / 'run.json'}")
