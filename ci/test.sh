@@ -21,4 +21,5 @@ pytest -n auto -q tests/unit
 # The excluded files are run by name. They take many minutes on an idle machine; vLLM also needs an image of its own.
 exec pytest tests/plugin tests/calibration tests/integration \
     --ignore=tests/integration/test_suite_docker.py --ignore=tests/integration/test_experiments_timed.py \
-    --ignore=tests/integration/test_vllm_cpu.py --ignore=tests/integration/test_bisect_timed.py
+    --ignore=tests/integration/test_vllm_cpu.py --ignore=tests/integration/test_bisect_timed.py \
+    --ignore=tests/integration/test_against_timed.py --ignore=tests/integration/test_guardian_daemon.py

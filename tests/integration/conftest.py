@@ -189,6 +189,10 @@ class Project:
         found = [path.parent for path in self.folder.glob("runs/*/run.json")]
         return sorted(found, key=lambda run: (run / "run.json").stat().st_mtime_ns)
 
+    def verdicts(self) -> list[dict[str, Any]]:
+        """Those of the gate in the newest run."""
+        return [verdict for verdict in self.record()["verdicts"] if verdict["kind"] == "gate"]
+
     def record(self) -> dict[str, Any]:
         """The newest run.json."""
         read: dict[str, Any] = json.loads((self.runs[-1] / "run.json").read_bytes())
@@ -206,6 +210,15 @@ class Finished(NamedTuple):
 def make_project() -> Callable[[Path], Project]:
     """Puts a project with the suite into a folder."""
     return Project.make
+
+
+@pytest.fixture
+def other(project: Project) -> str:
+    """Another server of the project: the embedded one with less context."""
+    servers = project.folder / "fixtures" / "servers"
+    declared = (servers / "embedded-smollm2.yaml").read_text()
+    (servers / "other.yaml").write_text(declared.replace("threads: 1", "threads: 1\n  context: 512"))
+    return "other"
 
 
 @pytest.fixture
