@@ -60,8 +60,10 @@ def test_a_run_records_everything(measured: Any) -> None:
         assert one.keys() >= MEASUREMENT
         assert len(one["samples"]) == 2
         assert all(one["metrics"][name] > 0 for name in METRICS)
-    assert [one["metric"] for one in record["verdicts"]] == list(METRICS)
-    for verdict in record["verdicts"]:
+    assert record["verdicts"][0]["kind"] == "answers"
+    assert record["verdicts"][0]["outcome"] == "pass"
+    assert [verdict["metric"] for verdict in measured.verdicts()] == list(METRICS)
+    for verdict in measured.verdicts():
         assert verdict.keys() >= VERDICT
         assert verdict["outcome"] == "no_baseline"
         assert "tokgate baseline accept" in verdict["reason"]
@@ -70,7 +72,7 @@ def test_a_run_records_everything(measured: Any) -> None:
 def test_other_formats_lie_beside_the_record(measured: Any) -> None:
     (run,) = measured.runs
     cases = ET.parse(run / "junit.xml").findall(".//testcase")
-    assert len(cases) == 5
+    assert len(cases) == 6
     properties = {p.get("name"): p.get("value") for case in cases for p in case.findall(".//property")}
     assert properties["outcome"] == "no_baseline"
     benchmarks = json.loads((run / "benchmark.json").read_bytes())["benchmarks"]
@@ -92,7 +94,7 @@ def test_accepted_run_is_the_next_baseline(after_first: Any) -> None:
     assert record["run_id"] in stored.read_text()
 
     finished = project.quiet_perf("--tokgate-profile", "brief")
-    verdicts = project.record()["verdicts"]
+    verdicts = project.verdicts()
     assert finished.code == 0, finished.output
     assert {one["canary"]["agreement"] for one in project.record()["measurements"]} == {1.0}
     assert {one["outcome"] for one in verdicts} <= {"pass", "improved", "inconclusive"}
