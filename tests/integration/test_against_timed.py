@@ -75,10 +75,10 @@ def _list_containers(project: Any) -> list[str]:
         client.close()
 
 
-def test_a_slot_claim_is_settled_by_a_duet(project: Any) -> None:
+def test_a_claim_is_settled_by_a_duet(project: Any) -> None:
     """The shipped hypothesis of the embedded profile, on real servers, in as few launch pairs as it takes."""
     profile = Path(project.folder, "fixtures", "profiles", "slots.yaml")
-    profile.write_text("description: of a test\nhypotheses: [embedded-slots]\n")
+    profile.write_text("description: of a test\nhypotheses: [embedded-threads]\n")
     done = project.perf("--tokgate-profile", "slots")
     (verdict,) = project.record()["verdicts"]
     assert verdict["design"] == "duet", done.output
