@@ -197,7 +197,7 @@ def test_false_alarms_of_duets(bench: ModuleType, sd: float) -> None:
     ],
 )
 def test_duets_are_decided_in_time(bench: ModuleType, drop: float, sd: float, outcome: Outcome, pairs: float) -> None:
-    """In at least 95 of 100 runs of four cells, after so many launch pairs on average."""
+    """At least 95 of 100 runs with four cells get this outcome, within this average number of launch pairs."""
     outcomes, mean = duet_outcomes(bench, drop, 400, sd=sd)
     assert outcomes[outcome] >= 0.95 * 400
     assert mean <= pairs

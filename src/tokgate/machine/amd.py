@@ -18,7 +18,7 @@ from tokgate.machine.sysfs import ROOT, read_fields, read_int, read_text
 
 GFX1151 = 110501
 
-_NOWHERE = Path(os.devnull)  # there is no file below it
+_NOWHERE = Path(os.devnull)  # not a folder, so every file below it is missing
 _CURRENT_CLOCK = re.compile(r"(\d+)Mhz \*", re.IGNORECASE)
 
 # gpu_metrics v3.0, the table of gfx1151: the times since boot, in its own unit, for which each limit throttled

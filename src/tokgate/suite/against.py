@@ -81,12 +81,10 @@ class Against:
             self._gaps[server] = str(gap)
         except (Unmeasured, ArmNotTried) as error:
             why = f"{self._name(error.arm)}: {error.why if isinstance(error, Unmeasured) else error}"
-            cells = [self._cell(key, blocks) for key in self._keys(server, self._open(server))]
-            self._looks.end([msgspec.structs.replace(cell, invalid=why) for cell in cells], why=why)
+            self._end(server, blocks, why=why, invalid=why)
         except OutOfTime:
             why = "the budget was spent"
-            cells = [self._cell(key, blocks) for key in self._keys(server, self._open(server))]
-            self._looks.end([cell for cell in cells if cell.current or cell.invalid], why=why)
+            self._end(server, blocks, why=why)
             self._gaps[server] = f"{server} against {self._opponent.label}: {why} before its first launch pair"
         finally:
             self._live.stop()
@@ -104,6 +102,16 @@ class Against:
                 "Next: pass something else to --tokgate-against"
             )
         self._notes[server] = (f"what differs: {', '.join(seen)}",)
+
+    def _end(self, server: str, blocks: Sequence[Launches], *, why: str, invalid: str | None = None) -> None:
+        """No launch will follow: decide the open cells that have a value or are invalid.
+
+        invalid: why all of them are; None where their own launches say.
+        """
+        cells = [self._cell(key, blocks) for key in self._keys(server, self._open(server))]
+        if invalid is not None:
+            cells = [msgspec.structs.replace(cell, invalid=invalid) for cell in cells]
+        self._looks.end([cell for cell in cells if cell.current or cell.invalid], why=why)
 
     def _open(self, server: str) -> list[str]:
         """The workloads with a cell that is not decided."""

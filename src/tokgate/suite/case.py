@@ -18,6 +18,7 @@ from tokgate.store.runs import now
 from tokgate.suite.instruments import Instruments
 from tokgate.suite.passes import (
     Watch,
+    add_hardware,
     check_canary,
     check_client_side,
     draw_requests,
@@ -61,8 +62,7 @@ def measure_case(
     Problems of requests, server, host or client are not raised: they make the measurement invalid.
     A pass that other programs disturbed is repeated once, with other prompts, when the host is quiet.
     """
-    if case.hardware is None:
-        case = msgspec.structs.replace(case, hardware=instruments.speed(server.spec))
+    case = add_hardware(case, instruments)
     bias = instruments.client_bias(case.workload.concurrency)
     canary, garbage = check_canary(server, case, instruments, stored)
     passes = _warm_up(server, case, launch, watch)

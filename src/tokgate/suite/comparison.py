@@ -81,7 +81,8 @@ class Comparison:
     live: starts and measures them, and keeps each measurement.
     goes_on: asked before each launch, with the number of launches so far, whether there is time for it; a duet
         counts as a whole block.
-    metric: what each measurement must be valid for; None keeps those that are not, for the question to judge.
+    metric: what a launch of an arm alone must be valid for; None keeps those that are not, for the question to judge, as
+        those of a duet are (`Launches.block`).
     tries: launches in place of one that is not valid.
     design: None is a duet where the arms fit next to each other, and blocks elsewhere.
     """
@@ -168,11 +169,6 @@ class Comparison:
             for arm in order:
                 by_arm[arm][name] = together[arm]
         self.live.stop()
-        if self.metric is not None:
-            for arm in order:
-                for run in by_arm[arm].values():
-                    if (why := explain_gap(run, self.metric)) is not None:
-                        raise Unmeasured(arm, why)
         return Launches(arms=order, measured=tuple(by_arm[arm] for arm in order))
 
     def _start_together(self, order: tuple[str, ...], launch: int) -> dict[str, Server]:

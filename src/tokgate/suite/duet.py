@@ -28,6 +28,7 @@ from tokgate.store.runs import now
 from tokgate.suite.instruments import Instruments
 from tokgate.suite.passes import (
     Watch,
+    add_hardware,
     check_canary,
     check_client_side,
     draw_requests,
@@ -79,10 +80,7 @@ def measure_duet(
     throttled chip and a hypervisor do not: they slow all arms alike. A round in which the client was late is left out.
     Raises LaunchError: a server has ended, was not idle while another one worked, or does not wake up.
     """
-    cases = {
-        arm: msgspec.structs.replace(case, hardware=case.hardware or instruments.speed(case.server))
-        for arm, case in cases.items()
-    }
+    cases = {arm: add_hardware(case, instruments) for arm, case in cases.items()}
     answers = {}
     for arm, server in servers.items():
         with _others_idle(servers, arm):

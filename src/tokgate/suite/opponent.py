@@ -11,7 +11,7 @@ from tokgate._exceptions import UsageError
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.explain import nearest
 from tokgate.config.server import DockerLaunch, Model, ServerSpec
-from tokgate.store.runs import RECORD, RunRecord, find_run, read_one_run
+from tokgate.store.runs import RECORD, RunRecord, read_one_run
 from tokgate.suite.plan import Case, Opponent, RunPlan
 
 _RUN_ID = re.compile(r"latest|\d{8}T\d{6}Z.*")
@@ -38,7 +38,7 @@ def set_opponent(plan: RunPlan, what: str, catalogue: Catalogue, out: Path) -> R
         label = what
         specs = {name: _check_model(_spec(plan, name), catalogue.server(what)) for name in plan.servers if name != what}
     elif _RUN_ID.fullmatch(what) or (Path(what) / RECORD).is_file():
-        record = read_one_run(out, str(find_run(out, what)))
+        record = read_one_run(out, what)
         label = record.run_id
         specs = {name: _as_recorded(_spec(plan, name), record) for name in plan.servers}
     elif _IMAGE.fullmatch(what):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import msgspec
+
 from tokgate import engines
 from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.config.server import AttachLaunch, DockerLaunch
@@ -30,6 +32,11 @@ Watch = Callable[[str, Progress], None]
 
 Counters = Mapping[str, float]
 """What an engine has counted, by name; empty where it has no such page."""
+
+
+def add_hardware(case: Case, instruments: Instruments) -> Case:
+    """The case with what this machine reaches, where its profile names no chip and the machine's CPUs make the tokens."""
+    return msgspec.structs.replace(case, hardware=case.hardware or instruments.speed(case.server))
 
 
 def draw_requests(case: Case, count: int, *, launch: int, number: int) -> tuple[Request, ...]:

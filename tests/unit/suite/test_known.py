@@ -67,7 +67,7 @@ def move_model(plan: RunPlan, path: Path) -> RunPlan:
 
 
 def make_record(plan: RunPlan, *, days: float = 0.0) -> RunRecord:
-    """The first record of a run so many days after the first one."""
+    """The first record of a run that starts `days` days after STARTED."""
     started = STARTED + timedelta(days=days)
     record = make_first_record(plan, run_id=f"{started:%Y%m%dT%H%M%SZ}-abcdef", command=())
     return msgspec.structs.replace(record, started=started.isoformat(timespec="milliseconds"))
