@@ -178,10 +178,10 @@ class Project:
         pytest.fail(f"this host was never quiet enough to measure on: {finished.output}")
 
     def tokgate(self, *args: str, timeout: float = 240) -> Finished:
-        """The `tokgate` command, to its end; stderr follows stdout."""
+        """The `tokgate` command, to its end; in `output`, stderr follows stdout."""
         command = (str(Path(sys.executable).with_name("tokgate")), *args)
         done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=timeout)
-        return Finished(done.returncode, done.stdout + done.stderr)
+        return Finished(done.returncode, done.stdout + done.stderr, done.stdout)
 
     @property
     def runs(self) -> list[Path]:
@@ -200,10 +200,11 @@ class Project:
 
 
 class Finished(NamedTuple):
-    """What a command gave: its exit code, and all it said."""
+    """What a command gave: its exit code, all it said, and, where the two were kept apart, what a program would read."""
 
     code: int
     output: str
+    stdout: str = ""
 
 
 @pytest.fixture(scope="session")

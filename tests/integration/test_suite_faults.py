@@ -230,14 +230,14 @@ def test_measure_tells_programs_all_of_it(catalogue: Catalogue, project: Any, tm
             project.tokgate("measure", *asked, "--prompts", f"fixtures/prompts/{name}.jsonl", "--json", "-")
             for name in ("short-chat", "summarise")
         )
-    told = json.loads(good.output)
+    told = json.loads(good.stdout)
     assert told.keys() >= {"valid", "problems", "metrics", "samples"}
     assert told["metrics"]["decode_tps"] > 0
     assert len(told["samples"]) == 2
     rules = {one["rule"] for one in told["problems"]}
     assert rules <= project.DISTURBED, told["problems"]
     assert (good.code, told["valid"]) == ((1, False) if rules else (0, True))
-    told = json.loads(bad.output)
+    told = json.loads(bad.stdout)
     assert (bad.code, told["valid"]) == (1, False)
     assert any("400" in problem["detail"] for problem in told["problems"])
 
