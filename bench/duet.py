@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from simulated import Silence
 
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.quiet import QuietLimits
@@ -39,8 +40,6 @@ from tokgate.measure.quiet import check_host
 from tokgate.store.runs import RunWriter, new_run_folder
 from tokgate.suite.against import Against
 from tokgate.suite.live import Live
-from tokgate.suite.observer import Step
-from tokgate.suite.passes import Watch
 from tokgate.suite.plan import Case, Opponent, RunPlan, plan_run
 from tokgate.suite.record import make_first_record
 
@@ -102,20 +101,6 @@ def run(plan: RunPlan, folder: Path, seed: int) -> tuple[dict[str, Verdict], tup
         against = Against(plan, live, keys, goes_on=lambda: True)
         verdicts = {key.metric: against.verdict(key) for key in keys}
     return verdicts, writer.record.measurements, time.monotonic() - began
-
-
-class Silence:
-    """An observer that shows nothing."""
-
-    @contextmanager
-    def during(self, step: Step) -> Iterator[Watch]:
-        yield lambda stage, progress: None
-
-    def report(self, step: Step, measurement: Measurement) -> None:
-        pass
-
-    def end(self, hypothesis: str) -> None:
-        pass
 
 
 def judge_stored(plan: RunPlan, now: Sequence[Measurement], then: Sequence[Measurement]) -> Outcome:
