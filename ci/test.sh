@@ -18,8 +18,6 @@ if (($#)); then
 fi
 # Unit tests measure no times and run in parallel; the others need the machine to themselves.
 pytest -n auto -q tests/unit
-# The excluded files are run by name. They take many minutes on an idle machine; vLLM also needs an image of its own.
-exec pytest tests/plugin tests/calibration tests/integration \
-    --ignore=tests/integration/test_suite_docker.py --ignore=tests/integration/test_experiments_timed.py \
-    --ignore=tests/integration/test_vllm_cpu.py --ignore=tests/integration/test_bisect_timed.py \
-    --ignore=tests/integration/test_against_timed.py --ignore=tests/integration/test_guardian_daemon.py
+# Long tests take minutes each on an idle machine; vLLM also needs an image of its own. Run them by name, or all of them:
+# ./ci/test.sh tests -m long
+exec pytest tests/plugin tests/calibration tests/integration -m "not perf and not long"

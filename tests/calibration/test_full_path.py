@@ -25,6 +25,8 @@ from tokgate.suite.case import measure_case
 from tokgate.suite.instruments import Instruments
 from tokgate.suite.plan import Case, make_attached_spec
 
+pytestmark = pytest.mark.long
+
 CV, NIGHTS, LAUNCHES = 0.01, 3, 5
 Launches = Callable[[float, int], tuple[float, ...]]
 

@@ -85,6 +85,7 @@ def _wait_for_duet(process: subprocess.Popen[str], eventually: Callable[[Callabl
     eventually(works_in_turns)
 
 
+@pytest.mark.long
 def test_an_arm_that_dies(project: Any, other: str, eventually: Callable[[Callable[[], bool]], None]) -> None:
     """Its cells are invalid, and the reason names it. Before the first launch pair it would be tried alone."""
     process = project.start("--tokgate-profile", "brief", "--tokgate-against", other)
@@ -96,6 +97,7 @@ def test_an_arm_that_dies(project: Any, other: str, eventually: Callable[[Callab
     assert {verdict["outcome"] for verdict in project.verdicts()} == {"invalid"}
 
 
+@pytest.mark.long
 def test_an_arm_that_is_woken_up(project: Any, other: str, eventually: Callable[[Callable[[], bool]], None]) -> None:
     """What something else lets go on is not idle."""
     process = project.start("--tokgate-profile", "brief", "--tokgate-against", other)

@@ -12,6 +12,8 @@ import pytest
 import yaml
 from docker import DockerClient
 
+pytestmark = pytest.mark.long
+
 IMAGE = "tokgate/llama-cpu"
 
 

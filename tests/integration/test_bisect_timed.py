@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from docker import DockerClient
 
+pytestmark = pytest.mark.long
+
 BASE = "tokgate/llama-cpu"
 REPOSITORY = "tokgate-test/bisect"
 HALTING = """\

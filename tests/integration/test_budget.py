@@ -110,6 +110,7 @@ def test_clock_ends_a_run_planned_too_long(after_first: Any) -> None:
     assert {one["launches"] for one in record["verdicts"]} == {launches["used"]}
 
 
+@pytest.mark.long
 def test_what_exceeds_the_budget_has_its_turn(project: Any) -> None:
     """What does not fit is left for later, also with --tokgate-require; the next run begins with it."""
     second = project.folder / "fixtures" / "servers" / "second.yaml"
@@ -141,6 +142,7 @@ def test_what_exceeds_the_budget_has_its_turn(project: Any) -> None:
     assert record["later"][0]["known"]["run"] == project.runs[0].name
 
 
+@pytest.mark.long
 def test_strict_fails_what_cannot_be_told(after_first: Any) -> None:
     project = after_first
     accept(project, 0.5, 2.0)  # so wide that nothing follows from two launches

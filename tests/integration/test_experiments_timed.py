@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.long
+
 BLOCKS = ("--tokgate-blocks", "3")
 FASTER = {"metric": "decode_tps", "above": 1.2}
 

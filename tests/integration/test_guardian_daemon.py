@@ -23,7 +23,7 @@ PROMISE_S = 10
 START_S = 60
 COPY_S = 200
 IMAGE = "tokgate/llama-cpu"
-pytestmark = pytest.mark.timeout(400)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(400)]
 
 
 class OwnDaemon:

@@ -100,6 +100,7 @@ def hosts(second_host: str) -> str:
     return f"{local},{second_host}"
 
 
+@pytest.mark.long
 def test_two_daemons_never_serve_at_once(
     docker_engine: DockerClient, second_engine: DockerClient, hosts: str, container_project: Any
 ) -> None:
@@ -241,6 +242,7 @@ def test_ssh_box_measures_and_returns_its_record(ssh_box: str, elsewhere: Path, 
     }, "nothing was copied there"
 
 
+@pytest.mark.long
 def test_lost_box_is_reported_and_keeps_its_record(
     ssh_box: str, elsewhere: Path, project: Any, eventually: Callable[[Callable[[], bool]], None]
 ) -> None:

@@ -157,6 +157,7 @@ KILLED = {
 """By phase, what a run of one launch does in it and never before. Warm-up: `in_the_middle`, elsewhere."""
 
 
+@pytest.mark.long
 def test_killed_night_costs_the_next_ones_nothing(night: Night) -> None:
     """A night killed in any phase costs the next ones nothing."""
     args = ("--tokgate-profile", "brief", "--tokgate-launches", "1")

@@ -72,6 +72,7 @@ def test_weights_in_the_wrong_place_are_never_a_pass(measure: Measure, catalogue
     assert canary.right == 0
 
 
+@pytest.mark.long
 def test_sampling_is_detected(
     measure: Measure,
 ) -> None:

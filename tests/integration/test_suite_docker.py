@@ -16,6 +16,8 @@ from docker import DockerClient
 from tokgate.config.catalogue import Catalogue
 from tokgate.launch.start import start
 
+pytestmark = pytest.mark.long
+
 SERVER = "llamacpp-cpu"
 
 

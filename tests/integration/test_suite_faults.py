@@ -161,6 +161,7 @@ def test_ended_run_leaves_no_server(long_project: Any, eventually: Eventually, n
     assert long_project.record()["ended"] is not None
 
 
+@pytest.mark.long
 def test_a_second_run_fails_at_once_or_waits(long_project: Any, eventually: Eventually, tmp_path: Path) -> None:
     first, server = in_the_middle(long_project, eventually)
     refused = long_project.perf("--tokgate-profile", "brief", "--tokgate-no-wait")
@@ -181,6 +182,7 @@ def test_a_second_run_fails_at_once_or_waits(long_project: Any, eventually: Even
     assert len(long_project.runs) == 2
 
 
+@pytest.mark.long
 def test_full_disk_keeps_the_record_intact(project: Any) -> None:
     """A full disk is one clear error, and the record before it is intact."""
     project.workload("second", requests=8, max_tokens=200)

@@ -21,7 +21,7 @@ from tokgate.launch.start import start
 IMAGE = "tokgate/vllm-cpu:0.32.0"
 AS_WRITTEN = "claim: {metric: decode_tps, above: 1.2}"
 
-pytestmark = pytest.mark.timeout(1800)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1800)]
 
 
 @pytest.fixture(autouse=True)

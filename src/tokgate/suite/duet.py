@@ -10,16 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from itertools import count
+from math import ceil
 from time import perf_counter
 
 import msgspec
 
+from tokgate.config.quiet import QuietLimits
 from tokgate.config.workload import Workload
 from tokgate.drive.load import DriveResult
 from tokgate.drive.sample import Sample
 from tokgate.launch.idle import hold_idle
 from tokgate.launch.server import Server
+from tokgate.machine.host import HostReport
 from tokgate.machine.monitor import Monitor
 from tokgate.measure.measurement import Measurement, Problem
 from tokgate.measure.metrics import Pass, compute_gated
@@ -39,9 +41,13 @@ from tokgate.suite.passes import (
 )
 from tokgate.suite.plan import Case
 
-MOST_ROUNDS, ROUNDS_S = 12, 15.0
+MOST_ROUNDS, ROUNDS_S = 12, 8.0
 """Rounds of one launch, and the seconds after which no further one starts. More rounds say more about this launch, but
-the launches differ too, so that after some seconds another launch says more than another round."""
+launches differ too: on a virtual machine by 2 to 4 %, as much as six rounds of a second leave open. So after some
+seconds another launch says more than another round."""
+
+LONGEST_S = 16.0
+"""Seconds after which no further round starts, also if other programs have disturbed most of them so far."""
 
 LEAST_ROUNDS = 3
 """However long they take: the median of three ignores one that was disturbed."""
@@ -51,18 +57,42 @@ _ROUNDS, _WARM_UP = 0, 1
 
 
 class _Round(msgspec.Struct, frozen=True):
-    """What one wave of requests gave each arm."""
+    """What one wave of requests gave each arm, and what the host did meanwhile, by arm."""
 
     results: dict[str, DriveResult]
-
-    def problems(self, arm: str) -> tuple[Problem, ...]:
-        """What other programs did to the times of this client."""
-        return check_client_side(self.results[arm])
+    hosts: dict[str, HostReport]
 
     @property
-    def counts(self) -> bool:
+    def on_time(self) -> bool:
         """Whether the client was on time for all arms."""
-        return not any(self.problems(arm) for arm in self.results)
+        return not any(map(check_client_side, self.results.values()))
+
+    @property
+    def taken_cores(self) -> float:
+        """CPUs that others, on this machine or its host, took from the arm that had fewest; 0 where that is unknown."""
+        return max((host.others_cores or 0.0) + (host.steal or 0.0) * host.cpus for host in self.hosts.values())
+
+    def problems(self, arm: str, limits: QuietLimits) -> tuple[Problem, ...]:
+        """What other programs did to the client, and what they took of the machine."""
+        host = check_host(self.hosts[arm], limits)
+        return (*check_client_side(self.results[arm]), *(problem for problem in host if problem.rule in SHARED))
+
+    def is_quiet(self, limits: QuietLimits) -> bool:
+        return not any(self.problems(arm, limits) for arm in self.results)
+
+
+def _choose_rounds(rounds: Sequence[_Round], limits: QuietLimits) -> list[_Round]:
+    """The rounds that count: those in which other programs took least from any arm, and at least half of them.
+
+    What other programs do lasts for seconds and slows all arms, so their ratio stays right on average. But a burst that
+    meets one arm only can slow it ninefold, because an engine's threads wait for each other. The choice does not depend
+    on how fast an arm was. A round in which the client was late never counts.
+    """
+    on_time = [of_all for of_all in rounds if of_all.on_time]
+    quiet = sum(of_all.is_quiet(limits) for of_all in on_time)
+    fewest = max(quiet, ceil(len(on_time) / 2), LEAST_ROUNDS)
+    least_taken = sorted(on_time, key=lambda of_all: of_all.taken_cores)[:fewest]
+    return [of_all for of_all in on_time if any(of_all is other for other in least_taken)]
 
 
 def measure_duet(
@@ -77,7 +107,8 @@ def measure_duet(
 
     servers, cases: by arm, in the order of the first round. launch: number of this launch of all of them, from 1.
     Problems of requests, servers or host are not raised: they make a measurement invalid. Other programs, a
-    throttled chip and a hypervisor do not: they slow all arms alike. A round in which the client was late is left out.
+    throttled chip and a hypervisor do not: they slow all arms alike, and rounds that they disturbed are left out
+    (see `_choose_rounds`).
     Raises LaunchError: a server has ended, was not idle while another one worked, or does not wake up.
     """
     cases = {arm: add_hardware(case, instruments) for arm, case in cases.items()}
@@ -90,18 +121,16 @@ def measure_duet(
     started, before = now(), {arm: read_counters(server) for arm, server in servers.items()}
     heads = [server.facts.pids for server in servers.values()]
     pids = None if None in heads else [pid for of_arm in heads for pid in of_arm or ()]
+    limits = next(iter(cases.values())).quiet
     with Monitor(server_pids=pids, gpu=find_gpu(next(iter(servers.values())))) as monitor:
-        rounds = _run_rounds(servers, cases, launch=launch, watch=watch)
-    counting = [of_all for of_all in rounds if of_all.counts]
-    left_out = [of_all for of_all in rounds if not of_all.counts]
-    host = [
-        problem
-        for problem in check_host(monitor.report, next(iter(cases.values())).quiet)
-        if problem.rule not in SHARED
-    ]
+        rounds = _run_rounds(servers, cases, launch=launch, pids=pids, watch=watch)
+    counting = _choose_rounds(rounds, limits)
+    left_out = [of_all for of_all in rounds if not any(of_all is other for other in counting)]
+    host = [problem for problem in check_host(monitor.report, limits) if problem.rule not in SHARED]
     measurements = {}
     for arm, server in servers.items():
-        late = tuple(problem for of_all in left_out for problem in of_all.problems(arm))
+        late = [problem for of_all in rounds for problem in check_client_side(of_all.results[arm])]
+        left_out_for = tuple(problem for of_all in left_out for problem in of_all.problems(arm, limits))
         measurement = make_measurement(
             server,
             cases[arm],
@@ -121,7 +150,7 @@ def measure_duet(
             problems=problems,
             warmup_passes=1,
             canary=canary,
-            disturbed=late,
+            disturbed=left_out_for,
             rounds=_collect(cases[arm], [of_all.results[arm] for of_all in counting]),
         )
     return measurements
@@ -137,19 +166,25 @@ def _others_idle(servers: Mapping[str, Server], arm: str) -> Iterator[None]:
         yield
 
 
-def _run_rounds(servers: Mapping[str, Server], cases: Mapping[str, Case], *, launch: int, watch: Watch) -> list[_Round]:
-    workload = next(iter(cases.values())).workload
-    wave = workload.concurrency
+def _run_rounds(
+    servers: Mapping[str, Server],
+    cases: Mapping[str, Case],
+    *,
+    launch: int,
+    pids: Sequence[int] | None,
+    watch: Watch,
+) -> list[_Round]:
+    first = next(iter(cases.values()))
+    wave, least = first.workload.concurrency, _count_least(first.workload)
     requests = {
         arm: draw_requests(case, MOST_ROUNDS * wave, launch=launch, number=_ROUNDS) for arm, case in cases.items()
     }
-    least = _count_least(workload)
     rounds: list[_Round] = []
     began = perf_counter()
-    for number in count():
-        results = {}
+    for number in range(MOST_ROUNDS):
+        results, hosts = {}, {}
         for arm in servers if number % 2 == 0 else reversed(list(servers)):
-            with _others_idle(servers, arm):
+            with _others_idle(servers, arm), Monitor(server_pids=pids) as monitor:
                 results[arm] = send(
                     servers[arm],
                     cases[arm],
@@ -159,11 +194,15 @@ def _run_rounds(servers: Mapping[str, Server], cases: Mapping[str, Case], *, lau
                     stage=f"round {number + 1}",
                     watch=watch,
                 )
-        rounds.append(_Round(results))
-        late = perf_counter() - began > ROUNDS_S
-        if len(rounds) == MOST_ROUNDS or (late and len(rounds) >= least) or _failed(rounds[-1]):
-            return rounds
-    raise AssertionError("unreachable")
+            hosts[arm] = monitor.report
+        rounds.append(_Round(results, hosts))
+        spent_s = perf_counter() - began
+        # A disturbed machine gets more time.
+        quiet = sum(of_all.is_quiet(first.quiet) for of_all in rounds)
+        enough = len(rounds) >= least and (quiet >= LEAST_ROUNDS or spent_s > LONGEST_S)
+        if (spent_s > ROUNDS_S and enough) or _failed(rounds[-1]):
+            break
+    return rounds
 
 
 def count_rounds(workload: Workload, round_s: float) -> int:

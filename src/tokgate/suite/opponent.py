@@ -137,4 +137,6 @@ def _shorten(image: str) -> str:
     """As a label: without the way to the repository, and only the start of a digest."""
     name = image.rpartition("/")[2]
     at, _, digest = name.partition("@sha256:")
-    return f"{at}@{digest[:12]}" if digest else at[:19]
+    if digest:
+        return f"{at}@{digest[:12]}"
+    return f"sha256:{name[7:19]}" if name.startswith("sha256:") else name
