@@ -42,6 +42,11 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     messages: tuple[dict[str, str], ...]
     max_tokens: int
 
+    @property
+    def prompt_bytes(self) -> int:
+        """Size of the messages' text in UTF-8."""
+        return sum(len(message["content"].encode()) for message in self.messages)
+
 
 class Call(msgspec.Struct, kw_only=True, eq=False):
     """A request in progress; once it has ended, the data of its sample."""
@@ -72,6 +77,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
             index=self.index,
             prompt_id=self.request.prompt_id,
             asked_tokens=self.request.max_tokens,
+            prompt_bytes=self.request.prompt_bytes,
             scheduled_s=self.scheduled_s,
             sent_s=(self.begun_s if wire.sent_s is None else wire.sent_s) - zero_s,
             first_byte_s=None if wire.first_byte_s is None else wire.first_byte_s - zero_s,

@@ -6,8 +6,10 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tokgate.config.reading import decode_json
 from tokgate.drive import sse
 from tokgate.drive.sample import ServerTimings
+from tokgate.drive.usage import NULL, NotACount, Usage, read_timings, read_usage
 
 
 class _ToolCall(msgspec.Struct):
@@ -26,24 +28,13 @@ class _Choice(msgspec.Struct):
     finish_reason: str | None = None
 
 
-class _PromptDetails(msgspec.Struct):
-    cached_tokens: int | None = None
-
-
-class _TokenUsage(msgspec.Struct):
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    prompt_tokens_details: _PromptDetails | None = None
-
-
 class _Chunk(msgspec.Struct):
     choices: list[_Choice] = []
-    usage: _TokenUsage | None = None
-    timings: ServerTimings | None = None
-    error: object = None
+    usage: msgspec.Raw = msgspec.Raw(NULL)
+    timings: msgspec.Raw = msgspec.Raw(NULL)
+    error: msgspec.Raw = msgspec.Raw(NULL)
 
 
-_decode = msgspec.json.Decoder(_Chunk).decode
 _SHOWN_BYTES = 200  # of a stream, in a message
 
 
@@ -57,6 +48,7 @@ class Stream(msgspec.Struct, kw_only=True):
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     completion_tokens: int | None = None
+    count_problem: str | None = None
     finish_reason: str | None = None
     text: str = ""
     timings: ServerTimings | None = None
@@ -79,14 +71,14 @@ def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
             done = True
             break
         try:
-            chunk = _decode(data)
+            chunk = decode_json(data, _Chunk)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             stream.error = f"an event of the stream is not a chat chunk ({error}): {_excerpt(data)}"
             break
-        if chunk.error is not None:
-            stream.error = f"the server reported an error in the stream: {_excerpt(msgspec.json.encode(chunk.error))}"
+        if (wrong := bytes(chunk.error)) != NULL:
+            stream.error = f"the server reported an error in the stream: {_excerpt(wrong)}"
             break
-        usage = chunk.usage
+        usage = _take_counts(stream, chunk)
         text = _text_of(chunk)
         if text:
             if not ends:
@@ -97,10 +89,7 @@ def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
             texts.append(text)
         if usage is not None:
             stream.prompt_tokens, stream.completion_tokens = usage.prompt_tokens, usage.completion_tokens
-            if usage.prompt_tokens_details is not None:
-                stream.cached_tokens = usage.prompt_tokens_details.cached_tokens
-        if chunk.timings is not None:
-            stream.timings = chunk.timings
+            stream.cached_tokens = usage.cached_tokens if usage.cached_tokens is not None else stream.cached_tokens
         if chunk.choices and chunk.choices[0].finish_reason is not None:
             stream.finish_reason = chunk.choices[0].finish_reason
     stream.token_times_s = tuple(sse.stamp(ends, times_s, [len(piece) for piece in pieces]))
@@ -110,6 +99,16 @@ def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
     if not done and stream.error is None:
         stream.error = f"the stream ended without [DONE]; its last bytes: {_excerpt(body[-_SHOWN_BYTES:])}"
     return stream
+
+
+def _take_counts(stream: Stream, chunk: _Chunk) -> Usage | None:
+    """The usage of a chunk. Its timings, and the first count that is not one, are kept in `stream`."""
+    try:
+        stream.timings = read_timings(bytes(chunk.timings)) or stream.timings
+        return read_usage(bytes(chunk.usage))
+    except NotACount as problem:
+        stream.count_problem = stream.count_problem or str(problem)
+        return None
 
 
 def _text_of(chunk: _Chunk) -> str:

@@ -28,6 +28,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     index: place in the sequence of requests.
     prompt_id: id of the prompt in its set.
     asked_tokens: number of tokens requested.
+    prompt_bytes: size of the messages' text in UTF-8; None where an older version wrote the sample.
     scheduled_s: when an open loop was to send it; None in a closed loop.
     sent_s: when the request was written.
     first_byte_s: when the first byte of the response arrived.
@@ -37,6 +38,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     first_chunk_told: whether the server reports it.
     first_chunk_text: text of that chunk.
     prompt_tokens, cached_tokens, completion_tokens: the server's usage; None without it.
+    count_problem: which of the server's counts or timings is not one; it is then None. None if nothing is wrong.
     finish_reason: as the server reports it.
     text: the whole answer.
     status: HTTP status; None without a response.
@@ -47,6 +49,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     index: int
     prompt_id: str
     asked_tokens: int
+    prompt_bytes: int | None = None
     scheduled_s: float | None = None
     sent_s: float
     first_byte_s: float | None = None
@@ -58,6 +61,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     prompt_tokens: int | None = None
     cached_tokens: int | None = None
     completion_tokens: int | None = None
+    count_problem: str | None = None
     finish_reason: str | None = None
     text: str = ""
     status: int | None = None

@@ -15,6 +15,7 @@ import numpy as np
 from tokgate.config.metric import METRICS, Statistic, find_metric
 from tokgate.config.workload import Limits, Workload
 from tokgate.drive.sample import Sample
+from tokgate.measure.counts import drop_implausible
 
 OfRequest = TypeVar("OfRequest", bound=Callable[[Sample], float | np.ndarray | None])
 
@@ -22,6 +23,7 @@ OfRequest = TypeVar("OfRequest", bound=Callable[[Sample], float | np.ndarray | N
 class Pass(msgspec.Struct, frozen=True):
     """The timed requests of one launch, and what some metrics require besides.
 
+    samples: the requests; counts that cannot be true are removed from them.
     streams: the number of requests that may run at once.
     limits: what a request must meet to count as goodput; None without limits.
     bytes_per_token: what one decoded token reads from memory; None when unknown.
@@ -33,6 +35,9 @@ class Pass(msgspec.Struct, frozen=True):
     limits: Limits | None = None
     bytes_per_token: float | None = None
     joules: float | None = None
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "samples", drop_implausible(self.samples))
 
     @property
     def answered(self) -> list[Sample]:
@@ -106,7 +111,8 @@ def prefill_tps(sample: Sample) -> float | None:
     first = ttft_s(sample)
     if first is None or first <= 0 or sample.prompt_tokens is None:
         return None
-    return (sample.prompt_tokens - (sample.cached_tokens or 0)) / first
+    read = sample.prompt_tokens - (sample.cached_tokens or 0)
+    return read / first if read > 0 else None
 
 
 @per_request
@@ -128,7 +134,7 @@ def output_tps(timed: Pass) -> float | None:
     if not done:
         return None
     seconds = max(sample.token_times_s[-1] for sample in done) - min(sample.sent_s for sample in done)
-    return timed.tokens / seconds if seconds > 0 else None
+    return timed.tokens / seconds if seconds > 0 and timed.tokens else None
 
 
 @per_pass

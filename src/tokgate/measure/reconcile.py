@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tokgate.config.words import format_count, format_percent, format_quantity
 from tokgate.drive.sample import Sample
 from tokgate.engines.engine import Counters
+from tokgate.measure.counts import drop_implausible
 from tokgate.measure.measurement import Problem
 from tokgate.measure.metrics import compute_geometric_mean, decode_tps, ttft_s
 
@@ -24,8 +25,10 @@ def check_timings(samples: Sequence[Sample]) -> tuple[Problem, ...]:
     """Disagreements between llama.cpp's own `timings` of a launch's requests and the client.
 
     The decode rates are compared as the gate uses them, by their geometric mean over the requests: one late
-    wake-up is noise, which the statistics over launches cover; a difference in all requests is a bias.
+    wake-up is noise, which the statistics over launches cover; a difference in all requests is a bias. Counts that cannot
+    be true are not compared.
     """
+    samples = drop_implausible(samples)
     timed = [sample for sample in samples if sample.error is None and sample.timings is not None]
     problems = [problem for sample in timed for problem in _request_problems(sample)]
     if (rates := _mean_rates(samples)) is not None:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from tokgate.config.words import format_percent, format_quantity
 from tokgate.config.workload import Workload
 from tokgate.drive.sample import Sample
+from tokgate.measure.counts import find_implausible
 from tokgate.measure.measurement import Problem
 
 LAG_LIMIT_S = 0.05
@@ -24,8 +25,16 @@ CLIENT_CPU_LIMIT = 0.5
 
 
 def check_samples(samples: Sequence[Sample]) -> tuple[Problem, ...]:
-    """Everything that makes a sample of this launch invalid, by rule and in the order of requests."""
-    return tuple(problem for rule in RULES for problem in rule(samples))
+    """Everything that makes a sample of this launch invalid, by rule and in the order of requests.
+
+    Where a count cannot be true, no rule looks at the counts of that sample.
+    """
+    implausible = find_implausible(samples)
+    counted = [sample for at, sample in enumerate(samples) if at not in implausible]
+    return (
+        *(problem for rule in RULES for problem in rule(samples)),
+        *(problem for rule in COUNT_RULES for problem in rule(counted)),
+    )
 
 
 def failed(samples: Sequence[Sample]) -> Iterator[Problem]:
@@ -33,6 +42,13 @@ def failed(samples: Sequence[Sample]) -> Iterator[Problem]:
     for sample in samples:
         if sample.error is not None:
             yield _problem("request_failed", sample, sample.error)
+
+
+def implausible_count(samples: Sequence[Sample]) -> Iterator[Problem]:
+    """A count that cannot be true says nothing about speed, and neither do the other counts of that request."""
+    for at, reason in find_implausible(samples).items():
+        if samples[at].error is None:
+            yield _problem("implausible_count", samples[at], reason)
 
 
 def usage_missing(samples: Sequence[Sample]) -> Iterator[Problem]:
@@ -113,16 +129,10 @@ def prompt_length_varies(samples: Sequence[Sample]) -> Iterator[Problem]:
             yield _problem("prompt_length_varies", sample, detail)
 
 
-RULES = (
-    failed,
-    usage_missing,
-    wrong_length,
-    cached,
-    no_rate,
-    first_chunk_unknown,
-    clock_backwards,
-    prompt_length_varies,
-)
+RULES = (failed, implausible_count, no_rate, clock_backwards)
+
+COUNT_RULES = (usage_missing, wrong_length, cached, first_chunk_unknown, prompt_length_varies)
+"""Rules that compare numbers of tokens."""
 
 
 def check_client(*, max_lag_s: float, client_cpu_s: float, wall_s: float) -> tuple[Problem, ...]:

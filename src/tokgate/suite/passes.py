@@ -19,6 +19,7 @@ from tokgate.machine.gpu import Gpu
 from tokgate.machine.host import HostReport
 from tokgate.machine.nvidia import find_nvidia_gpus
 from tokgate.measure.canary import check_answers
+from tokgate.measure.counts import drop_implausible
 from tokgate.measure.measurement import Answers, Canary, Measurement, Problem
 from tokgate.measure.metrics import Pass, compute_context, compute_gated, compute_metrics
 from tokgate.measure.reconcile import check_counters, check_timings
@@ -107,7 +108,7 @@ def make_measurement(
     Nothing is known yet of its warm-up and of the model's answers.
     """
     model = case.server.model
-    read = model.bytes_read(compute_context(result.samples))
+    read = model.bytes_read(compute_context(drop_implausible(result.samples)))
     roof = compute_roofline(
         case.hardware,
         bytes_per_token=read,
