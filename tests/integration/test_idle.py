@@ -21,9 +21,9 @@ from tokgate._exceptions import LaunchError, ServerExited, ServerNotIdle, Server
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.server import AttachLaunch, ServerSpec
 from tokgate.launch import idle
+from tokgate.launch.http import get
 from tokgate.launch.idle import check_idle, freeze, hold_idle, read_cpu_s, thaw
 from tokgate.launch.port import move_port
-from tokgate.launch.probe import get
 from tokgate.launch.server import Server
 from tokgate.launch.start import start
 

@@ -17,8 +17,8 @@ import pytest
 
 from tokgate._exceptions import LaunchError, ModelMissing, ServerExited, ServerNotReady
 from tokgate.config.catalogue import Catalogue
+from tokgate.launch.http import get
 from tokgate.launch.llama_server import LlamaConfig
-from tokgate.launch.probe import get
 from tokgate.launch.start import start
 
 NAME = "embedded-smollm2"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import resource
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+import socket
+import socketserver
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from threading import Thread
 
 import pytest
 
@@ -53,3 +56,48 @@ def no_file_above() -> Callable[[int], AbstractContextManager[None]]:
             signal.signal(signal.SIGXFSZ, ignored)
 
     return limited
+
+
+Respond = Callable[[str], Iterable[bytes]]
+"""From the head and body of a request, the pieces of the answer; the connection is closed after the last."""
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Respond], str]]:
+    """Start servers that answer each request with the bytes that they are given; returns the URL of one."""
+    with ExitStack() as stack:
+
+        def start(respond: Respond) -> str:
+            class Handler(socketserver.BaseRequestHandler):
+                def handle(self) -> None:
+                    with suppress(OSError):  # the client closes what it does not want to read
+                        for piece in respond(_receive(self.request)):
+                            self.request.sendall(piece)
+
+            server = stack.enter_context(_Server(("127.0.0.1", 0), Handler))
+            stack.callback(server.shutdown)
+            Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+            return f"http://127.0.0.1:{server.server_address[1]}"
+
+        yield start
+
+
+class _Server(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    block_on_close = False  # an endless answer may still be on its way
+    request_queue_size = 64
+
+
+def _receive(sock: socket.socket) -> str:
+    """One request."""
+    received = b""
+    while b"\r\n\r\n" not in received:
+        if not (piece := sock.recv(65536)):
+            raise OSError("closed")
+        received += piece
+    head, _, body = received.partition(b"\r\n\r\n")
+    lines = head.lower().split(b"\r\n")
+    length = next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")), 0)
+    while len(body) < length:
+        body += sock.recv(65536)
+    return (head + b"\r\n\r\n" + body).decode()

@@ -24,7 +24,7 @@ ARRIVAL_BYTES = 200
 NESTING = 64
 """Levels of lists and mappings in YAML and in JSON without a declared form. Declared files have up to seven."""
 
-YAML_BYTES, YAML_NODES = 4_000_000, 200_000
+YAML_BYTES, YAML_NODES = 4_000_000, 50_000
 """Of a YAML file, and its keys and values when all aliases are replaced. The largest are baselines, with some thousand."""
 
 PROMPTS_BYTES = 500_000_000

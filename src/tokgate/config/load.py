@@ -12,8 +12,11 @@ import yaml
 from msgspec import inspect
 
 from tokgate._exceptions import SpecError
+from tokgate.config.bounds import YAML_BYTES
 from tokgate.config.explain import KeyPath, explain_syntax, explain_type, explain_unreadable, get_value
+from tokgate.config.reading import read_file
 from tokgate.config.units import Duration, Size
+from tokgate.config.yaml_growth import check_growth
 
 T = TypeVar("T")
 Mark = tuple[Path, int]
@@ -36,7 +39,8 @@ class Document:
         """Read one YAML file. Raises SpecError: unreadable, invalid YAML, a duplicate key, not a mapping."""
         text = ""
         try:
-            text = path.read_text(encoding="utf-8")
+            text = read_file(path, YAML_BYTES).decode()
+            check_growth(text, path, _Loader)
             node = yaml.compose(text, Loader=_Loader)
         except (OSError, UnicodeDecodeError) as error:
             raise SpecError(explain_unreadable(error), file=path) from error

@@ -8,7 +8,9 @@ from typing import Literal, get_args
 import msgspec
 
 from tokgate._exceptions import SpecError
+from tokgate.config.bounds import PAGE_BYTES
 from tokgate.config.gguf import read_gguf
+from tokgate.config.reading import decode_json, read_file
 
 Quantisation = Literal["FP16", "AWQ", "Q4_K_M"]
 QUANTISATIONS: tuple[str, ...] = get_args(Quantisation)
@@ -99,10 +101,10 @@ def compute_config_facts(path: Path, quantisation: Quantisation) -> ModelFacts:
     Raises SpecError.
     """
     try:
-        config = msgspec.json.decode(path.read_bytes(), type=Config)
+        config = decode_json(read_file(path, PAGE_BYTES), Config)
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}", file=path) from error
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"is not the config.json of a dense decoder: {error}", file=path) from error
     if config.num_experts or config.num_local_experts:
         raise _mixture(path)

@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from tokgate._exceptions import SpecError
+from tokgate.config.bounds import PROMPTS_BYTES
+from tokgate.config.reading import decode_json, read_file
 from tokgate.config.workload import Prompt, PromptSet
 
 SUMS = "SHA256SUMS"
@@ -21,7 +23,7 @@ def read_prompts(path: Path, *, stated: bool = True) -> PromptSet:
     Raises SpecError with file and line.
     """
     try:
-        raw = path.read_bytes()
+        raw = read_file(path, PROMPTS_BYTES)
     except OSError as error:
         raise SpecError(f"cannot be read: {error.strerror}", file=path) from error
     digest = hashlib.sha256(raw).hexdigest()
@@ -41,7 +43,7 @@ def read_prompts(path: Path, *, stated: bool = True) -> PromptSet:
 
 def _prompt(line: bytes, path: Path, number: int) -> Prompt:
     try:
-        prompt = msgspec.json.decode(line, type=Prompt)
+        prompt = decode_json(line, Prompt)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SpecError(
             f'{error}; expected {{"id": …, "messages": [{{"role": …, "content": …}}]}}',

@@ -12,12 +12,13 @@ import aiohttp
 import msgspec
 import openai
 
-from tokgate.config.words import format_quantity
+from tokgate.config.words import format_count, format_quantity, format_size
 from tokgate.drive.decode import decode_stream
 from tokgate.drive.sample import Sample
 from tokgate.drive.wire import CURRENT, Exchange, WireTransport
 from tokgate.engines import FALLBACK
 from tokgate.engines.engine import Engine
+from tokgate.launch.http import describe_redirect
 
 _SHOWN_CHARACTERS = 300  # of an error from elsewhere, which may be a whole page
 
@@ -99,7 +100,7 @@ class Client:
             timeout=None,
             # Compression would delay and merge the events that are timed.
             default_headers={"Accept-Encoding": "identity"},
-            http_client=openai.DefaultAioHttpClient(transport=WireTransport()),
+            http_client=openai.DefaultAioHttpClient(transport=WireTransport(), follow_redirects=False),
         )
         self._create = self._openai.chat.completions.with_streaming_response.create
 
@@ -151,6 +152,8 @@ class Client:
             call.error = f"HTTP {error.status_code}: {_status_message(error)}"
         except (openai.APIConnectionError, aiohttp.ClientError) as error:
             call.error = _connection_message(error, call.exchange)
+        if call.exchange.is_full:
+            call.error = f"the response is longer than {format_size(call.exchange.most_bytes)}, the limit for {format_count(request.max_tokens, 'token')}"
         ended_s = call.exchange.last_s if call.error is None else None
         call.end_s = perf_counter() if ended_s is None else ended_s
 
@@ -162,6 +165,8 @@ class Client:
 
 
 def _status_message(error: openai.APIStatusError) -> str:
+    if (location := error.response.headers.get("location")) is not None and error.status_code < 400:
+        return describe_redirect(location)
     body: Any = error.body
     message = body.get("message") if isinstance(body, dict) else None
     return _shorten(str(message or error.response.text or error.message))

@@ -13,6 +13,7 @@ from time import perf_counter
 
 import msgspec
 
+from tokgate.config.bounds import limit_stream
 from tokgate.config.words import format_count
 from tokgate.config.workload import Closed, Constant, Load, Poisson
 from tokgate.drive.client import Call, Client, Endpoint, Request
@@ -150,7 +151,13 @@ class _Drive:
                 users.create_task(self._send(index, request, scheduled_s=due_s))
 
     async def _send(self, index: int, request: Request, scheduled_s: float | None = None) -> None:
-        call = Call(index=index, request=request, exchange=Exchange(), begun_s=perf_counter(), scheduled_s=scheduled_s)
+        call = Call(
+            index=index,
+            request=request,
+            exchange=Exchange(limit_stream(request.max_tokens)),
+            begun_s=perf_counter(),
+            scheduled_s=scheduled_s,
+        )
         self._open.add(call)
         try:
             await self._client.send(call)

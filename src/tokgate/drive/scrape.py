@@ -8,7 +8,7 @@ from math import isfinite
 from prometheus_client.parser import text_string_to_metric_families
 
 from tokgate._exceptions import ServerUnreachable
-from tokgate.launch.probe import get
+from tokgate.launch.http import get
 
 
 def scrape(url: str) -> dict[str, float] | None:

@@ -18,6 +18,8 @@ import aiohttp
 import httpx2
 import uvloop
 
+from tokgate.config.bounds import ARRIVAL_BYTES, PAGE_BYTES
+
 
 class Exchange:
     """One request and its response on the wire. Times are seconds of `perf_counter`.
@@ -28,11 +30,17 @@ class Exchange:
     times_s: time of each arrival with a part of the body.
     pieces: decoded bytes of each of these arrivals.
     content: aiohttp's buffer of the response.
+    transport: of the connection that the response arrives on.
+    most_bytes: longest body, in bytes; each arrival counts as ARRIVAL_BYTES more.
+    is_full: whether the body is longer: the connection was then closed, and the rest is lost.
     """
 
-    __slots__ = ("content", "first_byte_s", "last_s", "pieces", "sent_s", "status", "times_s")
+    __slots__ = (
+        *("content", "first_byte_s", "is_full", "last_s", "most_bytes", "pieces", "sent_s", "status", "times_s"),
+        *("_size", "transport"),
+    )
 
-    def __init__(self) -> None:
+    def __init__(self, most_bytes: int = PAGE_BYTES) -> None:
         self.sent_s: float | None = None
         self.first_byte_s: float | None = None
         self.last_s: float | None = None
@@ -40,6 +48,10 @@ class Exchange:
         self.times_s: list[float] = []
         self.pieces: list[bytes] = []
         self.content: aiohttp.StreamReader | None = None
+        self.transport: asyncio.Transport | None = None
+        self.most_bytes = most_bytes
+        self.is_full = False
+        self._size = 0
 
     def take(self) -> None:
         """Store what aiohttp has decoded so far as the arrival at `last_s`."""
@@ -50,9 +62,16 @@ class Exchange:
         except Exception:  # the response broke; aiohttp raises it where its end is awaited
             self.content = None
             return
-        if piece:
-            self.times_s.append(self.last_s)
-            self.pieces.append(piece)
+        if not piece:
+            return
+        self._size += len(piece) + ARRIVAL_BYTES
+        if self._size > self.most_bytes:
+            self.is_full, self.content = True, None
+            assert self.transport is not None  # it has delivered the piece
+            self.transport.abort()
+            return
+        self.times_s.append(self.last_s)
+        self.pieces.append(piece)
 
 
 CURRENT: ContextVar[Exchange] = ContextVar("exchange")
@@ -103,11 +122,14 @@ class _Response(aiohttp.ClientResponse):
         exchange = CURRENT.get()
         tap = connection.transport.get_protocol()
         assert isinstance(tap, Tap), "the wire needs a TappedLoop"
-        tap.exchange = exchange
+        tap.exchange, exchange.transport = exchange, connection.transport
         await super().start(connection)
         exchange.content = self.content
         exchange.take()
         return self
+
+
+_DROPPED_HEADERS = (b"content-encoding", b"set-cookie")  # aiohttp has decoded the body; httpx would keep the cookie
 
 
 class _Stream(httpx2.AsyncByteStream):
@@ -157,7 +179,7 @@ class WireTransport(httpx2.AsyncBaseTransport):
             trace_request_ctx=exchange,
         )
         exchange.status = response.status
-        headers = [(name, value) for name, value in response.raw_headers if name.lower() != b"content-encoding"]
+        headers = [(name, value) for name, value in response.raw_headers if name.lower() not in _DROPPED_HEADERS]
         return httpx2.Response(response.status, headers=headers, stream=_Stream(response, exchange), request=request)
 
     async def aclose(self) -> None:

@@ -10,7 +10,8 @@ from urllib.parse import urlsplit
 from tokgate import engines
 from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.config.server import AttachLaunch, ServerSpec
-from tokgate.launch.probe import check_health, check_model, find_engine, get, read_info
+from tokgate.launch.http import get
+from tokgate.launch.probe import check_health, check_model, find_engine, read_info
 from tokgate.launch.ready import wait_until_ready
 from tokgate.launch.server import Server, ServerFacts
 from tokgate.machine.processes import find_listeners
@@ -33,6 +34,8 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
                 f"could not connect to {base_url}: {answer.error}. Next: start that server, or correct its URL.",
                 server=spec.name,
             )
+        if answer.location is not None:
+            raise LaunchError(f"{answer.summary}. Next: use the URL of the server itself.", server=spec.name)
 
     wait_until_ready(
         spec,

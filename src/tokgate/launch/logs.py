@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from tokgate import engines
 from tokgate._exceptions import ServerExited
+from tokgate.config.bounds import LOG_END_BYTES, LOG_LINE
 from tokgate.config.server import ServerSpec
 from tokgate.launch.rootcause import describe_exit, find_root_cause
 
@@ -25,11 +27,20 @@ def create_log(log_dir: Path, name: str) -> Path:
             return path
 
 
+def read_log(path: Path) -> str:
+    """A log as text: of a long one its beginning and its end, of a long line its beginning."""
+    with path.open("rb") as file:
+        beginning = file.read(LOG_END_BYTES)
+        file.seek(max(file.seek(0, os.SEEK_END) - LOG_END_BYTES, len(beginning)))
+        text = (beginning + file.read(LOG_END_BYTES)).decode(errors="replace")
+    return "\n".join(line[:LOG_LINE] for line in text.splitlines())
+
+
 def exit_error(
     spec: ServerSpec, *, doing: str, exit_code: int | None, log_path: Path, out_of_memory: bool = False
 ) -> ServerExited:
     """The error for a server that ended. doing: what it was doing, such as "while it started"."""
-    cause = find_root_cause(log_path.read_text(errors="replace").splitlines(), engines.find(spec.engine))
+    cause = find_root_cause(read_log(log_path).splitlines(), engines.find(spec.engine))
     intro = "Its log says" if cause.explains else "Its log shows no error; its last line is"
     explanation = f"{intro}: {cause.line}" if cause.line else "Its log is empty."
     ended = "killed by the kernel: over its memory limit" if out_of_memory else describe_exit(exit_code)

@@ -1,87 +1,16 @@
-"""Plain HTTP requests to a server, outside any measured time: is it ready, which engine and models has it."""
+"""What a server says about itself, outside any measured time: is it ready, which engine and models has it."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from http.client import HTTPException, IncompleteRead
-from urllib.error import HTTPError, URLError
-from urllib.request import ProxyHandler, build_opener
-
-import msgspec
 
 from tokgate import engines
 from tokgate._exceptions import LaunchError, ServerUnreachable
+from tokgate.config.bounds import PAGE_S
 from tokgate.config.server import ServerSpec
 from tokgate.engines.engine import Engine
-
-# A proxy from the environment must not get requests to loopback.
-_OPENER = build_opener(ProxyHandler({}))
-_SHOWN_BYTES = 200  # of an answer in a message: enough for an error's text, too little for a page of HTML
-_PAGE_TIMEOUT_S = 10  # a busy server may take longer to list its models than to say that it is well
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """The answer to one GET: status and body, or `error` as text when nothing answered (status None)."""
-
-    url: str
-    status: int | None = None
-    body: bytes = b""
-    error: str = ""
-
-    @property
-    def summary(self) -> str:
-        """The answer as one line of a message."""
-        if self.status is None:
-            return f"GET {self.url}: {self.error}"
-        body = " ".join(self.body[:_SHOWN_BYTES].decode(errors="replace").split())
-        return f"GET {self.url} answered {self.status}{f' {body}' if body else ''}"
-
-    def content(self) -> object:
-        """The body as decoded JSON, as text when it is none; None when the answer was not 200."""
-        if self.status != 200:
-            return None
-        try:
-            return msgspec.json.decode(self.body)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            return self.body.decode(errors="replace")
-
-    def json(self) -> dict[str, object]:
-        """The body as a JSON object; empty when it is none, or the answer was not 200."""
-        content = self.content()
-        return content if isinstance(content, dict) else {}
-
-
-def get(url: str, *, timeout_s: float = 2.0) -> Answer:
-    """One GET; never raises for what the server or the network does."""
-    try:
-        with _OPENER.open(url, timeout=timeout_s) as response:
-            return Answer(url=url, status=response.status, body=response.read())
-    except HTTPError as error:
-        with error:
-            return Answer(url=url, status=error.code, body=_read_rest(error))
-    except URLError as error:
-        return Answer(url=url, error=_reason(error.reason, timeout_s))
-    except (OSError, HTTPException, ValueError) as error:
-        return Answer(url=url, error=_reason(error, timeout_s))
-
-
-def _read_rest(error: HTTPError) -> bytes:
-    """The body of an answer other than 200: as much as came, since the status says what counts."""
-    try:
-        return error.read()
-    except IncompleteRead as cut:
-        return cut.partial
-    except (OSError, HTTPException):
-        return b""
-
-
-def _reason(error: object, timeout_s: float) -> str:
-    if isinstance(error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, TimeoutError):
-        return f"no answer within {timeout_s:g} s"
-    return str(error) or type(error).__name__
+from tokgate.launch.http import get
 
 
 def check_health(engine: Engine, base_url: str) -> str | None:
@@ -92,7 +21,7 @@ def check_health(engine: Engine, base_url: str) -> str | None:
 
 def find_engine(base_url: str) -> Engine:
     """Which engine answers there, by how each one identifies itself."""
-    return engines.identify(lambda path: get(f"{base_url}{path}", timeout_s=_PAGE_TIMEOUT_S).content())
+    return engines.identify(lambda path: get(f"{base_url}{path}", timeout_s=PAGE_S).content())
 
 
 def check_model(spec: ServerSpec, engine: Engine, base_url: str) -> str:
@@ -100,7 +29,7 @@ def check_model(spec: ServerSpec, engine: Engine, base_url: str) -> str:
 
     Raises LaunchError that names the models it lists, ServerUnreachable when /v1/models does not answer.
     """
-    answer = get(f"{base_url}/v1/models", timeout_s=_PAGE_TIMEOUT_S)
+    answer = get(f"{base_url}/v1/models", timeout_s=PAGE_S)
     if answer.status != 200:
         raise ServerUnreachable(
             f"server {spec.name}: could not list its models: {answer.summary} (expected 200)", url=answer.url

@@ -95,6 +95,7 @@ def _any_of(*patterns: str, flags: re.RegexFlag = re.NOFLAG) -> re.Pattern[str]:
 
 
 _LOGS = [engine.log for engine in ENGINES]
+_LOOKED_AT = 2000  # characters of a line: patterns take long on one that a program made on purpose
 _ESCAPES = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 _PREFIX = _any_of(r"(?:ERROR|CRITICAL|FATAL)\b:?\s*", *(log.prefix for log in _LOGS))
 _HARMLESS = _any_of(r"(?:INFO|DEBUG|WARNING|WARN)\b", *(log.harmless for log in _LOGS))
@@ -138,7 +139,7 @@ def describe_exit(code: int | None) -> str:
 
 
 def _clean(line: str) -> str:
-    line = _ESCAPES.sub("", line).strip()
+    line = _ESCAPES.sub("", line[:_LOOKED_AT]).strip()
     while (prefix := _PREFIX.match(line)) and prefix.end():
         line = line[prefix.end() :].strip()
     return line

@@ -19,6 +19,8 @@ import psutil
 from filelock import FileLock, Timeout
 
 from tokgate._exceptions import LeaseHeld, UsageError
+from tokgate.config.bounds import PAGE_BYTES
+from tokgate.config.reading import decode_json, read_file
 
 # One place for all users, so neither $TMPDIR nor $XDG_RUNTIME_DIR, which differ between users.
 LEASE_DIR = Path("/tmp/tokgate")
@@ -107,8 +109,8 @@ def find_holder(directory: Path = LEASE_DIR) -> Holder | None:
 
 def _read(note: Path) -> Holder | None:
     try:
-        return msgspec.json.decode(note.read_bytes(), type=Holder)
-    except (OSError, msgspec.MsgspecError):  # the holder is just starting, or another program
+        return decode_json(read_file(note, PAGE_BYTES), Holder)
+    except (OSError, msgspec.MsgspecError, UnicodeDecodeError):  # the holder is just starting, or another program
         return None
 
 

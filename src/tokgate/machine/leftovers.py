@@ -16,6 +16,8 @@ from pathlib import Path
 import msgspec
 import psutil
 
+from tokgate.config.bounds import PAGE_BYTES
+from tokgate.config.reading import read_file
 from tokgate.machine.owner import Owner, read_owner
 from tokgate.machine.processes import read_processes, read_program, signal_process
 from tokgate.machine.sysfs import ROOT
@@ -92,7 +94,7 @@ def _read_owners(runs: Path) -> Iterator[Owner]:
     for file in (*runs.glob(f"*/{OWNER_FILE}"), *runs.glob(f"*/*/{OWNER_FILE}")):
         with suppress(OSError):
             # In a folder that several users write to, a file of somebody else says nothing about our processes.
-            if file.stat().st_uid == os.getuid() and (owner := read_owner(file.read_bytes())) is not None:
+            if file.stat().st_uid == os.getuid() and (owner := read_owner(read_file(file, PAGE_BYTES))) is not None:
                 yield owner
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from tokgate.config.reading import decode_json
 from tokgate.machine.processes import read_process
 from tokgate.machine.sysfs import ROOT, read_text
 
@@ -86,7 +87,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
 def read_owner(text: str | bytes | None) -> Owner | None:
     """The owner that was written as JSON; None when there is none, or the text is something else."""
     try:
-        return msgspec.json.decode(text or "", type=Owner)
+        return decode_json(text or "", Owner)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 

@@ -11,9 +11,11 @@ from typing import Literal, TypeVar
 import msgspec
 
 from tokgate._exceptions import RecordError, UsageError
+from tokgate.config.bounds import RECORD_BYTES
 from tokgate.config.hypothesis import Hypothesis
 from tokgate.config.profile import Conclusion
 from tokgate.config.quiet import QuietLimits
+from tokgate.config.reading import decode_json, read_file
 from tokgate.config.workload import Workload
 from tokgate.judge.cell import CaseKey, CellKey
 from tokgate.judge.verdict import Later, Verdict
@@ -198,19 +200,19 @@ def read_run(path: Path) -> RunRecord:
 def read_as(file: Path, kind: type[T]) -> T:
     """Read the record in `file` as a `kind`, which may have fewer fields. Raises RecordError like `read_run`."""
     try:
-        raw = file.read_bytes()
+        raw = read_file(file, RECORD_BYTES)
     except OSError as error:
         raise RecordError(f"cannot be read: {error.strerror}", path=file) from error
     if not raw:
         raise RecordError("is empty: the run was interrupted before its first record", path=file)
     try:
-        schema = msgspec.json.decode(raw, type=_Schema).schema
+        schema = decode_json(raw, _Schema).schema
         if schema > SCHEMA:
             raise RecordError(
                 f"has schema {schema}, but this version of tokgate reads up to {SCHEMA}; update tokgate",
                 path=file,
             )
-        return msgspec.json.decode(raw, type=kind)
+        return decode_json(raw, kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise RecordError(f"is not a valid run record: {error}", path=file) from error
 

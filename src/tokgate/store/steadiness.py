@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from tokgate.config.bounds import PAGE_BYTES
+from tokgate.config.reading import decode_json, read_file
 from tokgate.store.files import write_atomically
 
 FILE = "steadiness.json"
@@ -36,7 +38,7 @@ def write_trial(out: Path, trial: Trial) -> None:
 def read_trial(out: Path, *, machine: str) -> Trial | None:
     """The result kept in `out`; None if there is none of this machine that can be read."""
     try:
-        trial = msgspec.json.decode((out / FILE).read_bytes(), type=Trial)
-    except (OSError, msgspec.DecodeError):
+        trial = decode_json(read_file(out / FILE, PAGE_BYTES), Trial)
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
         return None
     return trial if trial.machine == machine else None

@@ -45,9 +45,7 @@ def chunk(**fields: str) -> bytes:
 def test_counts_round_trip(prompt: int, completion: int, cached: int) -> None:
     details = {"cached_tokens": cached}
     raw = json.dumps({"prompt_tokens": prompt, "completion_tokens": completion, "prompt_tokens_details": details})
-    assert read_usage(raw.encode()) == Usage(
-        prompt_tokens=prompt, completion_tokens=completion, cached_tokens=cached
-    )
+    assert read_usage(raw.encode()) == Usage(prompt_tokens=prompt, completion_tokens=completion, cached_tokens=cached)
 
 
 @pytest.mark.parametrize(
@@ -76,7 +74,7 @@ def test_what_is_no_count(name: str, wrong: str) -> None:
 
 @pytest.mark.parametrize("raw", ["5", "[]", '"x"', "true"])
 def test_usage_that_is_no_object(raw: str) -> None:
-    with pytest.raises(NotACount, match="usage is .*; expected an object"):
+    with pytest.raises(NotACount, match=r"usage is .*; expected an object"):
         read_usage(raw.encode())
     with pytest.raises(NotACount, match=r"usage\.prompt_tokens_details is .*; expected an object"):
         read_usage(f'{{"prompt_tokens_details": {raw}}}'.encode())
@@ -103,7 +101,12 @@ def test_timings_of_llama_cpp() -> None:
 @pytest.mark.parametrize("wrong", WRONG, ids=lambda text: text[:12])
 def test_stream_with_a_wrong_count(wrong: str) -> None:
     """The stream is complete; the count is unknown, and the reason is kept."""
-    pieces = [chunk(), chunk(), chunk(usage=f'{{"prompt_tokens": {wrong}, "completion_tokens": 3}}'), b"data: [DONE]\n\n"]
+    pieces = [
+        chunk(),
+        chunk(),
+        chunk(usage=f'{{"prompt_tokens": {wrong}, "completion_tokens": 3}}'),
+        b"data: [DONE]\n\n",
+    ]
     stream = decode_stream([1, 2, 3, 4], pieces)
     assert (stream.error, stream.text, len(stream.token_times_s)) == (None, "toktoktok", 3)
     assert (stream.prompt_tokens, stream.completion_tokens) == (None, None)
@@ -118,6 +121,4 @@ def test_wrong_count_of_the_first_chunk() -> None:
     last = '{"prompt_tokens": 9, "completion_tokens": 2}'
     stream = decode_stream([1, 2, 3], [chunk(usage=usage), chunk(usage=last), b"data: [DONE]\n\n"])
     assert stream.first_chunk_told is False
-    assert stream.count_problem == (
-        "usage.completion_tokens is -50; expected a whole number from 0 to 100000000"
-    )
+    assert stream.count_problem == ("usage.completion_tokens is -50; expected a whole number from 0 to 100000000")

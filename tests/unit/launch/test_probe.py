@@ -13,7 +13,8 @@ import pytest
 from tokgate._exceptions import LaunchError, ServerUnreachable
 from tokgate.config.server import AttachLaunch, Model, ServerSpec
 from tokgate.engines import FALLBACK, find
-from tokgate.launch.probe import check_health, check_model, find_engine, get, read_info
+from tokgate.launch.http import get
+from tokgate.launch.probe import check_health, check_model, find_engine, read_info
 
 Page = tuple[int, bytes, int]
 """Status, body, and the length that is announced."""

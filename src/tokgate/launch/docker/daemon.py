@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from time import perf_counter
 
 import docker
 from docker import DockerClient
@@ -13,6 +14,7 @@ from docker.errors import APIError, DockerException
 from requests.exceptions import RequestException
 
 from tokgate._exceptions import DockerUnavailable, LaunchError
+from tokgate.config.bounds import OUTPUT_BYTES, OUTPUT_S
 from tokgate.launch.guardian.client import Container, guarded
 from tokgate.machine.daemon import check_socket
 
@@ -45,6 +47,16 @@ def open_daemon(server: str) -> Iterator[DockerClient]:
         yield client
     finally:
         client.close()
+
+
+def collect_output(pieces: Iterable[bytes]) -> bytes:
+    """What a program in a container prints, as far as OUTPUT_BYTES and OUTPUT_S allow."""
+    output, ends_s = b"", perf_counter() + OUTPUT_S
+    for piece in pieces:
+        output += piece
+        if len(output) > OUTPUT_BYTES or perf_counter() > ends_s:
+            break
+    return output[:OUTPUT_BYTES]
 
 
 def guarded_container(

@@ -11,9 +11,12 @@ from docker.models.containers import Container
 
 from tokgate import engines
 from tokgate.config.server import ServerSpec
+from tokgate.launch.docker.daemon import collect_output
+from tokgate.launch.logs import read_log
 from tokgate.launch.probe import check_model, read_info
 from tokgate.launch.server import ServerFacts
 
+_SHM = re.compile(r"^\S+ +(\d{1,15}) .* /dev/shm$", re.MULTILINE)
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 
 
@@ -25,7 +28,7 @@ def read_facts(
     model = check_model(spec, engine, base_url)
     version, settings = read_info(engine, base_url)
     if engine.read_log is not None:
-        settings |= engine.read_log(log_path.read_text(errors="replace"))
+        settings |= engine.read_log(read_log(log_path))
     container.reload()
     attrs = container.attrs
     image = container.client.images.get(attrs["Image"]) if container.client else None
@@ -53,13 +56,12 @@ def read_facts(
 def _shm_bytes(container: Container) -> int | None:
     """Size of /dev/shm inside the container; with `ipc: host`, the shm_size that Docker states has no effect."""
     try:
-        code, output = container.exec_run(["df", "-Pk", "/dev/shm"], stderr=False)
+        pieces: Any = container.exec_run(["df", "-Pk", "/dev/shm"], stderr=False, stream=True).output
+        output = collect_output(pieces).decode(errors="replace")
     except APIError:  # an image without df, or a container that cannot run another program
         return None
-    if code != 0 or not isinstance(output, bytes):
-        return None
-    _, blocks, *_, mounted_on = output.decode().splitlines()[-1].split()
-    return int(blocks) * 1024 if mounted_on == "/dev/shm" else None
+    match = _SHM.search(output)
+    return int(match[1]) * 1024 if match else None
 
 
 def _env(pairs: list[str]) -> dict[str, str]:

@@ -15,12 +15,12 @@ from requests.exceptions import RequestException
 
 from tokgate import engines
 from tokgate._exceptions import OptionRejected
+from tokgate.config.bounds import OUTPUT_S
 from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.engines.engine import Engine
-from tokgate.launch.docker.daemon import guarded_container
+from tokgate.launch.docker.daemon import collect_output, guarded_container
 
 _ALWAYS_LISTED = "--port"  # a help text without it is not complete
-_TIMEOUT_S = 120  # vLLM imports everything before it prints its options
 _OPTION = re.compile(r"(?<![\w-])--[A-Za-z][\w-]*")
 
 
@@ -86,8 +86,8 @@ def _help(
             labels=dict(labels),
         )
         container.start()
-        code = container.wait(timeout=_TIMEOUT_S)["StatusCode"]
-        return container.logs().decode(errors="replace") if code == 0 else None
+        code = container.wait(timeout=OUTPUT_S)["StatusCode"]
+        return collect_output(container.logs(stream=True)).decode(errors="replace") if code == 0 else None
     except (APIError, RequestException):
         return None
     finally:

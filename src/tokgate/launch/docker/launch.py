@@ -19,7 +19,9 @@ from docker.models.containers import Container
 
 from tokgate import engines
 from tokgate._exceptions import ImageMissing
+from tokgate.config.bounds import LOG_BYTES
 from tokgate.config.server import DockerLaunch, ServerSpec
+from tokgate.config.words import format_size
 from tokgate.launch.docker.daemon import (
     LABEL,
     OWNER_LABEL,
@@ -111,8 +113,12 @@ class _Log:
     def _copy(self, container: Container) -> None:
         with self.path.open("ab", buffering=0) as file:
             try:
+                left = LOG_BYTES
                 for piece in container.logs(stream=True, follow=True):
-                    file.write(piece)
+                    file.write(piece[:left])
+                    left -= len(piece)
+                    if left <= 0:
+                        raise ValueError(f"it is longer than {format_size(LOG_BYTES)}")
             # A thread has no caller to raise to, so it is written where people look.
             except Exception as error:
                 file.write(f"\n[tokgate] the log ends here: {error}\n".encode())

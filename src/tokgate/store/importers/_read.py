@@ -11,14 +11,16 @@ from pathlib import Path
 from typing import Any
 
 from tokgate._exceptions import SpecError
+from tokgate.config.bounds import IMPORT_BYTES
 from tokgate.config.explain import explain_unreadable
+from tokgate.config.reading import read_file
 from tokgate.config.words import format_count
 
 
 def read_text(file: Path) -> str:
     """The file as text. Raises SpecError."""
     try:
-        return file.read_text(encoding="utf-8-sig")
+        return read_file(file, IMPORT_BYTES).decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(explain_unreadable(error), file=file) from error
 

@@ -8,9 +8,12 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path, PurePath
+from time import perf_counter
 from typing import Any
 
 from tokgate._exceptions import SpecError
+from tokgate.config.bounds import IMPORT_BYTES, IMPORT_SQL_BYTES, IMPORT_SQL_S
+from tokgate.config.words import format_duration
 from tokgate.store.importers import Importer
 from tokgate.store.importers._read import parse_number, parse_time, read_csv_rows, read_text
 from tokgate.store.imports import Imported
@@ -32,6 +35,7 @@ _SHORT = {
 }
 _TEST = re.compile(r"(?:pp ?(?P<pp>\d+))?\+?(?:tg ?(?P<tg>\d+))?(?: ?@ ?d(?P<depth>\d+))?")
 _BUILD = re.compile(r"^build: (?P<commit>\w+) \((?P<number>\d+)\)", re.MULTILINE)
+_SQL_STEPS = 100_000  # of SQLite's machine between two looks at the clock, some milliseconds
 _SQL_ALLOWED = {
     sqlite3.SQLITE_CREATE_TABLE,
     sqlite3.SQLITE_INSERT,
@@ -101,14 +105,21 @@ def _json(file: Path, text: str, line: int) -> Any:
 
 
 def _sql(file: Path, text: str) -> Iterator[dict[str, Any]]:
-    """The rows that its INSERTs create in a database in memory, which may do nothing else."""
+    """The rows that its INSERTs create in a database in memory, which may do nothing else, and not for long."""
+    ends_s = perf_counter() + IMPORT_SQL_S
     with closing(sqlite3.connect(":memory:")) as database:
         database.row_factory = sqlite3.Row
+        (page_bytes,) = database.execute("PRAGMA page_size").fetchone()
+        database.execute(f"PRAGMA max_page_count = {IMPORT_SQL_BYTES // page_bytes}")
+        database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, IMPORT_BYTES)
+        database.set_progress_handler(lambda: perf_counter() > ends_s, _SQL_STEPS)
         database.set_authorizer(lambda action, *_: sqlite3.SQLITE_OK if action in _SQL_ALLOWED else sqlite3.SQLITE_DENY)
         try:
             database.executescript(text)
             yield from map(dict, database.execute("SELECT * FROM llama_bench"))
         except (sqlite3.Error, ValueError) as error:  # ValueError: a zero byte
+            if perf_counter() > ends_s:
+                raise SpecError(f"its SQL takes longer than {format_duration(IMPORT_SQL_S)}", file=file) from error
             raise SpecError(f"not recognized as SQL of llama-bench: {error}", file=file) from error
 
 
