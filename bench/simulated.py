@@ -152,7 +152,7 @@ class SimulatedLive(Live):
                 parameters_per_token=case.server.model.parameters_per_token,
                 streams=case.workload.concurrency,
             ),
-            rounds={metric: tuple(compute_value(case, metric, one) for one in each) for metric in gated}
+            rounds={metric: tuple(compute_value(case, metric, part) for part in each) for metric in gated}
             if rounds
             else {},
         )

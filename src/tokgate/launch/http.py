@@ -58,8 +58,8 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 def describe_redirect(location: str) -> str:
     """The end of a message about a redirect, which is never followed: it may lead to another server than the declared."""
-    shown = location if len(location) <= _SHOWN_BYTES else f"{location[:_SHOWN_BYTES]}…"
-    return f"a redirect to {shown}, which is not followed"
+    target = location if len(location) <= _SHOWN_BYTES else f"{location[:_SHOWN_BYTES]}…"
+    return f"a redirect to {target}, which is not followed"
 
 
 def get(url: str, *, timeout_s: float = 2.0) -> Answer:

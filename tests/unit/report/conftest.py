@@ -95,7 +95,7 @@ class Box:
                     prompt_tokens=300,
                     cached_tokens=0,
                     completion_tokens=48,
-                    text="words",
+                    text="words " * 48,
                 )
             )
             clock = times[-1] + 0.01
