@@ -6,8 +6,10 @@
     │   └── ExtraMissing     a feature needs an optional dependency that is not installed
     ├── LaunchError          a server did not start
     │   ├── DockerUnavailable
+    │   ├── EngineMissing
     │   ├── ImageMissing
     │   ├── ModelMissing
+    │   ├── DeviceMissing
     │   ├── PortTaken
     │   ├── OptionRejected   the engine in the image does not accept this option
     │   ├── ServerExited     it ended too early (exit code, root cause, log)
@@ -30,9 +32,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tokgate._printable import escape_line, escape_text
+
 
 class TokgateError(Exception):
-    """Base class of the errors that a user can act on; `str(error)` is the whole message."""
+    """Base class of the errors that a user can act on; `str(error)` is the whole message, ready to be printed."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(escape_text(message))
 
 
 class SpecError(TokgateError):
@@ -46,7 +53,7 @@ class SpecError(TokgateError):
     def __init__(self, message: str, *, file: Path, line: int | None = None, key: str = "") -> None:
         self.file, self.line, self.key = file, line, key
         where = f"{file}:{line}" if line is not None else str(file)
-        super().__init__(f"{where}: {f'`{key}`: ' if key else ''}{message}")
+        super().__init__(escape_line(f"{where}: {f'`{key}`: ' if key else ''}{message}"))
 
 
 class UsageError(TokgateError):
@@ -69,11 +76,15 @@ class LaunchError(TokgateError):
 
     def __init__(self, message: str, *, server: str) -> None:
         self.server = server
-        super().__init__(f"server {server}: {message}")
+        super().__init__(f"server {escape_line(server)}: {message}")
 
 
 class DockerUnavailable(LaunchError):
     """No Docker daemon answers."""
+
+
+class EngineMissing(LaunchError):
+    """The embedded engine is not installed."""
 
 
 class ImageMissing(LaunchError):
@@ -81,7 +92,11 @@ class ImageMissing(LaunchError):
 
 
 class ModelMissing(LaunchError):
-    """The model file is not on this machine."""
+    """A model file, or a folder that the server needs, is not on this machine."""
+
+
+class DeviceMissing(LaunchError):
+    """A device node is not on this machine."""
 
 
 class PortTaken(LaunchError):
@@ -149,7 +164,7 @@ class HostUnusable(TokgateError):
 
     def __init__(self, message: str, *, host: str) -> None:
         self.host = host
-        super().__init__(f"{host}: {message}")
+        super().__init__(f"{escape_line(host)}: {message}")
 
 
 class LeaseHeld(TokgateError):
@@ -165,7 +180,7 @@ class RecordError(TokgateError):
 
     def __init__(self, message: str, *, path: Path) -> None:
         self.path = path
-        super().__init__(f"{path}: {message}")
+        super().__init__(escape_line(f"{path}: {message}"))
 
 
 class BaselineRefused(TokgateError):

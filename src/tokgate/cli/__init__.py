@@ -30,6 +30,7 @@ from tokgate.cli import (
     server,
     spec,
 )
+from tokgate.cli.output import echo
 
 app = typer.Typer(
     help="Keep LLM servers fast: measure them, compare them with stored baselines, test claims about them. "
@@ -61,7 +62,7 @@ def _root(
     version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
-        typer.echo(f"tokgate {__version__}")
+        echo(f"tokgate {__version__}")
         raise typer.Exit
 
 
@@ -70,5 +71,5 @@ def main() -> None:
     try:
         app()
     except TokgateError as error:
-        typer.echo(f"tokgate: {error}", err=True)
+        echo(f"tokgate: {error}", err=True)
         sys.exit(2 if isinstance(error, UsageError) else 3)

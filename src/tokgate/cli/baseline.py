@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tokgate.cli.options import BASELINES, RUNS, Baselines, Runs
+from tokgate.cli.output import echo
 
 app = typer.Typer(help="Stored baselines: accept a run as one.", no_args_is_help=True)
 
@@ -43,11 +44,11 @@ def accept(
         raise UsageError("--force requires --reason TEXT, which is kept in the baseline")
     candidates = make_candidates(read_runs(runs, run), baselines, servers=server or ())
     for candidate in candidates.values():
-        typer.echo(describe_acceptance(candidate))
+        echo(describe_acceptance(candidate))
     reason = reason if force else None
     if not force and any(candidate.objections for candidate in candidates.values()) and sys.stdin.isatty():
         reason = typer.prompt("Why should it be accepted all the same? (Enter: do not)", default="", show_default=False)
     accepted = {path: candidate.accept(reason) for path, candidate in candidates.items()}
     for path, baseline in accepted.items():
         write_baseline(path, baseline)
-        typer.echo(f"written: {path}")
+        echo(f"written: {path}")

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs, catalogue, parse_budget
+from tokgate.cli.output import echo
 from tokgate.config.words import format_count
 
 NOT_REPRODUCED, CANNOT_TELL, INTERRUPTED = 1, 4, 130
@@ -74,7 +75,7 @@ def bisect(
     record = ""
 
     def say(text: str) -> None:
-        typer.echo(f"tokgate: {text}", err=True)
+        echo(f"tokgate: {text}", err=True)
 
     try:
         with own_run(
@@ -85,7 +86,7 @@ def bisect(
             say=say,
         ) as writer:
             record = str(writer.folder / RECORD)
-            typer.echo(
+            echo(
                 f"{server} × {workload} {search.metric}: {len(images)} images, {count_steps(len(images) - 2)} steps "
                 f"unless some are skipped, at most {format_count(6 * blocks, 'launch')} each"
             )
@@ -96,15 +97,15 @@ def bisect(
                 blocks=blocks,
                 goes_on=lambda _: ends is None or time.monotonic() < ends,
                 observer=ProgressBars(console) if is_live(console) else Heartbeat(say),
-                tell=lambda step: typer.echo(describe_step(search.metric, step)),
+                tell=lambda step: echo(describe_step(search.metric, step)),
             )
     except KeyboardInterrupt:
         kept = f"; its launches are kept: {record}" if record else ""
-        typer.echo(f"tokgate: interrupted{kept}", err=True)
+        echo(f"tokgate: interrupted{kept}", err=True)
         raise typer.Exit(INTERRUPTED) from None
     for line in describe_result(bisection, writer.record, search.created):
-        typer.echo(line)
-    typer.echo(f"record: {record}")
+        echo(line)
+    echo(f"record: {record}")
     if bisection.outcome != "found":
         unclear = bisection.stopped or bisection.outcome == "range"
         raise typer.Exit(CANNOT_TELL if unclear else NOT_REPRODUCED)

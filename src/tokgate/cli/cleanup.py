@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from tokgate.cli.output import echo
+
 RUNS = Path("runs")
 
 
@@ -26,6 +28,6 @@ def cleanup(
     for end in (partial(end_runs, runs), end_servers, sweep):
         leftovers = end()
         for what in leftovers.ended:
-            typer.echo(f"ended {what}")
+            echo(f"ended {what}")
         for what in leftovers.left:
-            typer.echo(f"left alone: {what}")
+            echo(f"left alone: {what}")

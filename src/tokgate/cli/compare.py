@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tokgate.cli.options import RUNS, Runs
+from tokgate.cli.output import echo_rendered
 
 _RUN = "a run ID or its beginning, its folder, or `latest`."
 
@@ -28,4 +29,4 @@ def compare(
 
     a, b = (read_one_run(runs, name) for name in (run_a, run_b))
     console = Console()
-    typer.echo(format_comparison(a, b, width=console.width, color=console.is_terminal))
+    echo_rendered(format_comparison(a, b, width=console.width, color=console.is_terminal))

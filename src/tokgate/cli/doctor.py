@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs
+from tokgate.cli.output import echo, echo_json
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,8 +30,6 @@ def doctor(
     fixtures: Fixtures = FIXTURES,
 ) -> None:
     """Check Docker, devices, groups, images, models, disk and memory; exit 1 if the profile cannot run here."""
-    import msgspec
-
     from tokgate.cli.options import catalogue
     from tokgate.machine.doctor import can_run, examine
     from tokgate.suite.needs import check_models, find_needs
@@ -39,19 +38,19 @@ def doctor(
     chosen, needs = find_needs(declared, profile)
     checks = (*examine(needs), *check_models(declared, profile))
     if not json:
-        typer.echo(f"profile {chosen}")
+        echo(f"profile {chosen}")
         for check in checks:
             mark = {True: "ok  ", False: "FAIL", None: "note"}[check.ok]
-            typer.echo(f"  {mark} {check.name}: {check.seen}")
+            echo(f"  {mark} {check.name}: {check.seen}")
             if check.remedy:
-                typer.echo(f"       → {check.remedy}")
-        typer.echo("this profile can run here" if can_run(checks) else "this profile cannot run here yet")
+                echo(f"       → {check.remedy}")
+        echo("this profile can run here" if can_run(checks) else "this profile cannot run here yet")
     line = _measure_steadiness(declared, profile, runs, seconds) if steadiness else None
     if json:
         result = {"profile": chosen, "can_run": can_run(checks), "checks": checks, "steadiness": line}
-        typer.echo(msgspec.json.encode(result).decode())
+        echo_json(result)
     elif line is not None:
-        typer.echo(line)
+        echo(line)
     raise typer.Exit(0 if can_run(checks) else 1)
 
 
@@ -62,7 +61,7 @@ def _measure_steadiness(declared: Catalogue, profile: str, runs: Path, seconds: 
     from tokgate.suite.steadiness import count_family, run_trial, summarize_steadiness
 
     def say(text: str) -> None:
-        typer.echo(text, err=True)
+        echo(text, err=True)
 
     with own_box(["tokgate doctor --steadiness"], wait=True, say=say):
         run_trial(declared, runs, seconds=seconds, say=say)

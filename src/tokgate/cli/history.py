@@ -10,6 +10,7 @@ import typer
 
 from tokgate._exceptions import RecordError, UsageError
 from tokgate.cli.options import RUNS, Runs
+from tokgate.cli.output import echo, echo_rendered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -45,7 +46,7 @@ def history(
     from tokgate.report.history import format_history
 
     console, series = Console(), _read(runs, server, workload, metric, fingerprint, since)
-    typer.echo(format_history(series, width=console.width, color=console.is_terminal))
+    echo_rendered(format_history(series, width=console.width, color=console.is_terminal))
 
 
 @app.command()
@@ -69,10 +70,10 @@ def changes(
     rows = [(series, date_changes(series)) for series in _read(runs, server, workload, metric, fingerprint, since)]
     for series, dated in rows:
         for line in describe_changes(series, dated):
-            typer.echo(line)
+            echo(line)
     still_open = sum(change.open for _, dated in rows for change in dated)
     total = sum(len(dated) for _, dated in rows)
-    typer.echo(f"{len(rows)} series, {format_count(total, 'change')}, {still_open} open")
+    echo(f"{len(rows)} series, {format_count(total, 'change')}, {still_open} open")
     raise typer.Exit(1 if still_open else 0)
 
 
@@ -97,12 +98,25 @@ def export(
         if parquet is not None:
             write_parquet(parquet, history)
         elif str(csv) == "-":
-            write_csv(sys.stdout, history)
+            _print_csv(history)
         elif csv is not None:
             with csv.open("w", newline="") as file:
                 write_csv(file, history)
     except OSError as error:
         raise RecordError(f"cannot be written: {error.strerror}", path=csv or parquet or Path()) from error
+
+
+def _print_csv(history: Sequence[Series]) -> None:
+    """Write to stdout, for another program as it is."""
+    from io import StringIO
+
+    from tokgate.report.history import write_csv
+
+    if not sys.stdout.isatty():
+        write_csv(sys.stdout, history)
+        return
+    write_csv(text := StringIO(), history)
+    echo(text.getvalue(), nl=False)
 
 
 def _read(
@@ -122,7 +136,7 @@ def _read(
     filters = {"server": server, "workload": workload, "metric": metric, "fingerprint": fingerprint}
     history = read_history(runs, **filters, since=None if since is None else _parse_date(since))
     for problem in list_unreadable(runs):
-        typer.echo(f"skipped: {problem}", err=True)
+        echo(f"skipped: {problem}", err=True)
     if not history:
         _check_filters(read_history(runs), filters)
     return history
@@ -146,4 +160,4 @@ def _check_filters(history: Sequence[Series], filters: Mapping[str, str | None])
         names = {getattr(series, name) for series in history}
         if names and value is not None and value not in names:
             raise UsageError(f"--{name} {value}: not in the history; {nearest(value, names)}")
-    typer.echo("no values match these filters" if history else "the history is empty", err=True)
+    echo("no values match these filters" if history else "the history is empty", err=True)

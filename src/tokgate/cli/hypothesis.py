@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from tokgate._exceptions import SpecError
 from tokgate.cli.options import FIXTURES, RUNS, Fixtures, Runs, catalogue
+from tokgate.cli.output import echo
 
 app = typer.Typer(help="Claims that experiments confirm or refute.", no_args_is_help=True)
 Id = Annotated[str, typer.Argument(metavar="ID", help="The hypothesis: its file's name without .yaml.")]
@@ -14,11 +16,17 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="The hypothesis: its file'
 
 @app.command("list")
 def list_(fixtures: Fixtures = FIXTURES) -> None:
-    """List every hypothesis: status, name, title."""
-    declared = catalogue(fixtures)
+    """List every hypothesis: status, name, title; exit 1 if the file of one is wrong."""
+    declared, wrong = catalogue(fixtures), 0
     for name in declared.names("hypotheses"):
-        hypothesis = declared.hypothesis(name)
-        typer.echo(f"{hypothesis.status:10} {name:24} {hypothesis.title}")
+        try:
+            hypothesis = declared.hypothesis(name)
+        except SpecError as error:
+            wrong += 1
+            echo(str(error), err=True)
+        else:
+            echo(f"{hypothesis.status:10} {name:24} {hypothesis.title}")
+    raise typer.Exit(1 if wrong else 0)
 
 
 @app.command()
@@ -31,9 +39,9 @@ def show(name: Id, fixtures: Fixtures = FIXTURES) -> None:
     hypothesis = catalogue(fixtures).hypothesis(name)
     for key, value in msgspec.to_builtins(hypothesis).items():
         if key != "evidence" and value not in (None, {}):
-            typer.echo(f"{key:10} {value if isinstance(value, str) else json.dumps(value)}")
+            echo(f"{key:10} {value if isinstance(value, str) else json.dumps(value)}")
     for item in msgspec.to_builtins(hypothesis.evidence):
-        typer.echo(f"{'evidence':10} " + ", ".join(f"{k} {v}" for k, v in item.items() if v is not None))
+        echo(f"{'evidence':10} " + ", ".join(f"{k} {v}" for k, v in item.items() if v is not None))
 
 
 @app.command()
@@ -55,4 +63,4 @@ def settle(
     evidence = make_evidence(read_one_run(runs, run), name)
     path = fixtures / "hypotheses" / f"{name}.yaml"
     write_evidence(path, evidence)
-    typer.echo(f"{name}: {evidence.outcome}; wrote {path}")
+    echo(f"{name}: {evidence.outcome}; wrote {path}")

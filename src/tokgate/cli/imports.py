@@ -9,6 +9,7 @@ import typer
 
 from tokgate._exceptions import UsageError
 from tokgate.cli.options import RUNS, Runs
+from tokgate.cli.output import echo
 from tokgate.config.words import format_count
 from tokgate.store.importers import find_importer, format_names
 
@@ -52,4 +53,4 @@ def import_results(
     cells = len({(row.server, row.workload, row.metric) for row in rows})
     text = f"{format_count(len(rows), 'value')} of {format_count(cells, 'cell')} from {source}"
     folder = runs / record.run_id
-    typer.echo(f"{text} → {folder}" if is_new else f"{text}: already imported, in {folder}")
+    echo(f"{text} → {folder}" if is_new else f"{text}: already imported, in {folder}")

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from tokgate.cli.output import echo, echo_json
+
 
 def measure(
     url: Annotated[str, typer.Argument(help="Base URL of the server, without /v1: http://127.0.0.1:8000")],
@@ -26,8 +28,6 @@ def measure(
 
     Exit code 0 if the measurement is valid; 1 if it is not, with the reason; 3 if the server does not answer.
     """
-    import sys
-
     import msgspec
     from rich.console import Console
 
@@ -50,14 +50,14 @@ def measure(
     prompt_set = read_prompts(prompts, stated=False)
     terminal = Console(stderr=True)
     with (
-        own_box(["tokgate measure"], wait=True, say=lambda text: terminal.print(f"tokgate: {text}")),
+        own_box(["tokgate measure"], wait=True, say=lambda text: echo(f"tokgate: {text}", err=True)),
         show_progress(url, terminal) as watch,
     ):
         result = measure_url(url, model, workload, prompt_set, watch=watch)
     if json == "-":
-        sys.stdout.buffer.write(msgspec.json.encode(result) + b"\n")
+        echo_json(result)
     else:
-        typer.echo(describe_measurement(result))
+        echo(describe_measurement(result))
         if json is not None:
             write_atomically(Path(json), msgspec.json.encode(result))
     raise typer.Exit(0 if result.valid else 1)

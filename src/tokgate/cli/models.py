@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tokgate.cli.options import FIXTURES, Fixtures, catalogue
+from tokgate.cli.output import echo
 
 if TYPE_CHECKING:
     from tokgate.launch.models.weights import Weights
@@ -32,15 +33,15 @@ def check(
         broken = [*find_damaged(weights)] if verify else []
         is_wrong = is_wrong or missing is not None or bool(broken)
         if missing is None and not broken:
-            typer.echo(f"present   {weights.name}: {weights.folder}")
+            echo(f"present   {weights.name}: {weights.folder}")
         if missing is not None:
             missing_bytes += missing.size or 0
             size = "size unknown" if missing.size is None else format_size(missing.size)
-            typer.echo(f"MISSING   {weights.name}: {', '.join(missing.files)} ({size}) in {weights.folder}")
+            echo(f"MISSING   {weights.name}: {', '.join(missing.files)} ({size}) in {weights.folder}")
         for path in broken:
-            typer.echo(f"DAMAGED   {path}: its SHA-256 differs. Next: remove it and fetch it again")
+            echo(f"DAMAGED   {path}: its SHA-256 differs. Next: remove it and fetch it again")
     if is_wrong:
-        typer.echo(f"{format_size(missing_bytes)} to fetch: tokgate models fetch --profile {profile}")
+        echo(f"{format_size(missing_bytes)} to fetch: tokgate models fetch --profile {profile}")
     raise typer.Exit(1 if is_wrong else 0)
 
 
@@ -52,7 +53,7 @@ def fetch(profile: Profile = "auto", fixtures: Fixtures = FIXTURES) -> None:
 
     for weights in _read_weights(fixtures, profile):
         folder = weights.folder if find_missing(weights) is None else fetch_one(weights)
-        typer.echo(f"present   {weights.name}: {folder}")
+        echo(f"present   {weights.name}: {folder}")
 
 
 def _read_weights(fixtures: Path, profile: str) -> list[Weights]:
@@ -61,5 +62,5 @@ def _read_weights(fixtures: Path, profile: str) -> list[Weights]:
 
     weights = list_weights(catalogue(fixtures), profile)
     if not weights:
-        typer.echo("no server of this profile loads a model from the disk of this machine")
+        echo("no server of this profile loads a model from the disk of this machine")
     return weights

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from tokgate.cli.options import BASELINES, FIXTURES, RUNS, Baselines, Fixtures, Runs, parse_budget
+from tokgate.cli.output import echo, echo_json, echo_rendered
 
 _WIDTH = 100
 """Least width of the table, as that of `--tokgate-plan`: detectable drops need it."""
@@ -34,7 +35,6 @@ def plan(
     It works on any machine: without the GPU, without Docker, and before the first run. Times come from earlier runs of
     this machine, otherwise from token counts with reported rates or the roofline; such estimates are marked.
     """
-    import msgspec
     from rich.console import Console
 
     from tokgate.cli.options import catalogue
@@ -53,8 +53,8 @@ def plan(
     outlook = make_outlook(chosen, record, selected.experiments, out=runs, baselines=baselines, again=again)
     _, preview = look_ahead(chosen, selected, outlook, blocks=LEAST_BLOCKS)
     if json:
-        typer.echo(msgspec.json.encode(preview).decode())
+        echo_json(preview)
         return
     console = Console()
-    typer.echo(preview.title)
-    typer.echo(describe_preview(preview, width=max(console.width, _WIDTH), color=console.is_terminal))
+    echo(preview.title)
+    echo_rendered(describe_preview(preview, width=max(console.width, _WIDTH), color=console.is_terminal))

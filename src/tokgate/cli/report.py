@@ -9,6 +9,7 @@ import typer
 
 from tokgate._exceptions import UsageError
 from tokgate.cli.options import RUNS, Runs
+from tokgate.cli.output import echo, echo_rendered
 
 
 def report(
@@ -40,8 +41,8 @@ def report(
 
         console = Console()
         text = format_summaries(record, width=max(console.width, 100), color=console.is_terminal)
-        typer.echo(f"{text}\n")
+        echo_rendered(f"{text}\n")
     headline = write_report(folder, runs, html=html, markdown=markdown, running=is_running(record))
-    typer.echo(f"{make_badge(headline.state).symbol} {headline.state}: {headline.title}")
+    echo(f"{make_badge(headline.state).symbol} {headline.state}: {headline.title}")
     for path in filter(None, (html, markdown)):
-        typer.echo(f"written: {path}")
+        echo(f"written: {path}")

@@ -9,6 +9,7 @@ import typer
 
 from tokgate._exceptions import UsageError
 from tokgate.cli.options import FIXTURES, Fixtures, catalogue
+from tokgate.cli.output import echo
 
 if TYPE_CHECKING:
     from tokgate.config.model_facts import ModelFacts, Quantisation
@@ -42,7 +43,7 @@ def roofline(
         if facts.kv_bytes_per_token is None:
             raise UsageError(f"--context: {model} does not state the size of its KV cache")
         read += context * facts.kv_bytes_per_token
-    typer.echo(
+    echo(
         f"{facts.name}, {facts.quantisation}: {format_number(facts.parameters / 1e9)} B parameters, "
         f"{format_size(read)} read for each token at a context of {context}"
     )
@@ -67,6 +68,7 @@ def roofline(
 def _facts(model: str, quant: str | None, fixtures: Path) -> ModelFacts:
     from tokgate.config.explain import nearest
     from tokgate.config.model_facts import QUANTISATIONS, compute_config_facts, read_gguf_facts
+    from tokgate.store.files import exists
 
     if model.endswith(".gguf"):
         if quant is not None:
@@ -74,7 +76,7 @@ def _facts(model: str, quant: str | None, fixtures: Path) -> ModelFacts:
         return read_gguf_facts(Path(model))
     known = {path.stem: path for path in (fixtures / "models").glob("*.json")}
     path = known.get(model.lower(), Path(model))
-    if not path.is_file():
+    if not exists(path):
         raise UsageError(
             f"no such model: {model} is neither a file nor in {fixtures / 'models'}; {nearest(model, known)}"
         )

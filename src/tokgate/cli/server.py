@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tokgate.cli.options import FIXTURES, Fixtures, catalogue
+from tokgate.cli.output import echo
 
 app = typer.Typer(help="Show how tokgate starts a server.", no_args_is_help=True)
 
@@ -35,10 +36,10 @@ def show(
     if form is Form.DOCKER_RUN:
         from tokgate.launch.docker.run_line import format_docker_run
 
-        typer.echo(format_docker_run(spec))
+        echo(format_docker_run(spec))
         return
     plain = msgspec.to_builtins(spec, enc_hook=str)
-    typer.echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110), nl=False)
+    echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110), nl=False)
 
 
 @app.callback()

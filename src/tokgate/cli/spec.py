@@ -6,6 +6,7 @@ import typer
 
 from tokgate._exceptions import SpecError
 from tokgate.cli.options import FIXTURES, Fixtures, catalogue
+from tokgate.cli.output import echo
 
 app = typer.Typer(help="Check and list servers, workloads, prompts, profiles …", no_args_is_help=True)
 
@@ -20,11 +21,11 @@ def check(fixtures: Fixtures = FIXTURES) -> None:
         read += 1
         if isinstance(result, SpecError):
             wrong += 1
-            typer.echo(str(result), err=True)
+            echo(str(result), err=True)
     if not read:
-        typer.echo(f"no files in {fixtures}", err=True)
+        echo(f"no files in {fixtures}", err=True)
     else:
-        typer.echo(f"{f'errors in {wrong} of' if wrong else 'no errors in'} {format_count(read, 'file')}")
+        echo(f"{f'errors in {wrong} of' if wrong else 'no errors in'} {format_count(read, 'file')}")
     raise typer.Exit(1 if wrong or not read else 0)
 
 
@@ -35,7 +36,10 @@ def list_(fixtures: Fixtures = FIXTURES) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    from tokgate._printable import escape_line
+
     table = Table("kind", "name", "description", box=None)
     for kind, name, read in catalogue(fixtures).check():
-        table.add_row(kind, name, Text(str(read), "red" if isinstance(read, SpecError) else ""))
+        text = Text(escape_line(str(read)), "red" if isinstance(read, SpecError) else "")
+        table.add_row(kind, escape_line(name), text)
     Console(markup=False).print(table)

@@ -15,6 +15,7 @@ from tokgate.config.hardware import Hardware
 from tokgate.config.hypothesis import MOST_ARMS, Hypothesis
 from tokgate.config.load import Document
 from tokgate.config.metric import find_metric
+from tokgate.config.names import explain_name
 from tokgate.config.profile import Profile
 from tokgate.config.prompts import read_prompts
 from tokgate.config.server import ServerSpec
@@ -133,7 +134,7 @@ class Catalogue:
     def _document(self, kind: str, name: str, seen: tuple[str, ...] = ()) -> Document:
         """The file of `name`, merged over the file that it `extends`, if any."""
         path = self._path(kind, name)
-        if not path.is_file():
+        if name not in self.names(kind):
             raise SpecError(self._unknown(kind, name), file=path)
         document = Document.read(path)
         base = document.data.pop("extends", None)
@@ -145,6 +146,8 @@ class Catalogue:
         return self._document(kind, base, (*seen, name)).merged(document)
 
     def _named(self, document: Document, kind: type[T], name: str) -> T:
+        if wrong := explain_name(name):
+            raise document.error(f"{wrong}; rename the file")
         if "name" in document.data:
             raise document.error("the name is that of the file; remove this key", ("name",))
         return msgspec.structs.replace(document.decode(kind), name=name)
@@ -164,6 +167,8 @@ def _arms_error(hypothesis: Hypothesis) -> str | None:
         return "replaces `a` and `b`; remove them"
     if hypothesis.arms and not 2 <= len(hypothesis.arms) <= MOST_ARMS:
         return f"expected 2 to {MOST_ARMS} arms, got {len(hypothesis.arms)}"
+    if wrong := next(filter(None, map(explain_name, hypothesis.arms)), None):
+        return wrong
     if not hypothesis.arms and hypothesis.a is None:
         return "missing; give `a` and `b`, or `arms`"
     return None

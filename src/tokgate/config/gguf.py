@@ -18,6 +18,9 @@ from tokgate._exceptions import SpecError
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
 _DEFAULT_ALIGNMENT = 32  # bytes, by the format
+_MOST_DIMENSIONS = 4  # of a tensor, by the format
+
+_MOST_STRING = 2**24  # bytes: chat templates and licenses have a few kB
 
 Scalar = int | float | bool | str
 
@@ -50,8 +53,8 @@ def read_gguf(path: Path) -> Gguf:
         with path.open("rb") as file:
             return _read(file, path)
     except OSError as error:
-        raise SpecError(f"cannot be read: {error.strerror}", file=path) from error
-    except (struct.error, UnicodeDecodeError, KeyError) as error:
+        raise SpecError(f"cannot be read: {error.strerror or error}", file=path) from error
+    except (struct.error, UnicodeDecodeError, KeyError, ValueError, OverflowError) as error:
         raise SpecError(f"its GGUF header is truncated or corrupt ({error})", file=path) from error
 
 
@@ -71,10 +74,14 @@ def _read(file: BinaryIO, path: Path) -> Gguf:
     elements, offsets = {}, {}
     for _ in range(tensor_count):
         name = _string(file)
-        elements[name] = math.prod(_number(file, "Q") for _ in range(_number(file, "I")))
+        if (dimensions := _number(file, "I")) > _MOST_DIMENSIONS:
+            raise ValueError(f"a tensor has {dimensions} dimensions")
+        elements[name] = math.prod(_number(file, "Q") for _ in range(dimensions))
         _number(file, "I")  # its type: the size follows from the offsets
         offsets[name] = _number(file, "Q")
-    alignment = int(metadata.get("general.alignment", _DEFAULT_ALIGNMENT))
+    alignment = metadata.get("general.alignment", _DEFAULT_ALIGNMENT)
+    if not isinstance(alignment, int) or alignment < 1:
+        raise ValueError(f"general.alignment is {alignment!r}")
     data = -(-file.tell() // alignment) * alignment
     in_order = sorted(offsets, key=lambda name: offsets[name])
     ends = [*(offsets[name] for name in in_order), path.stat().st_size - data]
@@ -91,16 +98,22 @@ def _value(file: BinaryIO, kind: int) -> Scalar | None:
     if kind != _ARRAY:
         return _number(file, _SCALARS[kind])
     of, count = _number(file, "I"), _number(file, "Q")
+    if of not in (*_SCALARS, _STRING, _ARRAY):
+        raise ValueError(f"an array of an unknown type, {of}")
     if of in _SCALARS:
         file.seek(count * struct.calcsize(_SCALARS[of]), 1)
         return None
+    if of == _ARRAY:
+        raise ValueError("an array of arrays")
     for _ in range(count):
-        _value(file, of)
+        _string(file)
     return None
 
 
 def _string(file: BinaryIO) -> str:
     length = _number(file, "Q")
+    if length > _MOST_STRING:
+        raise ValueError(f"a string of {length} bytes")
     raw = file.read(length)
     if len(raw) != length:
         raise struct.error(f"expected a string of {length} bytes, got {len(raw)}")

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
+from msgspec import Meta
 
 from tokgate._exceptions import SpecError
 from tokgate.config.bounds import PAGE_BYTES
-from tokgate.config.gguf import read_gguf
+from tokgate.config.gguf import Scalar, read_gguf
 from tokgate.config.reading import decode_json, read_file
 
 Quantisation = Literal["FP16", "AWQ", "Q4_K_M"]
@@ -39,17 +41,21 @@ class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
     kv_bytes_per_token: int | None
 
 
+Count = Annotated[int, Meta(ge=1, le=10_000_000)]
+"""Of layers, heads, tokens in the vocabulary, ...: the largest vocabularies have a million tokens."""
+
+
 class Config(msgspec.Struct, frozen=True, kw_only=True):
     """The keys of a config.json that determine the size of a dense decoder; others are ignored."""
 
     model_type: str
-    hidden_size: int
-    intermediate_size: int
-    num_hidden_layers: int
-    num_attention_heads: int
-    vocab_size: int
-    num_key_value_heads: int | None = None
-    head_dim: int | None = None
+    hidden_size: Count
+    intermediate_size: Count
+    num_hidden_layers: Count
+    num_attention_heads: Count
+    vocab_size: Count
+    num_key_value_heads: Count | None = None
+    head_dim: Count | None = None
     tie_word_embeddings: bool = False
     num_experts: int | None = None
     num_local_experts: int | None = None
@@ -72,19 +78,19 @@ def read_gguf_facts(path: Path) -> ModelFacts:
     arch = str(meta.get("general.architecture", ""))
     if meta.get(f"{arch}.expert_count"):
         raise _mixture(path)
-    if int(meta.get("split.count", 1)) > 1:
+    if (_read_count(meta, "split.count") or 1) > 1:
         raise SpecError("is one part of a split model; merge the parts first (llama-gguf-split --merge)", file=path)
     # Without an output layer, the embedding is multiplied in its place and therefore read.
     unread = "token_embd.weight" if "output.weight" in tensors else None
     read = [tensor for name, tensor in tensors.items() if name != unread]
     layers, heads, kv_heads, width = (
-        meta.get(f"{arch}.{key}")
+        _read_count(meta, f"{arch}.{key}")
         for key in ("block_count", "attention.head_count", "attention.head_count_kv", "embedding_length")
     )
     kv = None
-    if isinstance(layers, int) and isinstance(heads, int) and isinstance(width, int):
-        head = int(meta.get(f"{arch}.attention.key_length", width // heads))
-        kv = 2 * layers * int(kv_heads or heads) * head * _KV_BYTES
+    if layers and heads and width:
+        head = _read_count(meta, f"{arch}.attention.key_length") or width // heads
+        kv = 2 * layers * (kv_heads or heads) * head * _KV_BYTES
     return ModelFacts(
         name=str(meta.get("general.name", path.stem)),
         quantisation="as in the file",
@@ -95,6 +101,12 @@ def read_gguf_facts(path: Path) -> ModelFacts:
     )
 
 
+def _read_count(metadata: Mapping[str, Scalar], key: str) -> int | None:
+    """A whole number above 0; None where the file states none."""
+    value = metadata.get(key)
+    return value if isinstance(value, int) and value > 0 else None
+
+
 def compute_config_facts(path: Path, quantisation: Quantisation) -> ModelFacts:
     """Compute the facts of a dense decoder with a gated MLP, as Llama has; norms and biases, below 0.01 %, are left out.
 
@@ -103,7 +115,7 @@ def compute_config_facts(path: Path, quantisation: Quantisation) -> ModelFacts:
     try:
         config = decode_json(read_file(path, PAGE_BYTES), Config)
     except OSError as error:
-        raise SpecError(f"cannot be read: {error.strerror}", file=path) from error
+        raise SpecError(f"cannot be read: {error.strerror or error}", file=path) from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise SpecError(f"is not the config.json of a dense decoder: {error}", file=path) from error
     if config.num_experts or config.num_local_experts:

@@ -9,6 +9,7 @@ import msgspec
 
 from tokgate._exceptions import SpecError
 from tokgate.config.bounds import PROMPTS_BYTES
+from tokgate.config.explain import explain_unreadable
 from tokgate.config.reading import decode_json, read_file
 from tokgate.config.workload import Prompt, PromptSet
 
@@ -25,7 +26,7 @@ def read_prompts(path: Path, *, stated: bool = True) -> PromptSet:
     try:
         raw = read_file(path, PROMPTS_BYTES)
     except OSError as error:
-        raise SpecError(f"cannot be read: {error.strerror}", file=path) from error
+        raise SpecError(explain_unreadable(error), file=path) from error
     digest = hashlib.sha256(raw).hexdigest()
     if stated:
         _check_hash(path, digest)
@@ -62,8 +63,14 @@ def _prompt(line: bytes, path: Path, number: int) -> Prompt:
 
 def _check_hash(path: Path, digest: str) -> None:
     sums = path.with_name(SUMS)
-    lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
-    stated = {name.lstrip("*"): hash_ for hash_, name in (line.split(maxsplit=1) for line in lines if line.strip())}
+    try:
+        lines = sums.read_text(encoding="utf-8").splitlines() if sums.is_file() else []
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(explain_unreadable(error), file=sums) from error
+    pairs = [line.split(maxsplit=1) for line in lines if line.strip()]
+    if wrong := [number for number, pair in enumerate(pairs, 1) if len(pair) != 2]:
+        raise SpecError("expected a hash and the name of a file, as `sha256sum` prints them", file=sums, line=wrong[0])
+    stated = {name.lstrip("*"): hash_ for hash_, name in pairs}
     if stated.get(path.name) == digest:
         return
     listed = "does not list it" if path.name not in stated else f"lists {stated[path.name][:12]}…"

@@ -72,12 +72,12 @@ class DockerLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="docke
     memory: memory limit.
     """
 
-    image: str
+    image: Annotated[str, Meta(min_length=1)]
     port: Annotated[int, Meta(ge=1, le=65535)]
     args: tuple[str, ...] = ()
     entrypoint: str | None = None
     env: dict[str, str] = {}
-    volumes: tuple[str, ...] = ()
+    volumes: tuple[Annotated[str, Meta(pattern=r"^[^:]+:[^:]+(:[^:]+)?$")], ...] = ()
     devices: tuple[str, ...] = ()
     gpus: Annotated[str, Meta(pattern=r"^(all|device=[^,=]+(,[^,=]+)*)$")] | Annotated[int, Meta(ge=1)] | None = None
     device_groups: bool = False

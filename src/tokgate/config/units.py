@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 _SIZE_UNITS = {
@@ -22,7 +23,7 @@ class Size(int):
     def parse(cls, text: object) -> Size:
         """Bytes of `text`. Raises ValueError with the accepted form."""
         match = _SIZE.fullmatch(text.strip()) if isinstance(text, str) else None
-        if match is None or match[2] not in _SIZE_UNITS:
+        if match is None or match[2] not in _SIZE_UNITS or not math.isfinite(float(match[1]) * _SIZE_UNITS[match[2]]):
             docker = f"; Docker's {text} is {text}iB" if match and f"{match[2]}iB" in _SIZE_UNITS else ""
             raise ValueError(
                 f"expected a size with a unit, such as 16GiB or 64MB ({', '.join(_SIZE_UNITS)}), got {text!r}{docker}"
@@ -42,11 +43,14 @@ class Duration(float):
     @classmethod
     def parse(cls, text: object) -> Duration:
         """Seconds of `text`. Raises ValueError with the accepted form."""
-        if not isinstance(text, str) or _TIME.fullmatch(text.strip()) is None:
+        seconds = math.nan
+        if isinstance(text, str) and _TIME.fullmatch(text.strip()) is not None:
+            seconds = sum(float(number) * _TIME_UNITS[unit] for number, unit in _TIME_PART.findall(text))
+        if not math.isfinite(seconds):
             raise ValueError(
                 f"expected a time with a unit, such as 30s or 1m30s ({', '.join(_TIME_UNITS)}), got {text!r}"
             )
-        return cls(sum(float(number) * _TIME_UNITS[unit] for number, unit in _TIME_PART.findall(text)))
+        return cls(seconds)
 
     def __str__(self) -> str:
         return f"{float(self):g}s"

@@ -24,9 +24,13 @@ def scrape(url: str) -> dict[str, float] | None:
 
 
 def sum_samples(page: str) -> dict[str, float]:
-    """Each sample of a page in Prometheus' text format by its name, summed over its labels."""
+    """Each sample of a page in Prometheus' text format by its name, summed over its labels. Raises ValueError."""
+    try:
+        families = [*text_string_to_metric_families(page)]
+    except Exception as error:  # the parser raises whatever its slices and look-ups do
+        raise ValueError(f"not in Prometheus' format: {error!r}") from error
     totals: dict[str, float] = {}
-    for family in text_string_to_metric_families(page):
+    for family in families:
         for sample in family.samples:
             if not sample.name.endswith("_bucket") and isfinite(sample.value):
                 totals[sample.name] = totals.get(sample.name, 0.0) + sample.value

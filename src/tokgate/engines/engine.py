@@ -141,9 +141,9 @@ class Engine(msgspec.Struct, frozen=True, kw_only=True, eq=False):
         return version if isinstance(version, str) and version and not version.endswith(_UNKNOWN_BUILD) else None
 
     def read_settings(self, page: Mapping[str, object]) -> dict[str, str]:
-        """The settings that an info page states, by the last part of their path."""
+        """The settings that an info page states, by the last part of their path; lists and objects are left out."""
         stated = ((path.rpartition(".")[2], read_field(page, path)) for path in self.settings)
-        return {name: str(value) for name, value in stated if value is not None}
+        return {name: str(value) for name, value in stated if isinstance(value, str | int | float)}
 
 
 def owned_by(name: str) -> Mark:

@@ -19,7 +19,7 @@ import msgspec
 import psutil
 
 from tokgate import engines
-from tokgate._exceptions import LaunchError
+from tokgate._exceptions import EngineMissing, LaunchError
 from tokgate.config.server import EmbeddedLaunch, ServerSpec
 from tokgate.launch.guardian.client import Process, guarded
 from tokgate.launch.llama_server import LlamaConfig
@@ -40,7 +40,7 @@ _ENGINE_ENV = ("GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_", "MALLOC_", "LD_")
 
 @contextmanager
 def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
-    """See `start`. Raises ModelMissing, LaunchError, ServerExited, ServerNotReady."""
+    """See `start`. Raises EngineMissing, ModelMissing, LaunchError, ServerExited, ServerNotReady."""
     assert isinstance(spec.launch, EmbeddedLaunch)
     config = _config(spec, spec.launch)
     log_path = create_log(log_dir, spec.name)
@@ -86,7 +86,7 @@ def _guard(
 
 def _config(spec: ServerSpec, how: EmbeddedLaunch) -> LlamaConfig:
     if importlib.util.find_spec("xllamacpp") is None:
-        raise LaunchError(
+        raise EngineMissing(
             "the embedded engine is not installed. Next: pip install 'tokgate[embedded]'", server=spec.name
         )
     return LlamaConfig(

@@ -14,12 +14,12 @@ from pathlib import Path
 import msgspec
 
 from tokgate.machine.gpu import GpuMemory, Reader
-from tokgate.machine.sysfs import ROOT, read_fields, read_int, read_text
+from tokgate.machine.sysfs import ROOT, parse_int, read_fields, read_int, read_text
 
 GFX1151 = 110501
 
 _NOWHERE = Path(os.devnull)  # not a folder, so every file below it is missing
-_CURRENT_CLOCK = re.compile(r"(\d+)Mhz \*", re.IGNORECASE)
+_CURRENT_CLOCK = re.compile(r"(\d{1,9})Mhz \*", re.IGNORECASE)
 
 # gpu_metrics v3.0, the table of gfx1151: the times since boot, in its own unit, for which each limit throttled
 # the chip (struct gpu_metrics_v3_0 of the kernel's kgd_pp_interface.h).
@@ -116,7 +116,8 @@ def find_amd_gpus(root: Path = ROOT) -> tuple[AmdGpu, ...]:
     """All compute devices in KFD's order; empty when there is no KFD or no GPU."""
     nodes = root / "sys/class/kfd/kfd/topology/nodes"
     try:
-        numbers = sorted(int(node.name) for node in nodes.iterdir() if node.name.isdigit())
+        parsed = (parse_int(node.name) for node in nodes.iterdir())
+        numbers = sorted(number for number in parsed if number is not None)
     except OSError:
         return ()
     gpus = (_gpu(number, read_fields(nodes / str(number) / "properties"), root) for number in numbers)
@@ -146,8 +147,7 @@ def _gpu(number: int, properties: dict[str, str], root: Path) -> AmdGpu | None:
 
 
 def _number(properties: dict[str, str], key: str) -> int | None:
-    text = properties.get(key, "")
-    return int(text) if text.isdigit() else None
+    return parse_int(properties.get(key))
 
 
 def _pci_address(domain: int | None, location_id: int | None) -> str | None:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from tokgate.machine.sysfs import ROOT, read_int, read_text
+from tokgate.machine.sysfs import ROOT, parse_int, read_int, read_text
 
 _TOPOLOGY = Path("/sys/devices/system/cpu")
 _CGROUPS = "sys/fs/cgroup"
@@ -24,23 +24,25 @@ def count_usable_cores() -> int:
 def read_cpu_quotas(root: Path = ROOT) -> Iterator[float]:
     """Limits of this process's cgroup (v2) and of each above it, in CPUs."""
     for folder in _list_cgroups(root, "", _CGROUPS):
-        quota, _, period = (read_text(folder / "cpu.max") or "").partition(" ")
-        if quota.isdigit() and period.isdigit():
-            yield int(quota) / int(period)
+        words = (read_text(folder / "cpu.max") or "").partition(" ")
+        quota, period = parse_int(words[0]), parse_int(words[2])  # the quota may be `max`
+        if quota and period and quota > 0 and period > 0:
+            yield quota / period
 
 
 def _read_old_quotas() -> Iterator[float]:
     """The same of cgroup v1."""
     for folder in _list_cgroups(ROOT, "cpu", f"{_CGROUPS}/cpu"):
         quota, period = read_int(folder / "cpu.cfs_quota_us"), read_int(folder / "cpu.cfs_period_us")
-        if quota and period and quota > 0:
+        if quota and period and quota > 0 and period > 0:
             yield quota / period
 
 
 def _list_cgroups(root: Path, controller: str, mount: str) -> Iterator[Path]:
     """The folders of this process's cgroup and of those above it, which limit it too. controller: "" for v2."""
     for line in (read_text(root / "proc/self/cgroup") or "").splitlines():
-        _, controllers, group = line.split(":", 2)
-        if controller in controllers.split(","):
+        _, _, rest = line.partition(":")
+        controllers, colon, group = rest.partition(":")
+        if colon and controller in controllers.split(","):
             folder = root / mount / group.strip("/")
             yield from (folder, *(parent for parent in folder.parents if parent.is_relative_to(root / mount)))

@@ -45,6 +45,8 @@ def ask_daemon(images: Iterable[str] = ()) -> Daemon:
                 ids[image], created[image] = str(details.short_id), str(details.attrs["Created"])
     except (DockerException, RequestException) as error:
         return Daemon(version=None, error=str(error))
+    except (KeyError, TypeError, AttributeError) as error:  # another program, whose answers have another form
+        return Daemon(version=None, error=f"{_host()}: it does not answer as Docker does ({error!r})")
     except OSError as error:
         return Daemon(version=None, error=f"{_host()}: {error.strerror or error}")
     return Daemon(version=version, images=ids, created=created)

@@ -23,7 +23,7 @@ from tokgate.machine.cores import read_cpu_quotas
 from tokgate.machine.devices import find_gpus
 from tokgate.machine.gpu import Gpu
 from tokgate.machine.packages import read_package_versions
-from tokgate.machine.sysfs import ROOT, read_fields, read_int, read_text
+from tokgate.machine.sysfs import ROOT, parse_int, read_fields, read_int, read_text
 
 Value = str | int | float | bool | None
 
@@ -205,8 +205,10 @@ def _cpus_usable(root: Path) -> float | None:
     allowed = read_fields(root / "proc/self/status", ":").get("Cpus_allowed_list")
     if allowed is None:
         return None
-    ends = [part.split("-") for part in allowed.split(",") if part]
-    cpus = sum(int(span[-1]) - int(span[0]) + 1 for span in ends)
+    ends = [[parse_int(end) for end in part.split("-")] for part in allowed.split(",") if part]
+    cpus = sum(span[-1] - span[0] + 1 for span in ends if span[0] is not None and span[-1] is not None)
+    if not cpus:
+        return None
     return min([float(cpus), *read_cpu_quotas(root)])
 
 
@@ -215,10 +217,10 @@ def _installed_memory(root: Path) -> int | None:
 
     VRAM counts too: an APU takes it from the same memory, and a BIOS setting moves the border.
     """
-    total_kB = read_fields(root / "proc/meminfo", ":").get("MemTotal", "").removesuffix(" kB")
-    if not total_kB.isdigit():
+    total_kB = parse_int(read_fields(root / "proc/meminfo", ":").get("MemTotal", "").removesuffix(" kB"))
+    if total_kB is None:
         return None
-    total = int(total_kB) * 1024 + sum(gpu.read_memory().vram_total or 0 for gpu in find_amd_gpus(root))
+    total = total_kB * 1024 + sum(gpu.read_memory().vram_total or 0 for gpu in find_amd_gpus(root))
     return -(-total // 2**32) * 4
 
 

@@ -119,7 +119,7 @@ def _write(note: Path, describe: str) -> None:
         pid=os.getpid(),
         user=_user(),
         since=datetime.now(UTC).isoformat(timespec="seconds"),
-        describe=describe,
+        describe=describe.encode(errors="replace").decode(),  # an argument may not be UTF-8
     )
     # Under a random name that nobody can have prepared, then moved: complete or not at all.
     with tempfile.NamedTemporaryFile(dir=note.parent, prefix=note.stem, delete=False) as new:

@@ -100,9 +100,9 @@ class NvidiaGpu(msgspec.Struct, frozen=True, kw_only=True):
         """The value of nvmlDeviceGet`what`, or one field of it; None where the GPU or the driver does not state it."""
         try:
             value = getattr(self.nvml, f"nvmlDeviceGet{what}")(self.handle, *arguments)
-        except (self.nvml.NVMLError, AttributeError):  # an older package lacks the function
+            return value if field is None else getattr(value, field)
+        except (self.nvml.NVMLError, AttributeError, ValueError):  # an older package lacks the function; not UTF-8
             return None
-        return value if field is None else getattr(value, field)
 
 
 @cache
@@ -122,7 +122,7 @@ def list_gpus(nvml: Any) -> tuple[NvidiaGpu, ...]:
         nvml.nvmlInit()
         driver = nvml.nvmlSystemGetDriverVersion()
         for number in range(nvml.nvmlDeviceGetCount()):
-            with suppress(nvml.NVMLError):  # a GPU that fell off the bus is listed, but has no handle
+            with suppress(nvml.NVMLError, ValueError):  # a GPU that fell off the bus is listed, but has no handle
                 gpus.append(_make_gpu(nvml, number, driver))
     return tuple(gpus)
 
@@ -130,11 +130,11 @@ def list_gpus(nvml: Any) -> tuple[NvidiaGpu, ...]:
 def _make_gpu(nvml: Any, number: int, driver: str) -> NvidiaGpu:
     handle = nvml.nvmlDeviceGetHandleByIndex(number)
     uuid = address = node = None
-    with suppress(nvml.NVMLError):
+    with suppress(nvml.NVMLError, ValueError):
         uuid = nvml.nvmlDeviceGetUUID(handle)
-    with suppress(nvml.NVMLError):
+    with suppress(nvml.NVMLError, ValueError):
         address = nvml.nvmlDeviceGetPciInfo(handle).busId.lower()[-_PCI_ADDRESS:]
-    with suppress(nvml.NVMLError):
+    with suppress(nvml.NVMLError, ValueError):
         node = ROOT / f"dev/nvidia{nvml.nvmlDeviceGetMinorNumber(handle)}"
     return NvidiaGpu(
         nvml=nvml,

@@ -50,7 +50,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True):
             pid=pid,
             started=process.started,
             uid=os.getuid(),
-            project=str(Path.cwd()),
+            project=str(Path.cwd()).encode(errors="replace").decode(),  # it may not be UTF-8
         )
 
     def is_alive(self) -> bool:

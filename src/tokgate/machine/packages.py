@@ -42,7 +42,9 @@ def _rpm(names: tuple[str, ...], root: Path) -> dict[str, str]:
         return {}
     command = ["rpm", "--root", str(root), "-q", "--qf", "%{NAME} %{VERSION}-%{RELEASE}\\n", *names]
     try:
-        output = subprocess.run(command, capture_output=True, text=True, timeout=2, check=False).stdout
+        output = subprocess.run(
+            command, capture_output=True, text=True, errors="replace", timeout=2, check=False
+        ).stdout
     except (OSError, subprocess.TimeoutExpired):
         return {}
     pairs = (line.split() for line in output.splitlines())

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
-from tokgate.machine.sysfs import ROOT, read_text
+from tokgate.machine.sysfs import ROOT, parse_int, read_text
 
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 """Seconds of one clock tick, in which the kernel counts CPU time."""
@@ -44,18 +44,21 @@ def read_process(pid: int, root: Path = ROOT) -> Process | None:
             stat = file.read()
     except OSError:
         return None
-    name_end = stat.rindex(b")")  # the name itself may contain anything
+    name_end = stat.rfind(b")")  # the name itself may contain anything
     fields = stat[name_end + 2 :].split()
-    utime, stime, reaped_utime, reaped_stime = map(int, fields[11:15])
-    return Process(
-        pid=pid,
-        state=fields[0].decode(),
-        parent=int(fields[1]),
-        started=int(fields[19]),
-        name=stat[stat.index(b"(") + 1 : name_end].decode(errors="replace"),
-        cpu_s=(utime + stime) * TICK_S,
-        reaped_s=(reaped_utime + reaped_stime) * TICK_S,
-    )
+    try:
+        utime, stime, reaped_utime, reaped_stime = map(int, fields[11:15])
+        return Process(
+            pid=pid,
+            state=fields[0].decode(),
+            parent=int(fields[1]),
+            started=int(fields[19]),
+            name=stat[stat.find(b"(") + 1 : name_end].decode(errors="replace"),
+            cpu_s=(utime + stime) * TICK_S,
+            reaped_s=(reaped_utime + reaped_stime) * TICK_S,
+        )
+    except (ValueError, IndexError):  # not what a kernel writes
+        return None
 
 
 def read_processes(root: Path = ROOT) -> dict[int, Process]:
@@ -160,7 +163,8 @@ def read_open_files(pid: int, root: Path = ROOT) -> set[str]:
 def _listeners(table: Path, port: int) -> list[str]:
     rows = [line.split() for line in (read_text(table) or "").splitlines()[1:]]
     listening = "0A"
-    return [row[9] for row in rows if row[3] == listening and int(row[1].rpartition(":")[2], 16) == port]
+    rows = [row for row in rows if len(row) > 9]
+    return [row[9] for row in rows if row[3] == listening and parse_int(row[1].rpartition(":")[2], base=16) == port]
 
 
 def _target(link: Path) -> str | None:

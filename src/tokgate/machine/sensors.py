@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tokgate.machine.gpu import Gpu, Reader
 from tokgate.machine.processes import TICK_S
-from tokgate.machine.sysfs import read_fields, read_int, read_text
+from tokgate.machine.sysfs import parse_int, read_fields, read_int, read_text
 
 _CPU_SENSORS = ("k10temp", "zenpower", "coretemp", "cpu_thermal")
 
@@ -40,11 +40,12 @@ class CpuTimes(NamedTuple):
 def read_cpu(root: Path) -> CpuTimes | None:
     """The machine's CPU times, without interrupts, which belong to no process."""
     fields = read_fields(root / "proc/stat")
-    times = [int(word) * TICK_S for word in fields.get("cpu", "").split()[:8]]
+    numbers = (parse_int(word) for word in fields.get("cpu", "").split()[:8])
+    times = [ticks * TICK_S for ticks in numbers if ticks is not None]
     if len(times) < 8:
         return None
     user, nice, system, *_, steal = times
-    return CpuTimes(user + nice + system, steal, sum(times), int(fields.get("procs_running", 0)))
+    return CpuTimes(user + nice + system, steal, sum(times), parse_int(fields.get("procs_running")) or 0)
 
 
 def read_pressure(root: Path) -> dict[str, float]:
@@ -52,19 +53,16 @@ def read_pressure(root: Path) -> dict[str, float]:
     seconds = {}
     for resource in ("cpu", "io", "memory"):
         for kind, line in read_fields(root / "proc/pressure" / resource).items():
-            _, separator, total_us = line.partition("total=")
-            if separator:
-                seconds[f"{resource}_{kind}"] = int(total_us) * 1e-6
+            if (total_us := parse_int(line.partition("total=")[2])) is not None:
+                seconds[f"{resource}_{kind}"] = total_us * 1e-6
     return seconds
 
 
 def read_swapped_pages(root: Path) -> int | None:
     """Pages moved to and from swap since boot."""
     fields = read_fields(root / "proc/vmstat")
-    try:
-        return int(fields["pswpin"]) + int(fields["pswpout"])
-    except KeyError:
-        return None
+    read_in, written = parse_int(fields.get("pswpin")), parse_int(fields.get("pswpout"))
+    return None if read_in is None or written is None else read_in + written
 
 
 def read_throttle_counters(root: Path, gpu: Gpu | None) -> dict[str, int]:
@@ -81,8 +79,10 @@ def read_throttle_counters(root: Path, gpu: Gpu | None) -> dict[str, int]:
 
 
 def _swap_used(root: Path) -> float | None:
+    """Bytes in all swap areas; the columns are name, type, size, used and priority, and a name may contain spaces."""
     lines = (read_text(root / "proc/swaps") or "").splitlines()
-    return sum(int(line.split()[-2]) * 1024 for line in lines[1:]) if lines else None
+    used_kB = [parse_int(line.rsplit(maxsplit=2)[-2]) for line in lines[1:] if len(line.split()) > 1]
+    return sum(1024 * used for used in used_kB if used is not None) if lines else None
 
 
 def _mean(values: list[int | None], scale: float) -> float | None:

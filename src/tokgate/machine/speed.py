@@ -16,7 +16,7 @@ import psutil
 
 from tokgate.config.hardware import PROBED, Hardware
 from tokgate.machine.cores import count_usable_cores
-from tokgate.machine.sysfs import read_text
+from tokgate.machine.sysfs import parse_int, read_text
 
 _SECONDS = 0.3  # enough repetitions for the best of them, short against a launch
 
@@ -62,7 +62,8 @@ def read_cache_bytes(cpus: Path = _CPUS) -> int:
     caches: dict[tuple[int, str], int] = {}
     for index in cpus.glob("cpu[0-9]*/cache/index[0-9]*"):
         level, shared, size = (read_text(index / name) for name in ("level", "shared_cpu_list", "size"))
-        if level is not None and shared is not None and size and size.endswith("K"):
-            caches[int(level), shared] = int(size.removesuffix("K")) * 1024
+        number, size_kB = parse_int(level), parse_int((size or "").removesuffix("K"))
+        if number is not None and shared is not None and size_kB is not None:
+            caches[number, shared] = size_kB * 1024
     last = max((level for level, _ in caches), default=0)
     return sum(size for (level, _), size in caches.items() if level == last)

@@ -6,15 +6,17 @@ environment contains tokgate.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tokgate._exceptions import NotChecked, NotTonight, RecordError, TokgateError
+from tokgate._exceptions import RecordError, TokgateError
+from tokgate._printable import escape_line
 from tokgate.plugin.hosts import become_controller, become_worker
 from tokgate.plugin.items import get_params
 from tokgate.plugin.options import OPTIONS, add_options, check_root, parse_options
+from tokgate.plugin.reports import clean_report, convert_errors
 from tokgate.plugin.run import (
     COMMAND,
     EXIT_BROKEN,
@@ -94,7 +96,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if plan.unable is None:
         lines.append(summarize_steadiness(config.stash[OPTIONS].out, family=count_family(plan)))
     lines += [f"NOT CHECKED: {what}" for what in plan.not_checked]
-    return [f"tokgate: {line}" for line in lines]
+    return [f"tokgate: {escape_line(line)}" for line in lines]
 
 
 @pytest.hookimpl(trylast=True)
@@ -140,15 +142,22 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     return True if PLAN in session.config.stash and session.config.stash[OPTIONS].plan else None
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_setup(item: pytest.Item) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Iterator[None]:
     """Before a server starts: fail what is required and cannot run, skip what the budget leaves out."""
     plan = item.config.stash.get(PLAN, None)
-    if plan is not None and plan.unable is not None and item.config.stash[OPTIONS].require:
+    if plan is None:
+        return (yield)
+    if plan.unable is not None and item.config.stash[OPTIONS].require:
         pytest.fail(f"not checked: {plan.unable}", pytrace=False)
-    session, params = item.config.stash.get(_SESSION, None), get_params(item)
-    if session is None:
-        return
+    if (session := item.config.stash.get(_SESSION, None)) is not None:
+        _skip_what_is_left_out(item, session)
+    with convert_errors(item):
+        return (yield)
+
+
+def _skip_what_is_left_out(item: pytest.Item, session: Session) -> None:
+    params = get_params(item)
     if "server" in params:
         from tokgate.judge.cell import CaseKey
 
@@ -228,20 +237,22 @@ def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
-    """End the run when its record cannot be written, because all further measurements would be lost.
+    """Decide what errors of tokgate do to the test."""
+    if PLAN not in item.config.stash:
+        return (yield)
+    with convert_errors(item):
+        return (yield)
 
-    What could not be checked is skipped, or fails with --tokgate-require; what only is left for later is skipped.
-    """
-    try:
-        yield
-    except NotTonight as turn:
-        pytest.skip(str(turn))
-    except NotChecked as gap:
-        if item.config.stash[OPTIONS].require:
-            pytest.fail(f"not checked: {gap}", pytrace=False)
-        pytest.skip(f"not checked: {gap}")
-    except RecordError as error:
-        pytest.exit(str(error), returncode=EXIT_BROKEN)
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Report errors of tokgate as messages, and nothing that a terminal would obey."""
+    report = yield
+    if PLAN in item.config.stash:
+        clean_report(item, call, report)
+    return report
 
 
 def pytest_report_teststatus(report: pytest.TestReport, config: pytest.Config) -> tuple[str, str, str] | None:
@@ -298,7 +309,8 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
         from tokgate.suite.steadiness import count_family, summarize_steadiness
 
         # With this run, which may be the first.
-        terminal.write_line(summarize_steadiness(config.stash[OPTIONS].out, family=count_family(plan)))
+        line = summarize_steadiness(config.stash[OPTIONS].out, family=count_family(plan))
+        terminal.write_line(escape_line(line))
     terminal.write_line("")
     verdicts = tuple(verdict for record in list_runs(writer.record) for verdict in record.verdicts)
-    terminal.write_line(f"{describe_counts(verdicts)}. Record: {writer.folder / 'run.json'}")
+    terminal.write_line(escape_line(f"{describe_counts(verdicts)}. Record: {writer.folder / 'run.json'}"))

@@ -203,8 +203,11 @@ class _Controller:
         place = str(path.absolute()) if box.is_here else f"{box.url}: {box.checkout / path}"
         output = getattr(self._nodes.get(box.name), "workeroutput", {}).get(_KEY)
         if output is not None:
-            record = output["record"] and msgspec.json.decode(output["record"], type=RunRecord)
-            return BoxResult(host=box.url, place=place, code=output["code"], why=output["why"], record=record)
+            try:
+                record = output["record"] and msgspec.json.decode(output["record"], type=RunRecord)
+                return BoxResult(host=box.url, place=place, code=output["code"], why=output["why"], record=record)
+            except (msgspec.DecodeError, KeyError, TypeError) as error:
+                return BoxResult(host=box.url, place=place, code=None, why=f"its result cannot be read: {error}")
         why = f"the connection was lost ({self._lost.get(box.name, 'it was stopped')})"
         try:
             record = read_run(path) if box.is_here else None

@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Literal
 
 import pytest
 
+from tokgate._printable import escape_text
 from tokgate.config.units import Duration
+
+_MOST = 1000
+"""Launches of a server, or blocks of a hypothesis: months of measuring, and each launch is a test to collect."""
 
 if TYPE_CHECKING:
     from tokgate.config.box_address import BoxAddress
@@ -218,7 +222,7 @@ def _parse_boxes(text: str | None) -> tuple[BoxAddress, ...]:
     try:
         return parse_box_addresses(text)
     except ValueError as error:
-        raise pytest.UsageError(f"--tokgate-hosts: {error}") from error
+        raise pytest.UsageError(escape_text(f"--tokgate-hosts: {error}")) from error
 
 
 def _parse_count(option: str, text: str | None) -> int | None:
@@ -230,6 +234,8 @@ def _parse_count(option: str, text: str | None) -> int | None:
         raise pytest.UsageError(f"{option} must be a whole number (got {text!r})") from None
     if count < 1:
         raise pytest.UsageError(f"{option} must be at least 1 (got {count})")
+    if count > _MOST:
+        raise pytest.UsageError(f"{option} must be at most {_MOST} (got {count})")
     return count
 
 

@@ -105,6 +105,7 @@ def _read_remote_checkout(box: BoxAddress) -> Checkout:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
+            errors="replace",
             timeout=_TIMEOUT_S,
             check=False,
         )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokgate._exceptions import RecordError, TokgateError
+from tokgate._printable import escape_text
 from tokgate.machine.signals import handle_ends
 from tokgate.plugin.options import OPTIONS
 from tokgate.plugin.screen import say
@@ -127,7 +128,7 @@ def publish_report(config: pytest.Config) -> None:
     except RecordError as error:
         print(f"tokgate: no report: {error}", file=sys.stderr)
     else:
-        print(f"tokgate: {headline.state}: {headline.title} Report: {link}/report.html")
+        print(escape_text(f"tokgate: {headline.state}: {headline.title} Report: {link}/report.html"))
 
 
 @contextmanager

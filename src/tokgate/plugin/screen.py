@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tokgate._printable import escape_text
+
 if TYPE_CHECKING:
     from tokgate.measure.measurement import Measurement
     from tokgate.suite.observer import Observer, Step
@@ -20,6 +22,7 @@ _SPOKE: pytest.StashKey[bool] = pytest.StashKey()
 
 def say(config: pytest.Config, text: str) -> None:
     """Print one line at once, uncaptured, with the name of the box if there are several."""
+    text = escape_text(text)
     config.stash[_SPOKE] = True
     reporter = _find_reporter(config)
     with _uncaptured(config):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
+from tokgate._printable import escape_line
 from tokgate.config.words import format_count, format_figure, format_interval, format_percent, format_ratio
 from tokgate.judge.bisect import Bisection, Step
 from tokgate.machine.fingerprint import Fingerprint, find_differences
-from tokgate.report.table import escape_controls
 from tokgate.store.runs import RunRecord
 from tokgate.store.summary import collect_server_facts
 
@@ -24,8 +24,8 @@ def describe_step(metric: str, step: Step) -> str:
     """One step: the image, its finding, its figure and the good image's, their ratio with its interval."""
     result = f"{step.image}: {_FINDINGS[step.finding]}"
     if step.finding == "failed":
-        return escape_controls(f"{result}: {step.why}")
-    return escape_controls(
+        return escape_line(f"{result}: {step.why}")
+    return escape_line(
         f"{result}: {format_figure(metric, step.own)}, good {format_figure(metric, step.good)}, {_describe_ratio(step)}"
     )
 
@@ -38,13 +38,13 @@ def describe_result(result: Bisection, record: RunRecord, created: Mapping[str, 
         return
     assert step is not None  # the bad image is its own step
     if result.outcome == "found":
-        yield escape_controls(f"first slow image: {_name_image(result.first_slow, record)}")
+        yield escape_line(f"first slow image: {_name_image(result.first_slow, record)}")
     else:
         names = ", ".join((*result.between, result.first_slow))
-        yield escape_controls(f"the first slow image is one of {names}")
-    yield escape_controls(f"last fast image:  {_name_image(result.last_fast, record)}")
+        yield escape_line(f"the first slow image is one of {names}")
+    yield escape_line(f"last fast image:  {_name_image(result.last_fast, record)}")
     if result.stopped and result.outcome != "found":
-        yield escape_controls(f"stopped: {result.stopped}")
+        yield escape_line(f"stopped: {result.stopped}")
     yield (
         f"{result.metric}: {format_figure(result.metric, step.own)} against {format_figure(result.metric, step.good)} of the "
         f"good image, {_describe_ratio(step)}"
@@ -57,10 +57,10 @@ def describe_result(result: Bisection, record: RunRecord, created: Mapping[str, 
     pair = [facts.get(image) for image in (result.last_fast, result.first_slow)]
     a, b = (Fingerprint(collect_server_facts(image) if image is not None else {}) for image in pair)
     for difference in find_differences(a, b):
-        yield escape_controls(f"differs: {difference}")
+        yield escape_line(f"differs: {difference}")
     was, now = (created.get(image, "unknown") for image in (result.last_fast, result.first_slow))
     if was != now:
-        yield escape_controls(f"differs: created: {was} → {now}")
+        yield escape_line(f"differs: created: {was} → {now}")
 
 
 def _explain_not_reproduced(result: Bisection, step: Step | None) -> str:

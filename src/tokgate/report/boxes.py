@@ -8,6 +8,7 @@ import msgspec
 from rich.table import Table
 from rich.text import Text
 
+from tokgate._printable import escape_line
 from tokgate.config.words import ABSENT, format_count, format_interval, format_ratio
 from tokgate.judge.cell import CellKey
 from tokgate.judge.compare import Pair, PairResult, compare
@@ -20,7 +21,7 @@ from tokgate.report.compare import (
     format_mean,
     make_comparison_badge,
 )
-from tokgate.report.table import escape_controls, render
+from tokgate.report.table import render
 from tokgate.report.terminal import format_summary
 from tokgate.store.run_pair import RunPair, pair_runs
 from tokgate.store.runs import Box, RunRecord, find_gate_verdict
@@ -78,13 +79,11 @@ def format_summaries(record: RunRecord, *, width: int, color: bool) -> str:
     """`summary` of a run or, one below the other, of each of its boxes; then the boxes side by side."""
     if not record.boxes:
         return format_summary(record, width=width, color=color)
-    parts = [
-        f"{escape_controls(box.host)}\n{format_summary(box.record, width=width, color=color)}" for box in record.boxes
-    ]
+    parts = [f"{escape_line(box.host)}\n{format_summary(box.record, width=width, color=color)}" for box in record.boxes]
     beside_each_other = compare_boxes(record)
     if beside_each_other is not None:
         parts.append(render(*_lay_out(beside_each_other), width=width, color=color))
-    gaps = [Text(f"not checked: {escape_controls(what)}", "yellow") for what in record.not_checked]
+    gaps = [Text(f"not checked: {escape_line(what)}", "yellow") for what in record.not_checked]
     if gaps:
         parts.append(render(*gaps, width=width, color=color))
     return "\n\n".join(parts)
@@ -135,11 +134,11 @@ def _lay_out(boxes: Across) -> list[Table | Text]:
     table = Table(title=title, title_justify="left", box=None)
     table.add_column("server, workload, metric", overflow="fold")
     for host in boxes.hosts:
-        table.add_column(escape_controls(host), justify="right", overflow="fold")
+        table.add_column(escape_line(host), justify="right", overflow="fold")
     for line in boxes.lines:
-        cell = Text(escape_controls(" ".join(line.cell)))
+        cell = Text(escape_line(" ".join(line.cell)))
         table.add_row(cell, *(_describe(figure) for figure in line.figures))
-    notes = [Text(escape_controls(f"{host}: {note}"), "dim") for host, listed in boxes.notes for note in listed]
+    notes = [Text(escape_line(f"{host}: {note}"), "dim") for host, listed in boxes.notes for note in listed]
     return [table, *(Text(sentence, "dim") for sentence in boxes.trust), *notes]
 
 

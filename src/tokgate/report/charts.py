@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 
+from tokgate._printable import escape_line
 from tokgate.config.metric import find_metric
 from tokgate.config.words import format_tick
 from tokgate.report.host import HostActivity
@@ -130,7 +131,7 @@ def _trend_chart(at: int, server: str, metric: str, group: list[Trend]) -> Chart
     turns = [turn for trend in group for turn in trend.turns]
     return Chart(
         key=f"trend-{at}",
-        title=f"{server}: {find_metric(metric).title.lower()} ({metric}), percent of the median",
+        title=f"{escape_line(server)}: {find_metric(metric).title.lower()} ({metric}), percent of the median",
         height=300,
         data=tuple(data),
         layout={
@@ -217,4 +218,4 @@ def _flag(at: str, symbol: str, text: str, *, below: bool = False) -> dict[str, 
 
 def _text(text: str) -> str:
     """Escaped text: plotly.js interprets tags in labels as formatting, and links as links."""
-    return html.escape(text, quote=False)
+    return html.escape(escape_line(text), quote=False)

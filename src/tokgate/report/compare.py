@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
+from tokgate._printable import escape_line
 from tokgate.config.metric import find_metric
 from tokgate.config.words import (
     format_count,
@@ -19,7 +20,7 @@ from tokgate.judge.compare import PairResult, compare
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.metrics import compute_geometric_mean
 from tokgate.report.badge import Badge
-from tokgate.report.table import Column, escape_controls, lay_out, render
+from tokgate.report.table import Column, lay_out, render
 from tokgate.store.run_pair import RunPair, pair_runs
 from tokgate.store.runs import RunRecord
 
@@ -38,9 +39,7 @@ def format_comparison(a: RunRecord, b: RunRecord, *, width: int, color: bool) ->
     both = pair_runs(a, b)
     results = compare(both.pairs, level=LEVEL)
     titles = [
-        Text(
-            f"{name}  run {escape_controls(run.run_id)} · {escape_controls(run.profile)} · {format_time(run.started)} UTC"
-        )
+        Text(f"{name}  run {escape_line(run.run_id)} · {escape_line(run.profile)} · {format_time(run.started)} UTC")
         for name, run in (("A", a), ("B", b))
     ]
     table = [lay_out(results, _COLUMNS, width=width, group="server")] if results else []
@@ -105,7 +104,7 @@ def explain_unknown(results: Sequence[PairResult]) -> Iterator[Text]:
         if reason := _find_obstacle(result):
             cells.setdefault(reason, []).append(f"{pair.server} × {pair.workload} {pair.metric}")
     for reason, names in cells.items():
-        yield Text(f"cannot tell: {escape_controls(', '.join(names))}: {escape_controls(reason)}", "yellow")
+        yield Text(f"cannot tell: {', '.join(map(escape_line, names))}: {escape_line(reason)}", "yellow")
 
 
 def describe_differences(both: RunPair, a: str, b: str) -> Iterator[Text]:
@@ -113,23 +112,23 @@ def describe_differences(both: RunPair, a: str, b: str) -> Iterator[Text]:
     for workload, keys in both.unlike.items():
         text = ", ".join(f"{key}: {_or_unknown(was)} → {_or_unknown(now)}" for key, (was, now) in keys.items())
         yield Text(
-            f"not compared: {escape_controls(workload)}, whose conditions differ: {escape_controls(text)}",
+            f"not compared: {escape_line(workload)}, whose conditions differ: {escape_line(text)}",
             "yellow",
         )
     for run, alone in ((a, both.only_a), (b, both.only_b)):
         if alone:
-            names = ", ".join(f"{server} × {workload}" for server, workload in alone)
-            yield Text(f"only in {run}: {escape_controls(names)}", "yellow")
+            names = ", ".join(escape_line(f"{server} × {workload}") for server, workload in alone)
+            yield Text(f"only in {escape_line(run)}: {names}", "yellow")
     for (server, workload), (ours, theirs) in both.invalid.items():
-        name = escape_controls(f"{server} × {workload}")
+        name = escape_line(f"{server} × {workload}")
         yield Text(f"left out of {name}: {ours} invalid in {a}, {theirs} invalid in {b}", "yellow")
     if any(difference.weight is Weight.MUST_MATCH for difference in both.machine):
         yield Text(f"{a} and {b} were measured on different machines", "bold yellow")
     for difference in both.machine:
-        yield Text(f"differs: {escape_controls(str(difference))}")
+        yield Text(f"differs: {escape_line(str(difference))}")
     for name, differences in both.servers.items():
         for difference in differences:
-            yield Text(f"differs: {escape_controls(name)}: {escape_controls(str(difference))}")
+            yield Text(f"differs: {escape_line(name)}: {escape_line(str(difference))}")
     if not both.machine and not both.servers:
         yield Text("no recorded fact of machine or servers differs")
 

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
+from tokgate._printable import escape_line
 from tokgate.report.charts import Chart, draw_host, draw_latencies, draw_trends
 from tokgate.report.table import select_filled
 from tokgate.report.view import COLUMNS, Report
@@ -20,6 +21,7 @@ def to_html(report: Report) -> str:
     environment = Environment(
         loader=PackageLoader("tokgate.report"),
         autoescape=True,
+        finalize=_escape_controls,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -39,6 +41,11 @@ def to_html(report: Report) -> str:
         scripts=[Markup(script) for script in scripts],
         policy=_policy(scripts),
     )
+
+
+def _escape_controls(value: object) -> object:
+    """A text as `escape_line` shows it; markup of the page itself, and what is not a text, as it is."""
+    return escape_line(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _draw(report: Report, *, key: str = "") -> dict[str, tuple[Chart, ...]]:

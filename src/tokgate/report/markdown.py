@@ -6,6 +6,7 @@ import re
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from tokgate._printable import escape_line
 from tokgate.report.table import select_filled
 from tokgate.report.view import COLUMNS, Report
 
@@ -40,5 +41,5 @@ def to_markdown(report: Report) -> str:
 
 def escape(value: object) -> str:
     """`value` as text that Markdown shows as it is, on one line."""
-    text = _SPECIAL.sub(r"\\\1", " ".join(str(value).split()))
+    text = _SPECIAL.sub(r"\\\1", escape_line(" ".join(str(value).split())))
     return _CALLS.sub(lambda match: match[0] + _NOTHING if match[0] == "@" else _NOTHING + match[0], text)

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from tokgate._printable import escape_line
 from tokgate.config.words import format_quantity
 from tokgate.drive.load import Progress
 
@@ -41,8 +42,9 @@ def show_progress(title: str, console: Console) -> Iterator[Callable[[str, Progr
     if not is_live(console):
         yield lambda stage, progress: None
         return
+    title = escape_line(title)
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         MofNCompleteColumn(),
         TextColumn("{task.fields[rate]}"),

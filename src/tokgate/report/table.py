@@ -11,6 +11,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from tokgate._printable import escape_line, escape_text
 from tokgate.config.words import ABSENT
 from tokgate.report.badge import Badge
 
@@ -86,11 +87,12 @@ def _cell(column: Column[R], row: R) -> Text:
     value = column.show(row)
     if isinstance(value, Badge):
         return Text(column.text(row), style=STYLES[value.tone])
-    return Text(escape_controls(value), style="dim" if getattr(row, "dim", False) else "")
+    return Text(escape_line(value), style="dim" if getattr(row, "dim", False) else "")
 
 
 def render(*parts: Table | Text, width: int, color: bool) -> str:
-    """Tables and sentences one below the other, `width` columns wide."""
+    """Tables and sentences one below the other, `width` columns wide; sentences may contain external text."""
+    safe = [part if isinstance(part, Table) else Text(escape_text(part.plain), part.style) for part in parts]
     console = Console(
         file=StringIO(),
         width=width,
@@ -100,12 +102,5 @@ def render(*parts: Table | Text, width: int, color: bool) -> str:
         markup=False,
     )
     with console.capture() as captured:
-        console.print(Group(*parts))
+        console.print(Group(*safe))
     return "\n".join(line.rstrip() for line in captured.get().splitlines()).rstrip()
-
-
-def escape_controls(text: str) -> str:
-    """Foreign text on one line, with its control characters shown instead of obeyed."""
-    return "".join(
-        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
-    )

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from tokgate._printable import escape_line
 from tokgate.config.words import format_count, format_duration, format_figure, format_number
 from tokgate.judge.conclusion import draw_conclusions
 from tokgate.judge.verdict import Outcome, Verdict
@@ -18,7 +19,7 @@ from tokgate.report.headline import make_headline
 from tokgate.report.later import summarize_later
 from tokgate.report.roofline import collect_rooflines, describe_bandwidth_shares, describe_limits, describe_use
 from tokgate.report.rows import HYPOTHESIS_COLUMNS, VERDICT_COLUMNS, make_experiment_rows, make_verdict_rows
-from tokgate.report.table import STYLES, escape_controls, lay_out, render
+from tokgate.report.table import STYLES, lay_out, render
 from tokgate.store.evidence import format_origin
 from tokgate.store.runs import RunRecord, Spending
 
@@ -28,7 +29,7 @@ _NEEDS_NO_REASON = (Outcome.PASS, Outcome.IMPROVED, Outcome.CONFIRMED, Outcome.N
 def format_summary(record: RunRecord, *, width: int, color: bool) -> str:
     """The verdict tables, and below them what needs a sentence, as text `width` columns wide."""
     gates, tested = make_verdict_rows(record), [row for row in make_experiment_rows(record) if row.tested]
-    title = escape_controls(f"run {record.run_id} · profile {record.profile}")
+    title = escape_line(f"run {record.run_id} · profile {record.profile}")
     parts: list[Table | Text] = [Text(title, "italic")]
     if gates:
         parts = [lay_out(gates, VERDICT_COLUMNS, width=width, title=title, group="server")]
@@ -65,15 +66,16 @@ def _make_sentences(record: RunRecord) -> Iterator[Text]:
     """A line for what decode uses of the memory, each verdict that needs a reason, and what was not checked."""
     for share in describe_bandwidth_shares(record):
         yield _make_line("memory", share, "")
+    reasons: dict[tuple[Outcome, str], list[str]] = {}
     for verdict in record.verdicts:
         if verdict.kind == "answers":
             style = STYLES[make_badge(verdict.outcome).tone]
             yield _make_line("answers", f"{verdict.server}: {verdict.outcome}: {verdict.reason}", style)
         elif verdict.outcome not in _NEEDS_NO_REASON:
             about = verdict.hypothesis or f"{verdict.server} × {verdict.workload} {verdict.metric}"
-            yield _make_line(
-                str(verdict.outcome), f"{about}: {verdict.reason}", STYLES[make_badge(verdict.outcome).tone]
-            )
+            reasons.setdefault((verdict.outcome, verdict.reason), []).append(escape_line(about))
+    for (outcome, reason), names in reasons.items():
+        yield _make_line(str(outcome), f"{', '.join(names)}: {reason}", STYLES[make_badge(outcome).tone])
     for verdict in record.verdicts:
         if verdict.known is not None:
             origin = format_origin(verdict.known, record.started)
@@ -94,7 +96,7 @@ def _make_sentences(record: RunRecord) -> Iterator[Text]:
 
 
 def _make_line(what: str, text: str, style: str) -> Text:
-    return Text("\n".join(map(escape_controls, f"{what}: {text}".splitlines())), style)
+    return Text("\n".join(map(escape_line, f"{what}: {text}".splitlines())), style)
 
 
 def _describe_spending(spending: Spending) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from contextlib import suppress
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import msgspec
@@ -19,6 +20,7 @@ from tokgate._exceptions import BaselineRefused
 from tokgate.config.base import Spec
 from tokgate.config.load import Document
 from tokgate.config.metric import MetricName, find_metric
+from tokgate.config.names import explain_name
 from tokgate.config.quiet import QuietLimits
 from tokgate.config.words import format_figure, format_percent
 from tokgate.judge.policy import Consequence, classify
@@ -126,7 +128,7 @@ def make_candidates(records: Iterable[RunRecord], folder: Path, *, servers: Sequ
             only = "only arms of experiments or images" if record.measurements else "nothing"
             raise BaselineRefused(f"run {record.run_id} measured {only}")
         for server in servers or names:
-            path = folder / record.baselines / f"{server}.yaml"
+            path = _locate(folder, record, server)
             old = read_baseline(path)
             new = keep_other_workloads(make_baseline(record, server), old)
             if path in candidates:
@@ -138,12 +140,28 @@ def make_candidates(records: Iterable[RunRecord], folder: Path, *, servers: Sequ
     return candidates
 
 
+def _locate(folder: Path, record: RunRecord, server: str) -> Path:
+    """Where the baseline of a server is. Raises BaselineRefused: the record, which may be from elsewhere, names another place."""
+    path = folder / record.baselines / f"{server}.yaml"
+    names = (*PurePosixPath(record.baselines).parts, server)
+    if record.baselines and not any(map(explain_name, names)):
+        with suppress(OSError, RuntimeError):  # a loop of links
+            if path.resolve().is_relative_to(folder.resolve()):
+                return path
+    raise BaselineRefused(
+        f"run {record.run_id} names {str(path)!r} as the place of a baseline, which is not a file below {folder}. "
+        "Next: check where this record comes from, or measure again"
+    )
+
+
 def make_baseline(record: RunRecord, server: str) -> Baseline:
-    """Make the baseline of `server` from `record`. Raises BaselineRefused: it was not measured."""
+    """Make the baseline of `server` from `record`. Raises BaselineRefused: it was not measured, or under unknown conditions."""
     launches = [launch for launch in record.measurements if launch.server == server]
     if not launches:
         raise BaselineRefused(f"run {record.run_id} has no measurement of {server}")
     workloads = dict.fromkeys(launch.workload for launch in launches)
+    if unknown := [workload for workload in workloads if workload not in record.conditions]:
+        raise BaselineRefused(f"run {record.run_id} does not state the conditions of {', '.join(unknown)}")
     return Baseline(
         server=server,
         provenance="measured",

@@ -17,7 +17,7 @@ from tokgate.config.words import format_age, format_difference
 from tokgate.judge.cell import CellKey
 from tokgate.judge.verdict import Known, Outcome, Verdict
 from tokgate.machine.fingerprint import Fingerprint, Weight, find_differences
-from tokgate.store.index import open_index
+from tokgate.store.index import decode_row, open_index
 from tokgate.store.runs import RunRecord, compute_age_s
 from tokgate.store.summary import VerdictSummary
 
@@ -41,7 +41,6 @@ class LastVerdicts(msgspec.Struct, frozen=True):
 
 def read_last_verdicts(out: Path, *, fingerprint: str) -> LastVerdicts:
     """Of the machine with this fingerprint id. Raises RecordError: no folder `out`."""
-    decoder = msgspec.json.Decoder(VerdictSummary)
     last = LastVerdicts(cells={}, hypotheses={})
     facts: dict[int, Fingerprint] = {}
     query = (
@@ -51,8 +50,8 @@ def read_last_verdicts(out: Path, *, fingerprint: str) -> LastVerdicts:
     with open_index(out) as index, closing(index.execute(query, (fingerprint,))) as rows:
         for encoded, key, raw in rows:
             if key not in facts:
-                facts[key] = msgspec.json.decode(raw, type=Fingerprint)
-            past = PastVerdict(decoder.decode(encoded), facts[key])
+                facts[key] = decode_row(raw, Fingerprint)
+            past = PastVerdict(decode_row(encoded, VerdictSummary), facts[key])
             verdict = past.summary.verdict
             if verdict.hypothesis is not None:
                 last.hypotheses[verdict.hypothesis] = past

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import tempfile
 from pathlib import Path
 
+import msgspec
+
 from tokgate._exceptions import RecordError
+
+
+def exists(path: Path) -> bool:
+    """Whether there is a file or folder; also for what cannot be a path, because it is too long."""
+    return os.path.exists(path)  # noqa: PTH110 - Path.exists raises OSError then
+
+
+def encode_json(value: object, *, is_sorted: bool = False) -> bytes:
+    """JSON to keep in a file. Names and arguments that are not UTF-8 lose the characters that JSON cannot hold."""
+    try:
+        return msgspec.json.encode(value, order="sorted" if is_sorted else None)
+    except UnicodeEncodeError:
+        plain = msgspec.to_builtins(value)
+        return json.dumps(plain, ensure_ascii=False, sort_keys=is_sorted).encode(errors="replace")
 
 
 def write_atomically(path: Path, data: bytes) -> None:

@@ -13,7 +13,7 @@ import msgspec
 
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Fingerprint
-from tokgate.store.index import open_index
+from tokgate.store.index import DamagedRow, decode_row, open_index
 from tokgate.store.summary import CellSummary, Provenance
 
 RECENT = 20
@@ -143,20 +143,21 @@ def _cells(
     Each once: the run of a box may be in the record of all boxes and in one of its own.
     """
     facts = {
-        key: (box, msgspec.json.decode(raw, type=Fingerprint))
+        key: (box, decode_row(raw, Fingerprint))
         for key, box, raw in index.execute("SELECT id, box, facts FROM fingerprint")
     }
     filters = {"server = ?": server, "workload = ?": workload, "started >= ?": since}
     clauses = {clause: value for clause, value in filters.items() if value is not None}
     where = " AND ".join(["TRUE", *clauses])
-    decoder = msgspec.json.Decoder(CellSummary)
     query = f"SELECT fingerprint, summary FROM cell WHERE {where} ORDER BY started, record"
     with closing(index.execute(query, tuple(clauses.values()))) as rows:
         seen = set()
         for key, summary in rows:
+            if key not in facts:
+                raise DamagedRow(f"no fingerprint {key}")
             box, fingerprint_facts = facts[key]
             if fingerprint is None or box == fingerprint:
-                cell = decoder.decode(summary)
+                cell = decode_row(summary, CellSummary)
                 same = (cell.run_id, cell.server, cell.workload)
                 if same in seen and cell.provenance == "measured":
                     continue

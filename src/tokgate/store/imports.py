@@ -13,8 +13,8 @@ from pathlib import Path
 import msgspec
 
 from tokgate.machine.fingerprint import Fact, Fingerprint, Value, Weight
-from tokgate.store.files import write_atomically
-from tokgate.store.runs import SCHEMA, now
+from tokgate.store.files import encode_json, write_atomically
+from tokgate.store.runs import SCHEMA, check_moments, now
 
 IMPORT = "import.json"
 
@@ -40,6 +40,9 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True):
     suspects: dict[str, Value] = {}
     valid: bool = True
 
+    def __post_init__(self) -> None:
+        check_moments(self.started)
+
     @property
     def fingerprint(self) -> Fingerprint:
         weighed = ((Weight.MUST_MATCH, self.machine), (Weight.MAY_DIFFER, self.suspects))
@@ -63,10 +66,10 @@ class ImportRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 def write_import(out: Path, rows: Sequence[Imported], *, source: str) -> tuple[ImportRecord, bool]:
     """Write `rows` below `out`; also returns whether they are new. Raises RecordError."""
-    digest = hashlib.sha256(msgspec.json.encode((source, rows), order="sorted")).hexdigest()[:12]
+    digest = hashlib.sha256(encode_json((source, rows), is_sorted=True)).hexdigest()[:12]
     record = ImportRecord(run_id=f"import-{digest}", imported=now(), source=source, rows=tuple(rows))
     file = out / record.run_id / IMPORT
     if file.exists():
         return record, False
-    write_atomically(file, msgspec.json.format(msgspec.json.encode(record), indent=1))
+    write_atomically(file, msgspec.json.format(encode_json(record), indent=1))
     return record, True

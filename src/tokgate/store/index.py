@@ -12,16 +12,20 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 
 from tokgate._exceptions import RecordError
+from tokgate.config.reading import decode_json
 from tokgate.machine.fingerprint import Fingerprint, compute_fingerprint_id
 from tokgate.store.runs import SCHEMA
 from tokgate.store.summary import Summary, find_record, summarize
 
+T = TypeVar("T")
+
 INDEX = "history.sqlite"
-_VERSION = 1000 * SCHEMA + 6  # raise it when the summary of a record changes, or when more records can be read
+_VERSION = 1000 * SCHEMA + 7  # raise it when the summary of a record changes, or when more records can be read
 _BATCH = 100  # records per transaction, so that another reader never waits long
 
 _TABLES = (
@@ -51,8 +55,20 @@ def open_index(out: Path) -> Iterator[sqlite3.Connection]:
     with closing(_up_to_date(out, out / INDEX, stamps)) as index:
         try:
             yield index
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, DamagedRow) as error:
             raise RecordError(f"is damaged: {error}; delete it: it will be rebuilt", path=out / INDEX) from error
+
+
+class DamagedRow(Exception):
+    """A row of the index is not what tokgate wrote."""
+
+
+def decode_row(raw: Any, kind: type[T]) -> T:
+    """Decode JSON of the index. Raises DamagedRow, which `open_index` turns into a RecordError."""
+    try:
+        return decode_json(raw, kind)
+    except (msgspec.DecodeError, TypeError, ValueError) as error:
+        raise DamagedRow(str(error)) from error
 
 
 def _up_to_date(out: Path, path: Path | str, stamps: dict[str, str]) -> sqlite3.Connection:

@@ -23,7 +23,7 @@ from tokgate.machine.fingerprint import Fingerprint
 from tokgate.machine.leftovers import OWNER_FILE
 from tokgate.machine.owner import Owner
 from tokgate.measure.measurement import Measurement
-from tokgate.store.files import write_atomically
+from tokgate.store.files import encode_json, exists, write_atomically
 
 T = TypeVar("T")
 
@@ -107,6 +107,12 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     later: tuple[Later, ...] = ()
     boxes: tuple[Box, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Raises ValueError: a time is not ISO 8601 with a zone."""
+        known = (*(verdict.known for verdict in self.verdicts), *(later.known for later in self.later))
+        check_moments(self.started, self.ended, *(launch.started for launch in self.measurements))
+        check_moments(*(run.started for run in known if run is not None))
+
 
 class Box(msgspec.Struct, frozen=True, kw_only=True):
     """One box of a run on several boxes.
@@ -173,7 +179,7 @@ class RunWriter:
 
     def _write(self, record: RunRecord) -> None:
         self.record = record
-        write_atomically(self.folder / RECORD, msgspec.json.format(msgspec.json.encode(record), indent=1))
+        write_atomically(self.folder / RECORD, msgspec.json.format(encode_json(record), indent=1))
 
 
 def new_run_folder(out: Path, name: str | None = None) -> Path:
@@ -223,7 +229,7 @@ def find_run(out: Path, name: str) -> Path:
     The one written last may not have the last id: a run gets its id before it waits for another run to end.
     Raises RecordError.
     """
-    if Path(name).exists():
+    if exists(Path(name)):
         return Path(name)
     runs = sorted(path.parent for path in out.glob(f"*/{RECORD}"))
     if name == "latest" and runs:
@@ -282,6 +288,13 @@ def is_cell(server: str) -> bool:
 def compute_age_s(then: str, now: str) -> float:
     """Seconds between two times in ISO 8601."""
     return (datetime.fromisoformat(now) - datetime.fromisoformat(then)).total_seconds()
+
+
+def check_moments(*moments: str | None) -> None:
+    """Raise ValueError for the first that is neither None nor a time in ISO 8601 with a zone."""
+    for moment in moments:
+        if moment is not None and datetime.fromisoformat(moment).tzinfo is None:
+            raise ValueError(f"{moment!r} is a time without a zone")
 
 
 def now() -> str:

@@ -17,7 +17,7 @@ from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.measure.measurement import collect_gated
 from tokgate.store.imports import IMPORT, ImportRecord
-from tokgate.store.runs import RECORD, is_cell, read_as
+from tokgate.store.runs import RECORD, check_moments, is_cell, read_as
 
 Provenance = Literal["measured", "imported"]
 
@@ -189,6 +189,9 @@ class _Record(msgspec.Struct):
     verdicts: tuple[Verdict, ...] = ()
     depends_on: dict[str, dict[str, str | None]] = {}
     boxes: tuple[_Box, ...] = ()
+
+    def __post_init__(self) -> None:
+        check_moments(self.started)
 
 
 class _Box(msgspec.Struct):

@@ -11,22 +11,15 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from tokgate._exceptions import (
-    DockerUnavailable,
-    ImageMissing,
-    LaunchError,
-    ModelMissing,
-    PortTaken,
-    ServerExited,
-)
+from tokgate._exceptions import LaunchError, PortTaken, ServerExited
 from tokgate.judge.blocks import Block, Design, OutOfTime, Unmeasured, pair_rounds
 from tokgate.launch.server import Server
 from tokgate.measure.measurement import Measurement
-from tokgate.suite.live import Live
+from tokgate.suite.live import MISSING, Live
 from tokgate.suite.plan import Case
 from tokgate.suite.room import NoRoom
 
-NOT_TRIED = (DockerUnavailable, ImageMissing, ModelMissing, PortTaken)
+NOT_TRIED = (*MISSING, PortTaken)
 """Why an arm was not tried: the machine's fault, which says nothing about the arm."""
 
 

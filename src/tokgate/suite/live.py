@@ -8,7 +8,16 @@ from typing import NamedTuple
 
 import msgspec
 
-from tokgate._exceptions import LaunchError, NotChecked
+from tokgate._exceptions import (
+    DeviceMissing,
+    DockerUnavailable,
+    EngineMissing,
+    ImageMissing,
+    LaunchError,
+    ModelMissing,
+    NotChecked,
+    OptionRejected,
+)
 from tokgate.config.server import ServerSpec
 from tokgate.judge.answers import judge_answers
 from tokgate.judge.verdict import Verdict
@@ -24,6 +33,12 @@ from tokgate.suite.observer import Observer, Step
 from tokgate.suite.passes import check_canary
 from tokgate.suite.plan import CANARY, Case
 from tokgate.suite.room import make_room
+
+MISSING = (DeviceMissing, DockerUnavailable, EngineMissing, ImageMissing, ModelMissing)
+"""Why a server did not start that say nothing about it: this machine lacks something."""
+
+_CERTAIN = (*MISSING, OptionRejected)
+"""Why a server did not start that another try in the same run would not change."""
 
 
 class LaunchKey(NamedTuple):
@@ -47,6 +62,7 @@ class Live:
         self._stack = ExitStack()
         self._alive: dict[LaunchKey, Server] = {}
         self._failed: dict[LaunchKey, LaunchError] = {}
+        self._hopeless: dict[str, LaunchError] = {}
 
     def __enter__(self) -> Live:
         return self
@@ -67,7 +83,8 @@ class Live:
     def start(self, spec: ServerSpec, launch: int) -> Server:
         """Start this launch of a server, unless it is alive alone; all other servers end first.
 
-        Raises LaunchError: the same error each time for the same launch.
+        Raises LaunchError: the same error each time for the same launch, and for every launch of a server that certainly
+        would not start.
         """
         key = LaunchKey(spec.name, launch)
         if self.launch == key:
@@ -151,11 +168,15 @@ class Live:
         self._stack.close()
 
     def _start(self, spec: ServerSpec, key: LaunchKey) -> Server:
+        if spec.name in self._hopeless:
+            raise self._hopeless[spec.name]
         self._instruments.speed(spec)  # before the first launch nothing else runs
         with self.observer.during(Step(server=spec.name, launch=key.launch)):
             try:
                 server = self._stack.enter_context(start(spec, log_dir=self.writer.folder / "logs"))
             except LaunchError as error:
+                if isinstance(error, _CERTAIN):
+                    self._hopeless[spec.name] = error
                 if not self._alive:  # next to another server it may fail for want of room
                     self._failed[key] = error
                 raise

@@ -10,7 +10,9 @@ import msgspec
 from tokgate._exceptions import UsageError
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.explain import nearest
+from tokgate.config.names import explain_name
 from tokgate.config.server import DockerLaunch, Model, ServerSpec
+from tokgate.store.files import exists
 from tokgate.store.runs import RECORD, RunRecord, read_one_run
 from tokgate.suite.plan import Case, Opponent, RunPlan
 
@@ -37,7 +39,7 @@ def set_opponent(plan: RunPlan, what: str, catalogue: Catalogue, out: Path) -> R
     elif what in catalogue.names("servers"):
         label = what
         specs = {name: _check_model(_spec(plan, name), catalogue.server(what)) for name in plan.servers if name != what}
-    elif _RUN_ID.fullmatch(what) or (Path(what) / RECORD).is_file():
+    elif _RUN_ID.fullmatch(what) or exists(Path(what) / RECORD):
         record = read_one_run(out, what)
         label = record.run_id
         specs = {name: _as_recorded(_spec(plan, name), record) for name in plan.servers}
@@ -71,6 +73,8 @@ def _parse_images(what: str) -> tuple[tuple[str, str], tuple[str, str]]:
             f"--tokgate-against {what}: expected two images, the one to compare with first, for example "
             "main=ghcr.io/me/llm:main,pr=ghcr.io/me/llm:pr-12"
         )
+    if wrong := next(filter(None, (explain_name(label) for label, _ in pairs)), None):
+        raise UsageError(f"--tokgate-against {what}: {wrong}")
     if pairs[0][0] == pairs[1][0]:
         raise UsageError(f"--tokgate-against {what}: duplicate label {pairs[0][0]}")
     return pairs[0], pairs[1]

@@ -37,13 +37,16 @@ def make_outlook(
     experiments: the selected ones.
     out: the folder of run records. baselines: the folder of all baselines.
     again: test hypotheses whose verdict is known, too.
-    Raises RecordError.
+    Raises RecordError, UsageError: a baseline of the plan is wrong.
     """
     past = Past(out, record)
+    references = References(baselines / record.baselines, record, past)
+    if plan.opponent is None:
+        references.check(plan.servers)
     shelf_life_s = float(plan.profile.shelf_life)
     return Outlook(
         record=record,
         past=past,
-        references=References(baselines / record.baselines, record, past),
+        references=references,
         standing=find_standing(experiments, record, past.last.hypotheses, shelf_life_s=shelf_life_s, again=again),
     )

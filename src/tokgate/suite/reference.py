@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from statistics import fmean
 
+from tokgate._exceptions import SpecError, UsageError
 from tokgate.config.words import format_count
 from tokgate.judge.cell import CellKey, Reference
 from tokgate.measure.measurement import Answers
@@ -21,8 +23,19 @@ class References:
         self._record, self._past = record, past
         self._baseline = cache(lambda server: read_baseline(folder / f"{server}.yaml"))
 
+    def check(self, servers: Iterable[str]) -> None:
+        """Read the baselines of these servers. Raises UsageError with a line for each that is wrong."""
+        problems = []
+        for server in servers:
+            try:
+                self._baseline(server)
+            except SpecError as error:
+                problems.append(str(error))
+        if problems:
+            raise UsageError("\n".join(problems))
+
     def of(self, key: CellKey) -> tuple[Reference | None, str]:
-        """The reference of this cell, or None and the reason why there is none. Raises SpecError, RecordError."""
+        """The reference of this cell, or None and the reason why there is none. Raises RecordError; SpecError, unless `check` found none."""
         server, workload, metric = key
         baseline: Baseline | None = self._baseline(server)
         if baseline is None or baseline.provenance == "nights":

@@ -87,7 +87,7 @@ def test_a_server_is_read_with_its_units(root: Path) -> None:
         (SERVER.replace("  image", "\timage"), 5, "", "tabs cannot be used for indentation; use spaces"),
         (SERVER.replace("some/", "@some/"), 5, "", "a value cannot start with `@`; put it in quotes"),
         (SERVER.replace("a container", "one: two"), 1, "", "unexpected `:`"),
-        (SERVER + "x: \x07\n", None, "", "invalid YAML: "),
+        (SERVER + "x: \x07\n", 10, "", "contains the control character U+0007"),
         ("- a\n", 1, "", "expected a mapping of keys to values, but found a list"),
         ("", 1, "", "expected a mapping of keys to values, but found none"),
         (

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 from docker.types import DeviceRequest
 
-from tokgate._exceptions import LaunchError, ModelMissing
+from tokgate._exceptions import DeviceMissing, ModelMissing
 from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.launch.models.paths import expand
 
@@ -27,7 +27,7 @@ class Bind(msgspec.Struct, frozen=True):
 def build_container_options(spec: ServerSpec) -> dict[str, Any]:
     """Keyword arguments of docker-py's `containers.create` for `spec`; only what the spec sets.
 
-    Only the owners of the device nodes are read from this machine. Raises LaunchError when one is missing.
+    Only the owners of the device nodes are read from this machine. Raises DeviceMissing.
     """
     how = _docker(spec)
     groups = [*(read_device_gids(how.devices, server=spec.name) if how.device_groups else ()), *how.groups]
@@ -126,9 +126,12 @@ def read_device_gids(devices: Iterable[str], *, server: str) -> tuple[int, ...]:
         try:
             nodes = [node for node in path.iterdir() if not node.is_dir()] if path.is_dir() else [path]
             gids |= {node.stat().st_gid for node in nodes}
-        except FileNotFoundError as error:
-            raise LaunchError(
-                f"device {error.filename} does not exist on this machine. Next: load its driver "
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+            problem = (
+                "does not exist on this machine" if isinstance(error, FileNotFoundError) else f"cannot be used: {error}"
+            )
+            raise DeviceMissing(
+                f"device {getattr(error, 'filename', None) or path} {problem}. Next: load its driver "
                 "(amdgpu creates /dev/kfd and /dev/dri), or remove it from `launch.devices`.",
                 server=server,
             ) from None

