@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import sqlite3
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from tokgate._exceptions import SpecError
 from tokgate.config.bounds import IMPORT_BYTES, IMPORT_SQL_BYTES, IMPORT_SQL_S
 from tokgate.config.words import format_duration
 from tokgate.store.importers import Importer
-from tokgate.store.importers._read import parse_number, parse_time, read_csv_rows, read_text
+from tokgate.store.importers._read import parse_json, parse_number, parse_time, read_csv_rows, read_text
 from tokgate.store.imports import Imported
 
 _MACHINE = {"cpu_info": "cpu_model", "gpu_info": "gpu", "backends": "backend"}
@@ -57,9 +56,10 @@ def read_llama_bench(file: Path, *, at: str | None = None) -> tuple[Imported, ..
     text = read_text(file)
     start = text.lstrip()[:1]
     if start == "[":
-        rows: Iterator[object] = iter(_json(file, text, 1))
+        rows: Iterator[object] = iter(parse_json(text, file=file))
     elif start == "{":
-        rows = (_json(file, line, number) for number, line in enumerate(text.splitlines(), 1) if line.strip())
+        lines = enumerate(text.split("\n"), 1)
+        rows = (parse_json(row, file=file, line=line) for line, row in lines if row.strip())
     elif "INSERT INTO llama_bench" in text:
         rows = _sql(file, text)
     elif "build_commit" in text.partition("\n")[0]:
@@ -95,13 +95,6 @@ def _read_row(file: Path, place: int, row: object) -> Imported:
         machine={name: fields[key] for key, name in _MACHINE.items() if fields.get(key)},
         suspects={key: value for key, value in fields.items() if key not in _CONDITIONS and key not in _MACHINE},
     )
-
-
-def _json(file: Path, text: str, line: int) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise SpecError(f"is not JSON: {error.msg}", file=file, line=line + error.lineno - 1) from error
 
 
 def _sql(file: Path, text: str) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ import msgspec
 from tokgate._exceptions import SpecError
 from tokgate.config.metric import METRIC_NAMES
 from tokgate.store.importers import Importer
-from tokgate.store.importers._read import parse_number, parse_time, read_text
+from tokgate.store.importers._read import as_fact, parse_number, parse_time, read_text
 from tokgate.store.imports import Imported
 
 
@@ -36,9 +36,11 @@ def read_benchmark(file: Path) -> tuple[Imported, ...]:
     """
     try:
         read = msgspec.json.decode(read_text(file), type=_File)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise SpecError(f"not recognized as JSON of pytest-benchmark: {error}", file=file) from error
-    cpu, commit = read.machine_info.get("cpu") or {}, read.commit_info
+    cpu, commit = read.machine_info.get("cpu"), read.commit_info
+    if not isinstance(cpu, dict):  # older versions write a text, or nothing
+        cpu = {}
     machine = {
         "cpu_model": cpu.get("brand_raw"),
         "cpus": cpu.get("count"),
@@ -59,8 +61,8 @@ def read_benchmark(file: Path) -> tuple[Imported, ...]:
             workload=benchmark.fullname,
             metric=metric,
             value=parse_number(values, metric, file=file, what=benchmark.fullname),
-            machine={key: value for key, value in machine.items() if value is not None},
-            suspects={key: value for key, value in suspects.items() if value is not None},
+            machine={key: as_fact(value) for key, value in machine.items() if value is not None},
+            suspects={key: as_fact(value) for key, value in suspects.items() if value is not None},
         )
         for benchmark in read.benchmarks
         for values in [{"median_s": benchmark.stats.get("median"), **benchmark.extra_info}]

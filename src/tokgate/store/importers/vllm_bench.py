@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 from tokgate._exceptions import SpecError
 from tokgate.machine.fingerprint import Value
 from tokgate.store.importers import Importer
-from tokgate.store.importers._read import parse_number, parse_time, read_text
+from tokgate.store.importers._read import iterate_json, parse_number, parse_time, read_text
 from tokgate.store.imports import Imported
 
 # By tokgate's metric: its key, and the factor to our unit. TTFT and ITL are medians over requests, as in tokgate.
@@ -37,15 +36,8 @@ def read_vllm_bench(file: Path) -> tuple[Imported, ...]:
 
     Texts that the user added with --metadata are suspects. Raises SpecError: the file is not of this format.
     """
-    text = read_text(file)
-    decoder, at = json.JSONDecoder(), 0
     results: list[Imported] = []
-    while at < len(text.rstrip()):
-        at += len(text[at:]) - len(text[at:].lstrip())
-        try:
-            result, at = decoder.raw_decode(text, at)
-        except json.JSONDecodeError as error:
-            raise SpecError(f"is not JSON: {error.msg}", file=file, line=error.lineno) from error
+    for result in iterate_json(read_text(file), file=file):
         for entry in result if isinstance(result, list) else [result]:
             results += _read_result(file, len(results) + 1, entry)
     if not results:
