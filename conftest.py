@@ -20,11 +20,20 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tokgate.plugin.hooks import runs_suite
+from tokgate.plugin.options import OPTIONS
 from tokgate.plugin.run import PLAN
 
 if TYPE_CHECKING:
     from tokgate.launch.server import Server
     from tokgate.suite.session import Session
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The suite needs its plugin, which `-p no:tokgate` and PYTEST_DISABLE_PLUGIN_AUTOLOAD leave out."""
+    if runs_suite(config) and OPTIONS not in config.stash:
+        raise pytest.UsageError(
+            "-m perf requires the plugin of tokgate. Next: leave out what disables it, or add -p tokgate.plugin.hooks"
+        )
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:

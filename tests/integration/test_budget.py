@@ -15,25 +15,12 @@ import yaml
 
 LAUNCHES = 5
 
-UNDISTURBED = """
-
-import msgspec
-import tokgate.suite.live as live
-
-def measure_case(*args, _measure=live.measure_case, **named):
-    found = _measure(*args, **named)
-    problems = tuple(one for one in found.problems if one.rule not in {rules})
-    return msgspec.structs.replace(found, problems=problems, valid=not problems)
-
-live.measure_case = measure_case
-"""
-"""For a project's conftest.py: what other programs on this machine do to a measurement is not the point here."""
-
 
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory: pytest.TempPathFactory, make_project: Any) -> Any:
     """A project in which the suite ran once."""
-    project = undisturbed(make_project(tmp_path_factory.mktemp("measured")))
+    project = make_project(tmp_path_factory.mktemp("measured"))
+    project.ignore_disturbances()
     finished = project.perf("--tokgate-profile", "brief")
     assert finished.code == 0, finished.output
     return project
@@ -44,13 +31,6 @@ def after_first(measured: Any, tmp_path: Path) -> Any:
     """A copy of it to go on from."""
     shutil.copytree(measured.folder, tmp_path, dirs_exist_ok=True)
     return type(measured)(tmp_path)
-
-
-def undisturbed(project: Any) -> Any:
-    """The project, in which nothing another program does makes a measurement invalid."""
-    conftest = project.folder / "conftest.py"
-    conftest.write_text(conftest.read_text() + UNDISTURBED.replace("{rules}", repr(set(project.DISTURBED))))
-    return project
 
 
 def accept(project: Any, *factors: float) -> None:

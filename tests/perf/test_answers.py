@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -14,10 +14,9 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.perf
 
 
-def test_answers(answering: str, tokgate: Session, record_property: Any) -> None:
+def test_answers(answering: str, tokgate: Session, request: pytest.FixtureRequest) -> None:
     """The server answers as a working model does."""
     verdict = tokgate.answers(answering)
-    record_property("outcome", str(verdict.outcome))
-    record_property("reason", verdict.reason)
+    request.node.user_properties += [("outcome", str(verdict.outcome)), ("reason", verdict.reason)]
     if message := explain_failure(verdict):
         pytest.fail(message, pytrace=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,13 +16,11 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.perf
 
 
-def test_hypothesis(
-    experiment: Experiment, tokgate: Session, record_property: Any, pytestconfig: pytest.Config
-) -> None:
+def test_hypothesis(experiment: Experiment, tokgate: Session, request: pytest.FixtureRequest) -> None:
     """The outcome does not contradict the recorded status of the claim or, if that is open, the claim."""
-    verdict = tokgate.experiment(experiment, blocks=pytestconfig.stash[OPTIONS].blocks)
-    record_property("outcome", str(verdict.outcome))
-    record_property("reason", verdict.reason)
-    strict, run = pytestconfig.stash[OPTIONS].strict, tokgate.writer.record.run_id
-    if message := explain_failure(verdict, [experiment.hypothesis], strict=strict, run=run):
+    options = request.config.stash[OPTIONS]
+    verdict = tokgate.experiment(experiment, blocks=options.blocks)
+    request.node.user_properties += [("outcome", str(verdict.outcome)), ("reason", verdict.reason)]
+    run = tokgate.writer.record.run_id
+    if message := explain_failure(verdict, [experiment.hypothesis], strict=options.strict, run=run):
         pytest.fail(message, pytrace=False)

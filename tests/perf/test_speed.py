@@ -26,10 +26,9 @@ def test_measure(server: Server, workload: str, tokgate: Session, benchmark: Any
         pytest.fail(f"this measurement is not valid:\n  - {listed}", pytrace=False)
 
 
-def test_verdict(judged: CellKey, tokgate: Session, record_property: Any, pytestconfig: pytest.Config) -> None:
+def test_verdict(judged: CellKey, tokgate: Session, request: pytest.FixtureRequest) -> None:
     """No metric of a cell is slower than its baseline."""
     verdict = tokgate.verdict(judged)
-    record_property("outcome", str(verdict.outcome))
-    record_property("reason", verdict.reason)
-    if message := explain_failure(verdict, strict=pytestconfig.stash[OPTIONS].strict):
+    request.node.user_properties += [("outcome", str(verdict.outcome)), ("reason", verdict.reason)]
+    if message := explain_failure(verdict, strict=request.config.stash[OPTIONS].strict):
         pytest.fail(message, pytrace=False)

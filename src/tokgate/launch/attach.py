@@ -55,6 +55,7 @@ def launch(spec: ServerSpec, *, log_dir: Path) -> Iterator[Server]:
         model=model,
         settings=settings,
         pids=_pids(base_url),
+        attached=True,
     )
 
     def check_alive() -> None:

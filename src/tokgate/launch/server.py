@@ -12,6 +12,7 @@ from tokgate.config.server import ServerSpec
 class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What was read from the live server, never from its spec; None where it cannot be known.
 
+    attached: whether somebody else started it.
     base_url: without `/v1`. model: the id it lists. shm_bytes: size of /dev/shm as seen inside.
     args, env: the effective command line and environment; secrets are masked.
     pids: its processes on this host; empty when it runs elsewhere, None when they are not known.
@@ -35,6 +36,7 @@ class ServerFacts(msgspec.Struct, frozen=True, kw_only=True):
     settings: dict[str, str] = {}
     pids: tuple[int, ...] | None = ()
     log_path: str | None = None
+    attached: bool = False
 
 
 class Freezer(msgspec.Struct, frozen=True, kw_only=True):

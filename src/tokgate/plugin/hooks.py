@@ -7,31 +7,31 @@ environment contains tokgate.
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tokgate._exceptions import RecordError, TokgateError
 from tokgate._printable import escape_line
+from tokgate.plugin.ending import end_run, mark_broken
 from tokgate.plugin.hosts import become_controller, become_worker
 from tokgate.plugin.items import get_params
-from tokgate.plugin.options import OPTIONS, add_options, check_root, parse_options
+from tokgate.plugin.missing import mark_explained, note_end
+from tokgate.plugin.options import OPTIONS, add_options, check_plugins, check_root, parse_options
 from tokgate.plugin.reports import clean_report, convert_errors
 from tokgate.plugin.run import (
-    COMMAND,
     EXIT_BROKEN,
     FOLDER,
     PLAN,
     WRITER,
-    end_run,
     is_dry_run,
-    mark_broken,
     plan_suite,
     prepare_run,
     publish_report,
     usage_errors,
 )
-from tokgate.plugin.screen import has_spoken, make_observer, say
+from tokgate.plugin.screen import find_style, has_spoken
 
 if TYPE_CHECKING:
     from tokgate.suite.budget import Budget
@@ -43,6 +43,8 @@ _BUDGET: pytest.StashKey[Budget] = pytest.StashKey()
 _SESSION: pytest.StashKey[Session] = pytest.StashKey()
 _OUTLOOK: pytest.StashKey[Outlook] = pytest.StashKey()
 _PREVIEW: pytest.StashKey[str] = pytest.StashKey()
+_RUNNING: pytest.StashKey[ExitStack] = pytest.StashKey()
+"""Holds the machine and the live server."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -65,6 +67,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "-n cannot be combined with -m perf: two servers at once would share the memory bandwidth of this "
             "machine, and neither measurement would be right. Next: leave out -n"
         )
+    check_plugins(config)
     check_root(config)
     with usage_errors():
         plan = plan_suite(config)
@@ -111,7 +114,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     elif options.plan or (plan.budget_s is not None and plan.unable is None):
         with usage_errors():
             budget = _make_budget(config, items, plan)
-    items.sort(key=lambda item: _sort_key(item, plan, budget))
+    from tokgate.plugin.planning import sort_key
+
+    items.sort(key=lambda item: sort_key(item, plan, budget))
     if plan.unable is not None and not options.require:
         for item in items:
             item.add_marker(pytest.mark.skip(f"not checked: {plan.unable}"))
@@ -121,10 +126,8 @@ def _make_budget(config: pytest.Config, items: list[pytest.Item], plan: RunPlan)
     """Plan the selected tests and keep the text of the plan; deselect launches that the budget has no time for."""
     from tokgate.plugin.planning import plan_items
 
-    terminal: Any = config.pluginmanager.getplugin("terminalreporter")
-    budget, config.stash[_OUTLOOK], config.stash[_PREVIEW] = plan_items(
-        config, items, plan, width=max(terminal._tw.fullwidth, 100), color=terminal.hasmarkup
-    )
+    width, color = find_style(config)
+    budget, config.stash[_OUTLOOK], config.stash[_PREVIEW] = plan_items(config, items, plan, width=width, color=color)
     if budget is not None:
         config.stash[_BUDGET] = budget
     return budget
@@ -165,74 +168,30 @@ def _skip_what_is_left_out(item: pytest.Item, session: Session) -> None:
         if (why := session.why_not(CaseKey(name, params["workload"]), launch)) is not None:
             pytest.skip(why)
     if "answering" in params and (why := session.why_no_answers(params["answering"])) is not None:
+        mark_explained(item)
         pytest.skip(why)
 
 
-def _sort_key(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[int, ...]:
-    """Measuring tests come first, by server, launch and workload, after the answers of the server; then hypotheses, then
-    verdicts. With a budget, what it leaves for later comes last, in the same order."""
-    from tokgate.judge.cell import CaseKey
-
-    params = get_params(item)
-
-    def rank(case: CaseKey, launch: int) -> tuple[int, ...]:
-        return budget.rank(case, launch) if budget else (0, plan.servers.index(case.server), launch)
-
-    if "answering" in params:
-        name = params["answering"]
-        late, *first = min(rank(CaseKey(name, case.workload.name), 1) for case in plan.cases_of(name))
-        return late, 0, *first, -1
-    if "server" in params:
-        name, launch = params["server"]
-        late, *place = rank(CaseKey(name, params["workload"]), launch)
-        return late, 0, *place, [case.workload.name for case in plan.cases_of(name)].index(params["workload"])
-    if "experiment" in params:
-        return 0, 1, budget.order(params["experiment"].hypothesis.name) if budget else 0
-    if "judged" in params:
-        return rank(params["judged"].case, 1)[0], 2
-    return 0, 2
-
-
 @pytest.fixture(scope="session")
-def tokgate(request: pytest.FixtureRequest) -> Iterator[Session]:
-    """The run: its record, its one live server and its verdicts. It holds the lease of this machine."""
-    from msgspec.structs import replace
+def tokgate(request: pytest.FixtureRequest) -> Session:
+    """The run: its record, its one live server and its verdicts. It holds the lease of this machine.
 
-    from tokgate.plugin.planning import estimate_time_left, find_outlook, read_selection
-    from tokgate.suite.box import own_run
-    from tokgate.suite.session import Session
-    from tokgate.suite.verdicts import Verdicts
+    It lasts until pytest ends: this fixture is set up again when a plugin runs the last test again.
+    """
+    from tokgate.plugin.opening import open_session
 
-    config = request.config
-    plan, command = config.stash[PLAN], config.stash[COMMAND]
+    stash = request.config.stash
     try:
-        with own_run(
-            plan,
-            lambda: config.stash[FOLDER],
-            command=command,
-            wait=config.stash[OPTIONS].wait,
-            say=lambda text: say(config, text),
-        ) as writer:
-            config.stash[WRITER] = writer
-            selected, budget = read_selection(request.session.items), config.stash.get(_BUDGET, None)
-            outlook = find_outlook(config, plan, writer.record, selected)
-            if planned := config.stash.get(_OUTLOOK, None):  # the budget has no time for what was known then
-                outlook = replace(outlook, standing=planned.standing)
-            time_left = estimate_time_left(config, plan, selected, budget, outlook)
-            with Session(
-                plan,
-                writer,
-                Verdicts(plan, selected.family, outlook.references),
-                budget,
-                outlook,
-                observer=make_observer(config, time_left),
-            ) as session:
-                config.stash[_SESSION] = session
-                yield session
+        if _SESSION not in stash:
+            with ExitStack() as stack:
+                budget, outlook = stash.get(_BUDGET, None), stash.get(_OUTLOOK, None)
+                stash[_SESSION] = open_session(request.session, stack, budget, outlook)
+                stash[_RUNNING] = stack.pop_all()
     except RecordError as error:
         pytest.exit(str(error), returncode=EXIT_BROKEN)
     except TokgateError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+    return stash[_SESSION]
 
 
 @pytest.hookimpl(wrapper=True)
@@ -251,6 +210,7 @@ def pytest_runtest_makereport(
     """Report errors of tokgate as messages, and nothing that a terminal would obey."""
     report = yield
     if PLAN in item.config.stash:
+        note_end(item, call, report)
         clean_report(item, call, report)
     return report
 
@@ -270,6 +230,7 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> Iterator[N
     """
     is_suite = PLAN in session.config.stash and not is_dry_run(session.config)
     if is_suite:
+        session.config.stash.get(_RUNNING, ExitStack()).close()
         end_run(session, exitstatus)
     try:
         yield
@@ -300,11 +261,9 @@ def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> Non
     from tokgate.report.terminal import describe_counts
     from tokgate.store.runs import list_runs
 
-    terminal = terminalreporter
+    terminal, (width, color) = terminalreporter, find_style(config)
     terminal.section("tokgate")
-    terminal.write_line(
-        format_summaries(writer.record, width=max(terminal._tw.fullwidth, 100), color=terminal.hasmarkup)
-    )
+    terminal.write_line(format_summaries(writer.record, width=width, color=color))
     if (plan := config.stash.get(PLAN, None)) is not None and writer.record.measurements:
         from tokgate.suite.steadiness import count_family, summarize_steadiness
 

@@ -17,7 +17,7 @@ import pytest
 
 from tokgate._exceptions import RecordError
 from tokgate.plugin.options import OPTIONS
-from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, WRITER, prepare_run, write_empty_record
+from tokgate.plugin.run import COMMAND, EXIT_BROKEN, FOLDER, WRITER, open_record, prepare_run
 from tokgate.plugin.screen import say
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class _Worker:
 
         stash, code = session.config.stash, int(session.exitstatus)
         if WRITER not in stash:
-            write_empty_record(session.config)
+            open_record(session.config).end()
         record = msgspec.json.encode(stash[WRITER].record)
         self._output[_KEY] = {"code": code, "why": self._why, "record": record}
         if code == pytest.ExitCode.INTERRUPTED:  # else xdist would end the other boxes, too

@@ -132,7 +132,11 @@ def add_options(parser: pytest.Parser) -> None:
         help="test hypotheses again whose verdict is known from an earlier run (one is known while nothing that it depends "
         "on has changed, for the profile's shelf_life)",
     )
-    option("--tokgate-require", action="store_true", help="fail what could not be checked instead of skipping it")
+    option(
+        "--tokgate-require",
+        action="store_true",
+        help="fail what could not be checked instead of skipping it, and a run that lacks a planned verdict",
+    )
     option("--tokgate-strict", action="store_true", help="fail a verdict that is inconclusive")
     option(
         "--tokgate-out",
@@ -212,6 +216,14 @@ def check_root(config: pytest.Config) -> None:
     raise pytest.UsageError(
         f"pytest uses {config.rootpath} as the project's folder, but it contains no fixtures/. Next: {remedy}"
     )
+
+
+def check_plugins(config: pytest.Config) -> None:
+    """Check that the plugins are there without which the suite cannot measure. Raises pytest's UsageError."""
+    if not hasattr(config.option, "benchmark_json"):
+        raise pytest.UsageError(
+            "-m perf requires pytest-benchmark, whose fixture its measuring tests use. Next: leave out -p no:benchmark"
+        )
 
 
 def _parse_boxes(text: str | None) -> tuple[BoxAddress, ...]:

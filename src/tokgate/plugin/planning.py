@@ -34,6 +34,29 @@ def plan_items(
     return budget, outlook, describe_preview(preview, width=width, color=color)
 
 
+def sort_key(item: pytest.Item, plan: RunPlan, budget: Budget | None) -> tuple[int, ...]:
+    """Measuring tests come first, by server, launch and workload, after the answers of the server; then hypotheses, then
+    verdicts. With a budget, what it leaves for later comes last, in the same order."""
+    params = get_params(item)
+
+    def rank(case: CaseKey, launch: int) -> tuple[int, ...]:
+        return budget.rank(case, launch) if budget else (0, plan.servers.index(case.server), launch)
+
+    if "answering" in params:
+        name = params["answering"]
+        late, *first = min(rank(CaseKey(name, case.workload.name), 1) for case in plan.cases_of(name))
+        return late, 0, *first, -1
+    if "server" in params:
+        name, launch = params["server"]
+        late, *place = rank(CaseKey(name, params["workload"]), launch)
+        return late, 0, *place, [case.workload.name for case in plan.cases_of(name)].index(params["workload"])
+    if "experiment" in params:
+        return 0, 1, budget.order(params["experiment"].hypothesis.name) if budget else 0
+    if "judged" in params:
+        return rank(params["judged"].case, 1)[0], 2
+    return 0, 2
+
+
 def estimate_time_left(
     config: pytest.Config, plan: RunPlan, selected: Selection, budget: Budget | None, outlook: Outlook
 ) -> TimeLeft:
@@ -43,13 +66,18 @@ def estimate_time_left(
 
 
 def read_selection(items: Sequence[pytest.Item]) -> Selection:
-    """What the selected tests measure and judge. The error rate is that of all their verdicts together."""
+    """What the selected tests measure and judge, each once, however often its test runs.
+
+    The error rate is that of all their verdicts together.
+    """
     rows = [get_params(item) for item in items]
     cases = dict.fromkeys(CaseKey(row["server"].server, row["workload"]) for row in rows if "server" in row)
     return Selection(
-        family=tuple(row["judged"] for row in rows if "judged" in row),
+        family=tuple(dict.fromkeys(row["judged"] for row in rows if "judged" in row)),
         cases=tuple(cases),
-        experiments=tuple(row["experiment"] for row in rows if "experiment" in row),
+        experiments=tuple(
+            {row["experiment"].hypothesis.name: row["experiment"] for row in rows if "experiment" in row}.values()
+        ),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from tokgate._exceptions import LaunchError, NotChecked, NotTonight, RecordError, TokgateError
 from tokgate._printable import escape_text
+from tokgate.plugin.missing import mark_explained
 from tokgate.plugin.options import OPTIONS
 from tokgate.plugin.run import EXIT_BROKEN
 
@@ -30,8 +31,10 @@ def convert_errors(item: pytest.Item) -> Iterator[None]:
     try:
         yield
     except NotTonight as turn:
+        mark_explained(item)
         pytest.skip(str(turn))
     except NotChecked as gap:
+        mark_explained(item)
         if require:
             pytest.fail(f"not checked: {gap}", pytrace=False)
         pytest.skip(f"not checked: {gap}")

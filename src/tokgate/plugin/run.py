@@ -1,4 +1,4 @@
-"""One run of the suite: what it keeps in pytest's stash, how it begins, and how it ends."""
+"""One run of the suite: what it keeps in pytest's stash, how it begins, and its report."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from tokgate._exceptions import RecordError, TokgateError
 from tokgate._printable import escape_text
 from tokgate.machine.signals import handle_ends
 from tokgate.plugin.options import OPTIONS
-from tokgate.plugin.screen import say
 
 if TYPE_CHECKING:
     from tokgate.store.runs import RunWriter
@@ -69,50 +68,21 @@ def prepare_run(config: pytest.Config, *, name: str | None = None) -> None:
     option = config.option
     config.stash[FOLDER] = folder = new_run_folder(config.stash[OPTIONS].out, name)
     config.stash.setdefault(COMMAND, ("pytest", *map(str, config.invocation_params.args)))
-    option.xmlpath = option.xmlpath or str(folder / "junit.xml")
+    if hasattr(option, "xmlpath"):  # not with -p no:junitxml
+        option.xmlpath = option.xmlpath or str(folder / "junit.xml")
     if getattr(option, "timeout", 0) is None:
         option.timeout = 0  # pytest-timeout's limit would end a large model while it loads
     handle_ends()  # CI runners cancel a job with SIGTERM
 
 
-def end_run(session: pytest.Session, exitstatus: int) -> None:
-    """Close the record and set the exit code, which distinguishes regressed, broken and empty runs."""
-    from tokgate.judge.policy import is_finding
-
-    config = session.config
-    writer = config.stash.get(WRITER, None)
-    verdicts = () if writer is None else writer.record.verdicts
-    hypotheses = [experiment.hypothesis for experiment in config.stash[PLAN].experiments]
-    strict = config.stash[OPTIONS].strict
-    findings = [verdict for verdict in verdicts if is_finding(verdict, hypotheses, strict=strict)]
-    if exitstatus == pytest.ExitCode.TESTS_FAILED and not findings:
-        session.exitstatus = EXIT_BROKEN
-    if writer is None or not (writer.record.measurements or verdicts):
-        if exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
-        return
-    if exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # else it was interrupted
-        try:
-            writer.end()
-        except RecordError as error:
-            mark_broken(session, str(error))
-
-
-def mark_broken(session: pytest.Session, why: str) -> None:
-    """Report that files of the run could not be written; the exit code of a regression is kept."""
-    say(session.config, why)
-    if session.exitstatus != pytest.ExitCode.TESTS_FAILED:
-        session.exitstatus = EXIT_BROKEN
-
-
-def write_empty_record(config: pytest.Config) -> None:
-    """Write the record of a run without measurements, which lists what was not checked. Raises RecordError."""
+def open_record(config: pytest.Config) -> RunWriter:
+    """Open the record of a run that no test has begun. Raises RecordError."""
     from tokgate.suite.record import open_run
 
     stash = config.stash
     command = stash[COMMAND]
     stash[WRITER] = open_run(stash[PLAN], stash[FOLDER], command=command)
-    stash[WRITER].end()
+    return stash[WRITER]
 
 
 def publish_report(config: pytest.Config) -> None:
@@ -123,7 +93,7 @@ def publish_report(config: pytest.Config) -> None:
     assert link is not None
     try:
         if WRITER not in config.stash:
-            write_empty_record(config)
+            open_record(config).end()
         headline = publish(folder, link)
     except RecordError as error:
         print(f"tokgate: no report: {error}", file=sys.stderr)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tokgate.suite.time_left import TimeLeft
 
 _SPOKE: pytest.StashKey[bool] = pytest.StashKey()
+_LEAST_WIDTH = 100  # columns of a table, also on a narrower terminal: below, it would hide columns
 
 
 def say(config: pytest.Config, text: str) -> None:
@@ -26,8 +27,10 @@ def say(config: pytest.Config, text: str) -> None:
     config.stash[_SPOKE] = True
     reporter = _find_reporter(config)
     with _uncaptured(config):
-        if reporter is None:  # a worker, which shares the terminal with others
-            print(f"tokgate: [{config.workerinput['workerid']}] {text}", file=sys.stderr, flush=True)  # type: ignore[attr-defined]
+        if reporter is None:  # -p no:terminal, or a worker, which shares the terminal with others
+            worker = getattr(config, "workerinput", None)
+            name = f"[{worker['workerid']}] " if worker else ""
+            print(f"tokgate: {name}{text}", file=sys.stderr, flush=True)
             return
         # pytest may be in the middle of a line of dots.
         start = "\n" if reporter._tw.width_of_current_line else ""
@@ -39,6 +42,14 @@ def has_spoken(config: pytest.Config) -> bool:
     spoke = config.stash.get(_SPOKE, False)
     config.stash[_SPOKE] = False
     return spoke
+
+
+def find_style(config: pytest.Config) -> tuple[int, bool]:
+    """The width of tables in columns, and whether they have colors."""
+    reporter = _find_reporter(config)
+    if reporter is None:
+        return _LEAST_WIDTH, False
+    return max(reporter._tw.fullwidth, _LEAST_WIDTH), reporter.hasmarkup
 
 
 def make_observer(config: pytest.Config, time_left: TimeLeft) -> Observer:
@@ -74,11 +85,13 @@ class _Uncaptured:
 
 
 def _find_reporter(config: pytest.Config) -> Any:
-    """The terminal of this session; None in a worker."""
+    """The terminal of this session; None in a worker, and with -p no:terminal."""
     return None if hasattr(config, "workerinput") else config.pluginmanager.getplugin("terminalreporter")
 
 
 def _uncaptured(config: pytest.Config) -> AbstractContextManager[None]:
     manager: Any = config.pluginmanager.getplugin("capturemanager")
+    if manager is None:  # -p no:capture
+        return nullcontext()
     disabled: AbstractContextManager[None] = manager.global_and_fixture_disabled()
     return disabled

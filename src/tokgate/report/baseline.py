@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tokgate.config.words import format_count, format_figure, format_ratio
 from tokgate.measure.metrics import compute_geometric_mean
-from tokgate.store.baselines import Candidate
+from tokgate.store.baselines import Candidate, explain_other_server
 
 
 def describe_acceptance(candidate: Candidate) -> str:
@@ -14,13 +14,16 @@ def describe_acceptance(candidate: Candidate) -> str:
     if old and old.forced:
         replaced += f" (accepted by force: {old.forced})"
     lines = [f"{new.server}: {new.source}{replaced}"]
+    other = explain_other_server(old, new.server, new.identity) if old else None
+    if other:
+        lines.append(f"  not compared with the old one: {other}")
     if new.quiet:
         lines.append(f"  {new.quiet.describe_own()}")
     for workload, cell in new.cells.items():
         if cell.source is not None:
             lines.append(f"  {workload}: kept from {cell.source} of {cell.date}, this run did not measure it")
             continue
-        before = old.cells.get(workload) if old else None
+        before = old.cells.get(workload) if old and not other else None
         for metric, values in cell.metrics.items():
             now, was = (
                 compute_geometric_mean(values),

@@ -15,6 +15,7 @@ from tokgate.config.words import (
     format_percent,
     format_ratio,
 )
+from tokgate.judge.coverage import describe_missing
 from tokgate.judge.hypothesis import explain_contradiction
 from tokgate.judge.policy import Consequence, classify
 from tokgate.judge.verdict import Outcome, Verdict
@@ -56,7 +57,11 @@ def make_headline(record: RunRecord, slower: Sequence[Turn] = (), *, running: bo
         return result
     gates = _gates(record)
     better = [verdict for verdict in gates if verdict.outcome is Outcome.IMPROVED]
-    title = "Nothing got slower" if gates else "Every claim holds"
+    title = "Every claim holds" if _count_claims(record) else "The models answer correctly"
+    if gates:
+        title = "Nothing got slower"
+    if record.missing:
+        title += " in what was selected"
     if better:
         title += f", and {format_count(len(better), 'figure')} got better"
     return Headline(state=State.PASSED, title=f"{title}.", findings=_list_verdicts(better))
@@ -104,7 +109,8 @@ def _find_regressions(record: RunRecord) -> Headline | None:
 def _find_broken(record: RunRecord) -> Headline | None:
     invalid = [run for run in record.measurements if not run.valid]
     unjudged = [verdict for verdict in record.verdicts if classify(verdict) is Consequence.BROKEN]
-    if record.ended is not None and not invalid and not unjudged:
+    prevented = [each for each in record.missing if not each.deselected]
+    if record.ended is not None and not invalid and not unjudged and not prevented:
         return None
     measurements = format_count(len(record.measurements), "measurement")
     if record.ended is None:
@@ -112,12 +118,15 @@ def _find_broken(record: RunRecord) -> Headline | None:
     elif invalid:
         title = f"{len(invalid)} of {measurements} cannot be trusted."
     else:
-        title = f"No verdict on {format_count(len(unjudged), 'figure')}."
+        title = f"No verdict on {format_count(len(unjudged) + len(prevented), 'figure')}."
     findings = [
         f"{run.server} {run.workload}, launch {run.launch}: {problem.rule}: {problem.detail}"
         for run in invalid
         for problem in run.problems[:1]
-    ] or [f"{_about(verdict)}: {verdict.reason}" for verdict in unjudged]
+    ] or [
+        *(f"{_about(verdict)}: {verdict.reason}" for verdict in unjudged),
+        *describe_missing(prevented),
+    ]
     return Headline(
         state=State.BROKEN,
         title=title,
@@ -162,10 +171,17 @@ def _find_slips(slower: Sequence[Turn]) -> Headline:
 
 
 def _find_undecided(record: RunRecord) -> Headline | None:
+    if not record.verdicts:
+        return Headline(
+            state=State.UNDECIDED,
+            title="Measured, but nothing was judged.",
+            findings=_shorten(list(record.not_checked)),
+            advice="Run `pytest -m perf` without selecting tests.",
+        )
     gates = _gates(record)
     alone = [verdict for verdict in gates if verdict.outcome is Outcome.NO_BASELINE]
     if alone and len(alone) == len(gates):
-        claims = sum(verdict.kind == "hypothesis" for verdict in record.verdicts)
+        claims = _count_claims(record)
         done = f"Measured, and {format_count(claims, 'claim')} tested" if claims else "Measured"
         return Headline(
             state=State.UNDECIDED,
@@ -226,6 +242,10 @@ def _judge_boxes(record: RunRecord, *, running: bool) -> Headline:
 
 def _gates(record: RunRecord) -> list[Verdict]:
     return [verdict for verdict in record.verdicts if verdict.kind == "gate"]
+
+
+def _count_claims(record: RunRecord) -> int:
+    return sum(verdict.kind == "hypothesis" for verdict in record.verdicts)
 
 
 def _list_verdicts(verdicts: Sequence[Verdict]) -> tuple[str, ...]:

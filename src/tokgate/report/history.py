@@ -17,7 +17,7 @@ from tokgate.store.history import Series
 _BARS = "▁▂▃▄▅▆▇█"
 _SERIES = ("fingerprint", "server", "workload", "metric", "conditions")
 _POINT = ("run_id", "started", "value", "valid", "outcome", "provenance", "source", "launches")
-_EXPORTED = (*_SERIES, *_POINT)
+_EXPORTED = (*_SERIES, "identity", *_POINT)
 LAST = 30
 """Points that a sparkline shows: a month of nights."""
 
@@ -111,4 +111,5 @@ def write_parquet(path: Path, history: Iterable[Series]) -> None:
 def _rows(history: Iterable[Series]) -> Iterator[tuple[Any, ...]]:
     for series in history:
         for point in series.points:
-            yield (*(getattr(series, name) for name in _SERIES), *(getattr(point, name) for name in _POINT))
+            identity = " ".join(f"{key}={value}" for key, value in series.identity.items())
+            yield (*(getattr(series, name) for name in _SERIES), identity, *(getattr(point, name) for name in _POINT))

@@ -216,8 +216,9 @@ def _list_gaps(record: RunRecord, activity: HostActivity, unsearched: str, unrea
         items = tuple(f"{later.name}: {describe_last(later, record.started)}" for later in record.later)
         why = "the budget had no time for it; a later run measures it"
         gaps.append(Gap(what="left for later", why=why, items=items))
-    tested = {verdict.hypothesis for verdict in record.verdicts} | {later.name for later in record.later}
-    untested = tuple(each.name for each in record.hypotheses if each.name not in tested)
+    listed = {verdict.hypothesis for verdict in record.verdicts} | {later.name for later in record.later}
+    listed |= {each.name.removeprefix("hypothesis ") for each in record.missing}
+    untested = tuple(each.name for each in record.hypotheses if each.name not in listed)
     if untested:
         gaps.append(Gap(what="hypotheses", why="declared, but not tested in this run", items=untested))
     if activity.unknown:

@@ -23,11 +23,13 @@ from tokgate.config.metric import MetricName, find_metric
 from tokgate.config.names import explain_name
 from tokgate.config.quiet import QuietLimits
 from tokgate.config.words import format_figure, format_percent
+from tokgate.judge.coverage import describe_missing
 from tokgate.judge.policy import Consequence, classify
 from tokgate.machine.fingerprint import Fingerprint, find_differences
 from tokgate.measure.measurement import Answers, collect_gated
 from tokgate.measure.metrics import compute_geometric_mean
 from tokgate.store.files import write_atomically
+from tokgate.store.identity import Identity, list_identity_changes, read_identity
 from tokgate.store.runs import RunRecord, is_cell
 
 Provenance = Literal["measured", "nights", "reported", "published", "estimate"]
@@ -62,7 +64,8 @@ class Baseline(Spec, frozen=True, kw_only=True):
         values remain comparable.
     forced: why a run was accepted although it was invalid, inconclusive, looked worse, had one launch or was cut off.
     fingerprint: facts of the machine, written by `tokgate baseline accept`.
-    canary: answers of the model to the canary questions, written by `tokgate baseline accept`.
+    identity: which server it was (its model, and of an attached server also engine, version and URL), likewise.
+    canary: answers of the model to the canary questions, likewise.
     cells: by workload name.
     """
 
@@ -73,6 +76,7 @@ class Baseline(Spec, frozen=True, kw_only=True):
     quiet: QuietLimits | None = None
     forced: str | None = None
     fingerprint: Fingerprint | None = None
+    identity: Identity = {}
     canary: Answers | None = None
     cells: dict[str, BaselineCell]
 
@@ -169,6 +173,7 @@ def make_baseline(record: RunRecord, server: str) -> Baseline:
         date=datetime.date.fromisoformat(record.started[:10]),
         quiet=record.quiet if record.quiet != QuietLimits() else None,
         fingerprint=record.fingerprint,
+        identity=read_identity(launches[0].facts),
         canary=next((launch.canary.answers for launch in launches if launch.canary is not None), None),
         cells={
             workload: BaselineCell(
@@ -183,11 +188,13 @@ def make_baseline(record: RunRecord, server: str) -> Baseline:
 def keep_other_workloads(new: Baseline, old: Baseline | None) -> Baseline:
     """The new baseline with the workloads of the old one that its run did not measure: a budget has no time for all.
 
-    Only those that were measured on this machine are kept, with their source and date.
+    Only those that were measured on this machine and of this server are kept, with their source and date.
     """
     if old is None or old.provenance != "measured" or old.fingerprint is None or new.fingerprint is None:
         return new
     if any(difference.weight == "must_match" for difference in find_differences(old.fingerprint, new.fingerprint)):
+        return new
+    if explain_other_server(old, new.server, new.identity) is not None:
         return new
     kept = {
         workload: msgspec.structs.replace(cell, source=cell.source or old.source, date=cell.date or old.date)
@@ -210,7 +217,9 @@ def _list_objections(record: RunRecord, new: Baseline, old: Baseline | None) -> 
     for verdict in record.verdicts:
         if verdict.kind == "gate" and verdict.server == new.server and classify(verdict) is not Consequence.FINE:
             yield f"{verdict.workload} {verdict.metric} is {verdict.outcome}: {verdict.reason}"
-    if old is not None:
+    prevented = (each for each in record.missing if each.server == new.server and not each.deselected)
+    yield from (f"no verdict on {line}" for line in describe_missing(prevented))
+    if old is not None and explain_other_server(old, new.server, new.identity) is None:
         yield from _list_losses(new, old)
     if record.ended is None:
         yield "the run did not finish"
@@ -234,6 +243,14 @@ def _list_losses(new: Baseline, old: Baseline) -> Iterator[str]:
             if loss > row.tolerance:
                 change = f"{format_figure(metric, was)} → {format_figure(metric, now)}"
                 yield f"{workload} {metric} looks worse than the baseline by {format_percent(loss)}: {change}"
+
+
+def explain_other_server(baseline: Baseline, server: str, identity: Identity) -> str | None:
+    """Why this baseline does not belong to a server; None if it does."""
+    if baseline.server != server:
+        return f"its file states the baseline of {baseline.server}"
+    changes = list_identity_changes(baseline.identity, identity)
+    return f"the baseline belongs to another server ({', '.join(changes)})" if changes else None
 
 
 def explain_incomparable(

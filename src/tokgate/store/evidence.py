@@ -17,6 +17,7 @@ from tokgate.config.words import format_age, format_difference
 from tokgate.judge.cell import CellKey
 from tokgate.judge.verdict import Known, Outcome, Verdict
 from tokgate.machine.fingerprint import Fingerprint, Weight, find_differences
+from tokgate.store.identity import Identity, is_wanted
 from tokgate.store.index import decode_row, open_index
 from tokgate.store.runs import RunRecord, compute_age_s
 from tokgate.store.summary import VerdictSummary
@@ -39,8 +40,11 @@ class LastVerdicts(msgspec.Struct, frozen=True):
     hypotheses: dict[str, PastVerdict] = {}
 
 
-def read_last_verdicts(out: Path, *, fingerprint: str) -> LastVerdicts:
-    """Of the machine with this fingerprint id. Raises RecordError: no folder `out`."""
+def read_last_verdicts(out: Path, *, fingerprint: str, identities: Mapping[str, Identity] = {}) -> LastVerdicts:
+    """Of the machine with this fingerprint id.
+
+    identities: by server, which one counts; any for a server that is not in it. Raises RecordError: no folder `out`.
+    """
     last = LastVerdicts(cells={}, hypotheses={})
     facts: dict[int, Fingerprint] = {}
     query = (
@@ -55,7 +59,7 @@ def read_last_verdicts(out: Path, *, fingerprint: str) -> LastVerdicts:
             verdict = past.summary.verdict
             if verdict.hypothesis is not None:
                 last.hypotheses[verdict.hypothesis] = past
-            else:
+            elif is_wanted(verdict.server, past.summary.identity, identities):
                 last.cells[CellKey(verdict.server, verdict.workload, verdict.metric)] = past
     return last
 

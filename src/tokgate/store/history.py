@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 from statistics import median
@@ -13,6 +13,7 @@ import msgspec
 
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Fingerprint
+from tokgate.store.identity import Identity, is_wanted
 from tokgate.store.index import DamagedRow, decode_row, open_index
 from tokgate.store.summary import CellSummary, Provenance
 
@@ -49,6 +50,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
 
     fingerprint: id of the facts of the machine that must match.
     conditions: short hash of the conditions of the workload. A changed workload is another series.
+    identity: which server it is. Another model, or another attached server, is another series.
     """
 
     fingerprint: str
@@ -56,6 +58,7 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     workload: str
     metric: str
     conditions: str
+    identity: Identity = {}
     points: tuple[Point, ...]
 
 
@@ -86,12 +89,12 @@ def read_history(
     since: only points from this ISO date or time on (UTC).
     Records that cannot be read are skipped; `list_unreadable` lists them. Raises RecordError: no folder `out`.
     """
-    series: dict[tuple[str, str, str, str, str], list[Point]] = {}
+    series: dict[tuple[str, str, str, str, str, tuple[tuple[str, str], ...]], list[Point]] = {}
     with open_index(out) as index:
         for box, facts, cell in _cells(index, server, workload, fingerprint, since):
             for name, launches in cell.metrics.items():
                 if metric is None or name == metric:
-                    key = (cell.server, cell.workload, name, box, cell.conditions)
+                    key = (cell.server, cell.workload, name, box, cell.conditions, tuple(sorted(cell.identity.items())))
                     point = Point(
                         run_id=cell.run_id,
                         started=cell.started,
@@ -105,15 +108,23 @@ def read_history(
                     )
                     series.setdefault(key, []).append(point)
     names = ("server", "workload", "metric", "fingerprint", "conditions")
-    return tuple(Series(**dict(zip(names, key, strict=True)), points=tuple(series[key])) for key in sorted(series))
+    return tuple(
+        Series(**dict(zip(names, key[:-1], strict=True)), identity=dict(key[-1]), points=tuple(series[key]))
+        for key in sorted(series)
+    )
 
 
-def read_costs(out: Path, *, fingerprint: str | None = None) -> dict[tuple[str, str], Cost]:
-    """By server and workload, the time of a launch on the machine with this fingerprint id. Raises RecordError."""
+def read_costs(
+    out: Path, *, fingerprint: str | None = None, identities: Mapping[str, Identity] = {}
+) -> dict[tuple[str, str], Cost]:
+    """By server and workload, the time of a launch on the machine with this fingerprint id.
+
+    identities: by server, which one counts; any for a server that is not in it. Raises RecordError.
+    """
     cells: dict[tuple[str, str], list[CellSummary]] = {}
     with open_index(out) as index:
         for _, _, cell in _cells(index, None, None, fingerprint, None):
-            if cell.provenance == "measured":
+            if cell.provenance == "measured" and is_wanted(cell.server, cell.identity, identities):
                 cells.setdefault((cell.server, cell.workload), []).append(cell)
     return {
         key: Cost(

@@ -18,12 +18,14 @@ from tokgate.config.quiet import QuietLimits
 from tokgate.config.reading import decode_json, read_file
 from tokgate.config.workload import Workload
 from tokgate.judge.cell import CaseKey, CellKey
+from tokgate.judge.coverage import Missing, describe_missing
 from tokgate.judge.verdict import Later, Verdict
 from tokgate.machine.fingerprint import Fingerprint
 from tokgate.machine.leftovers import OWNER_FILE
 from tokgate.machine.owner import Owner
 from tokgate.measure.measurement import Measurement
 from tokgate.store.files import encode_json, exists, write_atomically
+from tokgate.store.identity import Identity
 
 T = TypeVar("T")
 
@@ -73,12 +75,15 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     baselines: folder of this run's baselines, below `baselines/`.
     fingerprint: facts of the machine.
     conditions: by workload, what a baseline must share to be compared.
+    identities: by server, which one it is, as far as that is known before the run.
     hypotheses: the hypotheses as they were when this run tested them.
     depends_on: by hypothesis, the facts that its verdict depends on, as they could be read before it was tested; None
         where one cannot be read.
     conclusions: the conclusions of the profile, likewise.
     quiet: what other programs were allowed to use of the machine.
-    not_checked: what this run could not check, each with its reason.
+    not_checked: what this run did not check, each with its reason; also the missing verdicts, one line for each reason.
+    missing: the verdicts that it planned and did not give, except those that the budget had no time for or that could not
+        be checked here.
     measurements: one for each case and launch.
     spending: how the budget was used; None without a budget.
     later: what the budget had no time for.
@@ -96,11 +101,13 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     baselines: str
     fingerprint: Fingerprint
     conditions: dict[str, dict[str, str]]
+    identities: dict[str, Identity] = {}
     hypotheses: tuple[Hypothesis, ...] = ()
     depends_on: dict[str, dict[str, str | None]] = {}
     conclusions: tuple[Conclusion, ...] = ()
     quiet: QuietLimits = QuietLimits()
     not_checked: tuple[str, ...] = ()
+    missing: tuple[Missing, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
     spending: Spending | None = None
@@ -172,6 +179,11 @@ class RunWriter:
         """Record once that something was not checked, and why. Raises RecordError."""
         reasons = dict.fromkeys((*self.record.not_checked, what))
         self._write(msgspec.structs.replace(self.record, not_checked=tuple(reasons)))
+
+    def set_missing(self, missing: tuple[Missing, ...]) -> None:
+        """Record which verdicts the run did not give. Raises RecordError."""
+        reasons = dict.fromkeys((*self.record.not_checked, *describe_missing(missing)))
+        self._write(msgspec.structs.replace(self.record, missing=missing, not_checked=tuple(reasons)))
 
     def end(self) -> None:
         """Mark the run as complete. Raises RecordError."""

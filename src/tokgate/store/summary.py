@@ -16,6 +16,7 @@ from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.launch.server import ServerFacts
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.measure.measurement import collect_gated
+from tokgate.store.identity import Identity, read_identity
 from tokgate.store.imports import IMPORT, ImportRecord
 from tokgate.store.runs import RECORD, check_moments, is_cell, read_as
 
@@ -29,6 +30,7 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     provenance: measured by tokgate, or imported.
     source: the run, or the imported file.
     conditions: a short hash of the conditions of the workload.
+    identity: which server it was.
     valid: whether every launch is valid.
     metrics: by gated metric, one value for each launch.
     outcomes: by metric, the verdict of the run, if there is one.
@@ -49,6 +51,7 @@ class CellSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     outcomes: dict[str, Outcome] = {}
     startup_s: tuple[float, ...] = ()
     pass_s: tuple[float, ...] = ()
+    identity: Identity = {}
 
 
 class VerdictSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -57,6 +60,7 @@ class VerdictSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
     started: when the run started; UTC, ISO 8601, to the millisecond.
     depends_on: of a hypothesis, as of a `RunRecord`; empty if the run did not record it.
     conditions: of a cell, a short hash of the conditions of its workload.
+    identity: of a cell, which server it was.
     """
 
     run_id: str
@@ -64,6 +68,7 @@ class VerdictSummary(msgspec.Struct, frozen=True, kw_only=True, array_like=True)
     verdict: Verdict
     depends_on: dict[str, str | None] = {}
     conditions: str = ""
+    identity: Identity = {}
 
 
 class Summary(msgspec.Struct, frozen=True):
@@ -138,6 +143,7 @@ def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerpr
 
 
 def _verdicts_of(record: _Record) -> Iterator[tuple[VerdictSummary, Fingerprint]]:
+    measured = {launch.server: read_identity(launch.facts) for launch in reversed(record.measurements)}
     for verdict in record.verdicts:
         of_gate = verdict.kind == "gate" and verdict.design is None and verdict.workload in record.conditions
         if of_gate or (verdict.kind == "hypothesis" and verdict.known is None):
@@ -148,6 +154,7 @@ def _verdicts_of(record: _Record) -> Iterator[tuple[VerdictSummary, Fingerprint]
                     verdict=verdict,
                     depends_on=record.depends_on.get(verdict.hypothesis or "", {}),
                     conditions=hash_conditions(record.conditions[verdict.workload]) if of_gate else "",
+                    identity=measured.get(verdict.server, record.identities.get(verdict.server, {})),
                 ),
                 record.fingerprint,
             )
@@ -187,6 +194,7 @@ class _Record(msgspec.Struct):
     conditions: dict[str, dict[str, str]]
     measurements: tuple[_Measurement, ...] = ()
     verdicts: tuple[Verdict, ...] = ()
+    identities: dict[str, Identity] = {}
     depends_on: dict[str, dict[str, str | None]] = {}
     boxes: tuple[_Box, ...] = ()
 
@@ -212,6 +220,7 @@ def _cell(record: _Record, launches: Sequence[_Measurement], outcomes: dict[str,
         outcomes=outcomes,
         startup_s=tuple(launch.facts.startup_s for launch in launches if launch.facts.startup_s is not None),
         pass_s=tuple(_pass_s(launch) for launch in launches if launch.samples),
+        identity=read_identity(first.facts),
     )
 
 

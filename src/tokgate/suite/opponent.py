@@ -61,6 +61,11 @@ def set_opponent(plan: RunPlan, what: str, catalogue: Catalogue, out: Path) -> R
         plan,
         cases=cases,
         experiments=(),
+        planned=tuple(
+            planned
+            for planned in plan.planned
+            if planned.kind == "gate" and (planned.server in fitting or planned.server not in plan.servers)
+        ),
         opponent=Opponent(label=label, candidate=candidate, cases=references),
         not_checked=(*plan.not_checked, *gaps),
     )

@@ -9,7 +9,8 @@ from tokgate.judge.cell import CellKey
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import compute_fingerprint_id
 from tokgate.store.evidence import LastVerdicts, read_last_verdicts
-from tokgate.store.history import Cost, Point, read_costs, read_history
+from tokgate.store.history import Cost, Point, Series, read_costs, read_history
+from tokgate.store.identity import Identity, is_wanted
 from tokgate.store.runs import RunRecord
 from tokgate.store.summary import hash_conditions
 
@@ -27,27 +28,38 @@ class Past:
     @cached_property
     def costs(self) -> dict[tuple[str, str], Cost]:
         """The seconds of a launch, by server and workload. Raises RecordError."""
-        return read_costs(self._out, fingerprint=self._box) if self._out.is_dir() else {}
+        if not self._out.is_dir():
+            return {}
+        return read_costs(self._out, fingerprint=self._box, identities=self._record.identities)
 
     @cached_property
     def last(self) -> LastVerdicts:
         """The newest verdict on each cell and hypothesis. Raises RecordError."""
-        return read_last_verdicts(self._out, fingerprint=self._box) if self._out.is_dir() else LastVerdicts()
+        if not self._out.is_dir():
+            return LastVerdicts()
+        return read_last_verdicts(self._out, fingerprint=self._box, identities=self._record.identities)
 
     @cached_property
-    def _points(self) -> dict[tuple[str, str, str, str], tuple[Point, ...]]:
-        series = read_history(self._out, fingerprint=self._box) if self._out.is_dir() else ()
-        return {(cell.server, cell.workload, cell.metric, cell.conditions): cell.points for cell in series}
+    def _series(self) -> dict[tuple[str, str, str, str], list[Series]]:
+        found: dict[tuple[str, str, str, str], list[Series]] = {}
+        for series in read_history(self._out, fingerprint=self._box) if self._out.is_dir() else ():
+            found.setdefault((series.server, series.workload, series.metric, series.conditions), []).append(series)
+        return found
 
-    def points(self, key: CellKey, *, since: str = "") -> tuple[Point, ...]:
+    def points(self, key: CellKey, *, since: str = "", identity: Identity | None = None) -> tuple[Point, ...]:
         """The last nights of a cell under today's conditions that were complete, valid and not regressed.
 
-        since: an ISO date; nights before it do not count. Raises RecordError.
+        since: an ISO date; nights before it do not count.
+        identity: of the live server; None before it is started.
+        Raises RecordError.
         """
+        wanted = self._record.identities if identity is None else {key.server: identity}
         conditions = hash_conditions(self._record.conditions[key.workload])
         good = [
             point
-            for point in self._points.get((*key, conditions), ())
+            for series in self._series.get((*key, conditions), ())
+            if is_wanted(key.server, series.identity, wanted)
+            for point in series.points
             if point.valid
             and point.value > 0
             and point.outcome is not Outcome.REGRESSED
@@ -55,4 +67,4 @@ class Past:
             and point.run_id != self._record.run_id
             and point.started >= since
         ]
-        return tuple(good[-NIGHTS[1] :])
+        return tuple(sorted(good, key=lambda point: point.started)[-NIGHTS[1] :])

@@ -20,6 +20,8 @@ from tokgate.config.quiet import QuietLimits
 from tokgate.config.server import AttachLaunch, DockerLaunch, Model, ServerSpec
 from tokgate.config.workload import PromptSet, Workload
 from tokgate.engines import FALLBACK
+from tokgate.judge.cell import CellKey
+from tokgate.judge.coverage import Planned, plan_answers, plan_cell, plan_hypothesis
 from tokgate.judge.plan import MOST_LAUNCHES
 from tokgate.machine.amd import find_amd_gpus
 from tokgate.machine.daemon import ask_daemon
@@ -83,6 +85,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     launches: of each server; with a budget, the most that any can get.
     budget_s: time that the run may take; None measures every launch.
     why: how the profile was chosen; experiments: its hypotheses, when the whole profile runs;
+    planned: every verdict of the profile, also of the servers that --tokgate-server leaves out;
     opponent: what its servers are compared with in this run; None for their stored baselines;
     unable: why nothing of it can run here, None when it can; not_checked: what is left out, with reasons.
     """
@@ -93,6 +96,7 @@ class RunPlan(msgspec.Struct, frozen=True, kw_only=True):
     budget_s: float | None = None
     why: str
     experiments: tuple[Experiment, ...] = ()
+    planned: tuple[Planned, ...] = ()
     opponent: Opponent | None = None
     unable: str | None = None
     not_checked: tuple[str, ...] = ()
@@ -153,6 +157,7 @@ def plan_run(
         budget_s=budget_s,
         why=why,
         experiments=() if attach or servers else _experiments(catalogue, declared),
+        planned=_plan_verdicts(catalogue, declared, attached=attach is not None),
         unable=unable,
         not_checked=_not_checked(catalogue, declared, unable),
     )
@@ -240,6 +245,24 @@ def _attached_cases(catalogue: Catalogue, profile: Profile, target: AttachTarget
     server = make_attached_spec(target.url, target.model)
     workloads = dict.fromkeys(name for cases in profile.cells for name in cases.workloads)
     return tuple(_case(catalogue, profile, server, workload) for workload in workloads)
+
+
+def _plan_verdicts(catalogue: Catalogue, profile: Profile, *, attached: bool) -> tuple[Planned, ...]:
+    pairs = dict.fromkeys(
+        (ATTACHED if attached else server, workload)
+        for cells in profile.cells
+        for server, workload in product(cells.servers, cells.workloads)
+    )
+    answering = dict.fromkeys(server for server, _ in pairs) if CANARY in catalogue.names("prompts") else ()
+    return (
+        *map(plan_answers, answering),
+        *(
+            plan_cell(CellKey(server, workload, metric))
+            for server, workload in pairs
+            for metric in catalogue.workload(workload).gated
+        ),
+        *(() if attached else map(plan_hypothesis, profile.hypotheses)),
+    )
 
 
 def _experiments(catalogue: Catalogue, profile: Profile) -> tuple[Experiment, ...]:

@@ -1,4 +1,4 @@
-"""The record that a run starts with: the machine, and what will be compared."""
+"""The record that a run starts with: the machine, the servers as far as they are known, and what will be compared."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tokgate import __version__
+from tokgate._exceptions import LaunchError, ServerUnreachable
+from tokgate.config.server import AttachLaunch, ServerSpec
+from tokgate.launch.start import start
 from tokgate.machine.fingerprint import compute_fingerprint_id, read_fingerprint
+from tokgate.store.identity import Identity, format_address, read_identity
 from tokgate.store.runs import RunRecord, RunWriter, find_future_run, make_conditions, now
 from tokgate.suite.plan import RunPlan
 
@@ -33,8 +37,20 @@ def make_first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> 
         baselines=plan.profile.hardware or f"local/{compute_fingerprint_id(fingerprint)}",
         fingerprint=fingerprint,
         conditions={case.workload.name: make_conditions(case.workload, case.prompts.sha256) for case in plan.cases},
+        identities={name: expect_identity(plan.cases_of(name)[0].server) for name in plan.servers},
         hypotheses=tuple(experiment.hypothesis for experiment in plan.experiments),
         conclusions=plan.profile.conclusions,
         quiet=plan.profile.quiet,
         not_checked=plan.not_checked,
     )
+
+
+def expect_identity(spec: ServerSpec) -> Identity:
+    """Which server this is, as far as that is known before the run: one that is already up is asked."""
+    if not isinstance(spec.launch, AttachLaunch):
+        return {"model": spec.model.id}
+    try:
+        with start(spec, log_dir=Path()) as server:
+            return read_identity(server.facts)
+    except (LaunchError, ServerUnreachable):  # the run will say so
+        return {"model": spec.model.id, "url": format_address(spec.launch.url)}

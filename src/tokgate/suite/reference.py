@@ -11,7 +11,14 @@ from tokgate._exceptions import SpecError, UsageError
 from tokgate.config.words import format_count
 from tokgate.judge.cell import CellKey, Reference
 from tokgate.measure.measurement import Answers
-from tokgate.store.baselines import Baseline, BaselineCell, explain_incomparable, read_baseline
+from tokgate.store.baselines import (
+    Baseline,
+    BaselineCell,
+    explain_incomparable,
+    explain_other_server,
+    read_baseline,
+)
+from tokgate.store.identity import Identity
 from tokgate.store.runs import RunRecord
 from tokgate.suite.past import NIGHTS, Past
 
@@ -34,12 +41,18 @@ class References:
         if problems:
             raise UsageError("\n".join(problems))
 
-    def of(self, key: CellKey) -> tuple[Reference | None, str]:
-        """The reference of this cell, or None and the reason why there is none. Raises RecordError; SpecError, unless `check` found none."""
+    def of(self, key: CellKey, identity: Identity | None = None) -> tuple[Reference | None, str]:
+        """The reference of this cell, or None and the reason why there is none.
+
+        identity: of the live server; None before it is started.
+        Raises RecordError; SpecError, unless `check` found none.
+        """
         server, workload, metric = key
         baseline: Baseline | None = self._baseline(server)
         if baseline is None or baseline.provenance == "nights":
-            return self._nights(key, baseline)
+            return self._nights(key, baseline, identity)
+        if (other := self._explain_other(baseline, server, identity)) is not None:
+            return None, f"{other}; {self._advise(server)}"
         gap = explain_incomparable(
             baseline,
             workload,
@@ -57,19 +70,26 @@ class References:
     def reported_tps(self, server: str) -> float | None:
         """The decode rate of one stream that the server's baseline states, wherever it was measured. Raises SpecError."""
         baseline: Baseline | None = self._baseline(server)
-        if baseline is None or baseline.provenance == "estimate":
+        if baseline is None or baseline.provenance == "estimate" or self._explain_other(baseline, server):
             return None
         stated = (cell.metrics.get("decode_tps") for cell in baseline.cells.values())
         # One stream alone is the fastest, so the highest rate is that of a workload with one user.
         return max((fmean(values) for values in stated if values), default=None)
 
-    def answers(self, server: str) -> Answers | None:
-        """The canary answers in the server's baseline. Raises SpecError."""
+    def answers(self, server: str, identity: Identity) -> Answers | None:
+        """The canary answers in the server's baseline, if it belongs to the live server. Raises SpecError."""
         baseline: Baseline | None = self._baseline(server)
-        return None if baseline is None else baseline.canary
+        if baseline is None or self._explain_other(baseline, server, identity):
+            return None
+        return baseline.canary
 
-    def _nights(self, key: CellKey, baseline: Baseline | None) -> tuple[Reference | None, str]:
-        points = self._past.points(key, since=str(baseline.date) if baseline else "")
+    def _explain_other(self, baseline: Baseline, server: str, live: Identity | None = None) -> str | None:
+        return explain_other_server(baseline, server, live or self._record.identities.get(server, {}))
+
+    def _nights(
+        self, key: CellKey, baseline: Baseline | None, identity: Identity | None
+    ) -> tuple[Reference | None, str]:
+        points = self._past.points(key, since=str(baseline.date) if baseline else "", identity=identity)
         if len(points) >= NIGHTS[0]:
             label = f"the last {len(points)} nights, {points[0].started[:10]} to {points[-1].started[:10]}"
             values = tuple(point.value for point in points)
@@ -77,8 +97,10 @@ class References:
         seen = f"{len(points)} of the {NIGHTS[0]} nights it takes"
         if baseline is not None:
             return None, f"it is compared with its nights since {baseline.date}, and there are {seen}"
-        accept = f"tokgate baseline accept {self._record.run_id} --server {key.server}"
-        return None, f"no baseline is stored; `{accept}` makes this run one (without: {seen} instead)"
+        return None, f"no baseline is stored; {self._advise(key.server)} (without: {seen} instead)"
+
+    def _advise(self, server: str) -> str:
+        return f"`tokgate baseline accept {self._record.run_id} --server {server}` makes this run one"
 
 
 def _stored(baseline: Baseline, cell: BaselineCell, values: tuple[float, ...]) -> Reference:

@@ -61,8 +61,8 @@ class Session:
         self.plan, self.writer, self.budget = plan, writer, budget
         self._verdicts, self._outlook = verdicts, outlook
         self._live, self._clock = live or Live(writer, observer=observer), clock
-        self._experiments: list[Verdict] = []
-        self._answers: list[Verdict] = []
+        self._experiments: dict[str, Verdict] = {}
+        self._answers: dict[str, Verdict] = {}
         self._later: dict[str, Later] = {}
         self._completed: set[bool] = set()  # whether of what is left for later
         self._against: Against | None = None
@@ -107,7 +107,7 @@ class Session:
         measurement = self._live.measure(
             self.plan.case(*case),
             launch,
-            stored=self._verdicts.answers(case.server),
+            stored=self._verdicts.answers(live),
             of=0 if self.budget is not None else self.plan.launches,
         )
         self._verdicts.add(measurement)
@@ -169,24 +169,29 @@ class Session:
         return whys[0] if whys and None not in whys else None
 
     def answers(self, name: str) -> Verdict:
-        """Whether the first launch of a server answers as a working model does. Raises LaunchError, NotChecked, RecordError."""
-        self.start_server(name, 1)
-        verdict = self._live.check_answers(self.plan.cases_of(name)[0], 1, stored=self._verdicts.answers(name))
-        self._answers.append(verdict)
-        self._record()
-        return verdict
+        """Whether the first launch of a server answers as a working model does; asked once.
+
+        Raises LaunchError, NotChecked, RecordError.
+        """
+        if name not in self._answers:
+            stored = self._verdicts.answers(self.start_server(name, 1))
+            self._answers[name] = self._live.check_answers(self.plan.cases_of(name)[0], 1, stored=stored)
+            self._record()
+        return self._answers[name]
 
     def experiment(self, experiment: Experiment, *, blocks: int) -> Verdict:
-        """Test one hypothesis and give its verdict, unless it is known; any live server ends first.
+        """Test one hypothesis and give its verdict, unless it is known or was tested; any live server ends first.
 
         The launches of the gate decide it where they can. blocks: the number without a budget.
         Raises NotChecked: the budget had no time for it.
         """
         name = experiment.hypothesis.name
+        if name in self._experiments:
+            return self._experiments[name]
         standing = self._outlook.standing[name]
         self.writer.add_dependencies(name, standing.depends_on)
         if standing.verdict is not None:
-            return self._add_experiment(standing.verdict)
+            return self._add_experiment(name, standing.verdict)
         cases = find_served(experiment, self.plan)
         verdict = decide_from_launches(experiment, {case: self._verdicts.launches(case) for case in cases})
         if verdict is None:
@@ -195,7 +200,7 @@ class Session:
         if standing.why_again:
             note = f"tested again: {standing.why_again}"
             verdict = msgspec.structs.replace(verdict, notes=(*verdict.notes, note))
-        return self._add_experiment(verdict)
+        return self._add_experiment(name, verdict)
 
     def _launch_arms(self, experiment: Experiment, *, blocks: int) -> Verdict:
         """Test a hypothesis with launches of its own. Raises as `experiment`."""
@@ -210,8 +215,8 @@ class Session:
         except NotChecked:
             raise self._leave_for_later(name) from None
 
-    def _add_experiment(self, verdict: Verdict) -> Verdict:
-        self._experiments.append(verdict)
+    def _add_experiment(self, name: str, verdict: Verdict) -> Verdict:
+        self._experiments[name] = verdict
         self._record()
         return verdict
 
@@ -257,13 +262,13 @@ class Session:
             decided = frozenset(case for case in self._verdicts.cases if self._verdicts.is_decided(case))
             spending = self.budget.spending(self._verdicts.used, decided)
         judged = self._verdicts.with_reasons() if self._against is None else self._against.verdicts
-        self.writer.set_verdicts((*self._answers, *judged, *self._experiments), spending, self._list_later())
+        verdicts = (*self._answers.values(), *judged, *self._experiments.values())
+        self.writer.set_verdicts(verdicts, spending, self._list_later())
 
     def _list_later(self) -> tuple[Later, ...]:
         """What the budget had no time for so far."""
         if self.budget is None:
             return ()
-        tested = {verdict.hypothesis for verdict in self._experiments}
         open_cases = {
             case
             for case in self._verdicts.cases
@@ -273,7 +278,7 @@ class Session:
         return tuple(
             self._make_later(unit)
             for unit in units
-            if (unit.name not in tested if unit.is_hypothesis else open_cases.intersection(unit.cases))
+            if (unit.name not in self._experiments if unit.is_hypothesis else open_cases.intersection(unit.cases))
         )
 
     def _make_later(self, unit: Unit) -> Later:

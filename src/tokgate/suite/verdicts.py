@@ -10,7 +10,9 @@ import msgspec
 from tokgate.judge.cell import CaseKey, Cell, CellKey
 from tokgate.judge.looks import Looks
 from tokgate.judge.verdict import Outcome, Verdict
+from tokgate.launch.server import Server
 from tokgate.measure.measurement import Answers, Measurement
+from tokgate.store.identity import Identity, list_identity_changes, read_identity
 from tokgate.suite.plan import RunPlan
 from tokgate.suite.reference import References
 
@@ -64,9 +66,9 @@ class Verdicts:
         """The measured launches of a case, by number."""
         return {launch: run for (key, launch), run in sorted(self._measured.items()) if key == case}
 
-    def answers(self, server: str) -> Answers | None:
+    def answers(self, live: Server) -> Answers | None:
         """What the model of this server answered when its baseline was accepted."""
-        return self._references.answers(server)
+        return self._references.answers(live.spec.name, read_identity(live.facts))
 
     def look(self, cases: Iterable[CaseKey], planned: Mapping[CaseKey, int] | None = None) -> None:
         """Judge these from the available data. planned: launches of the plan, when it may stop before them."""
@@ -81,7 +83,7 @@ class Verdicts:
     def _cell(self, key: CellKey, planned: Mapping[CaseKey, int] | None) -> Cell:
         server, workload, metric = key
         launches = [launch for (case, _), launch in sorted(self._measured.items()) if case == key.case]
-        reference, _ = self._references.of(key)
+        reference, _ = self._references.of(key, self._identify(server))
         tolerance, promise = self._plan.case(server, workload).limits(metric)
         return Cell(
             server=server,
@@ -102,7 +104,14 @@ class Verdicts:
         for run in launches:
             if not run.valid:
                 return f"launch {run.launch}: {run.problems[0].rule}: {run.problems[0].detail}"
+            if changes := list_identity_changes(self._identify(server) or {}, read_identity(run.facts)):
+                return f"launch {run.launch} is another server than the first: {', '.join(changes)}"
         return None if launches else "nothing was measured"
+
+    def _identify(self, server: str) -> Identity | None:
+        """Which server the first measured launch found; None before it."""
+        facts = (run.facts for (case, _), run in self._measured.items() if case.server == server)
+        return next(map(read_identity, facts), None)
 
     def with_reasons(self) -> tuple[Verdict, ...]:
         """The verdicts for the record: where there is no baseline, the reason says why and what to do."""
@@ -113,4 +122,4 @@ class Verdicts:
         verdict = self._looks.decided[key]
         if verdict.outcome is not Outcome.NO_BASELINE:
             return verdict
-        return msgspec.structs.replace(verdict, reason=self._references.of(key)[1])
+        return msgspec.structs.replace(verdict, reason=self._references.of(key, self._identify(key.server))[1])

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from tokgate.judge.coverage import Missing
 from tokgate.judge.verdict import Outcome
 from tokgate.measure.measurement import Problem
 from tokgate.report.badge import State, make_badge
@@ -137,3 +138,20 @@ def test_a_run_in_progress_is_not_broken(slow_night: RunRecord) -> None:
     assert said.state is State.RUNNING
     assert said.title == "Still running: 12 measurements and 15 verdicts so far."
     assert said.findings[0].startswith("llamacpp-q4 chat-c1 decode_tps: 15")
+
+
+def test_a_missing_verdict_is_not_passed(slow_night: RunRecord) -> None:
+    """One that something prevented breaks the run; what the user left out is said, and passes."""
+    record = gates(slow_night)
+    prevented = Missing(name="a × b decode_tps", server="a", why="its test ended with Skipped", deselected=False)
+    said = make_headline(replace(record, missing=(prevented,)))
+    assert (said.state, said.title) == (State.BROKEN, "No verdict on 1 figure.")
+    assert said.findings == ("a × b decode_tps: its test ended with Skipped",)
+    assert make_headline(replace(gates(slow_night, Outcome.REGRESSED), missing=(prevented,))).state is State.REGRESSED
+    said = make_headline(replace(record, missing=(replace(prevented, deselected=True),)))
+    assert (said.state, said.title) == (State.PASSED, "Nothing got slower in what was selected.")
+
+
+def test_nothing_judged_is_not_passed(slow_night: RunRecord) -> None:
+    said = make_headline(replace(slow_night, verdicts=(), hypotheses=()))
+    assert (said.state, said.title) == (State.UNDECIDED, "Measured, but nothing was judged.")

@@ -12,6 +12,7 @@ import pytest
 
 from tokgate._exceptions import BaselineRefused, RecordError, SpecError, UsageError
 from tokgate.config.quiet import QuietLimits
+from tokgate.judge.coverage import Missing
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
 from tokgate.measure.measurement import Answers, Bias, Canary, Measurement, Problem
@@ -308,3 +309,33 @@ def test_incomparable_baselines(measurement: Measurement) -> None:
     ):
         assert text is not None
         assert part in text
+
+
+def test_a_prevented_verdict_needs_a_reason(tmp_path: Path, measurement: Measurement) -> None:
+    """Of this server; what the user left out does not, since its figures are compared here."""
+    prevented = Missing(name="s × chat decode_tps", server="s", why="the run stopped before it", deselected=False)
+    good = msgspec.structs.replace(RECORD, measurements=launches(measurement, 10.0, 10.1))
+    for missing, objections in (
+        (prevented, ("no verdict on s × chat decode_tps: the run stopped before it",)),
+        (msgspec.structs.replace(prevented, deselected=True), ()),
+        (msgspec.structs.replace(prevented, server="t"), ()),
+    ):
+        record = msgspec.structs.replace(good, missing=(missing,))
+        assert candidate(record, tmp_path).objections == objections
+
+
+def test_another_server_replaces_a_baseline(tmp_path: Path, measurement: Measurement) -> None:
+    """Its figures are not compared with the old ones, and none of those are kept."""
+    both = [
+        msgspec.structs.replace(run, workload=name) for name in ("chat", "code") for run in launches(measurement, 9, 9)
+    ]
+    conditions = dict.fromkeys(("chat", "code"), CONDITIONS["chat"])
+    old = msgspec.structs.replace(RECORD, conditions=conditions, measurements=tuple(both))
+    write_baseline(tmp_path / "box" / "s.yaml", make_baseline(old, "s"))
+    other = msgspec.structs.replace(measurement, facts=msgspec.structs.replace(measurement.facts, model="n"))
+    made = candidate(msgspec.structs.replace(RECORD, measurements=launches(other, 1.0, 1.0)), tmp_path)
+    assert made.objections == ()
+    assert list(made.new.cells) == ["chat"]
+    text = describe_acceptance(made)
+    assert "not compared with the old one: the baseline belongs to another server (model: m → n)" in text
+    assert ", was" not in text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ from tokgate.drive.sample import Sample
 from tokgate.judge.cell import CellKey
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.machine.fingerprint import Fact, Fingerprint, Weight
-from tokgate.measure.measurement import Measurement, Problem
+from tokgate.measure.measurement import Answers, Measurement, Problem
 from tokgate.store.baselines import Baseline, BaselineCell, write_baseline
 from tokgate.store.runs import RunRecord, RunWriter
 from tokgate.suite.past import Past
@@ -187,3 +188,97 @@ def test_without_a_folder_of_runs_there_are_no_nights(tmp_path: Path, measuremen
     nights = Nights(tmp_path / "none", measurement)
     reference, _ = nights.references().of(KEY)
     assert reference is None
+
+
+ATTACHED = {"model": "m", "engine": "llama.cpp", "engine_version": "b1", "url": "http://127.0.0.1:8000"}
+
+
+def accept(nights: Nights, **changes: Any) -> None:
+    """A stored baseline of server `s`."""
+    baseline = Baseline(
+        server="s",
+        provenance="measured",
+        source="run x",
+        date=datetime.date(2026, 1, 2),
+        fingerprint=BOX,
+        identity={"model": "m", "weights": "m-q4.gguf"},
+        canary=Answers(model="m", engine="llama.cpp", prompts_sha256="abc", texts={"capital": "Paris"}),
+        cells={
+            "chat": BaselineCell(conditions=nights.record(1).conditions["chat"], metrics={"decode_tps": (9.0, 9.1)})
+        },
+    )
+    write_baseline(nights.out / "baselines" / "s.yaml", msgspec.structs.replace(baseline, **changes))
+
+
+@pytest.mark.parametrize(
+    ("baseline", "now", "reason"),
+    [
+        ({}, {"model": "m", "weights": "m-q4.gguf"}, ""),
+        ({}, {"model": "n"}, "the baseline belongs to another server (model: m → n); `tokgate baseline accept"),
+        ({}, {"model": "m", "weights": "m-q8.gguf"}, "another server (weights: m-q4.gguf → m-q8.gguf)"),
+        ({}, ATTACHED, "another server (weights: m-q4.gguf → unknown, engine: unknown → llama.cpp"),
+        ({"identity": {}}, {"model": "n"}, ""),  # of an earlier version, which did not record it
+        ({"identity": {}}, ATTACHED, "another server (model: unknown → m"),
+        ({"identity": ATTACHED}, ATTACHED, ""),
+        ({"identity": ATTACHED}, ATTACHED | {"model": "n"}, "(model: m → n)"),
+        ({"identity": ATTACHED}, ATTACHED | {"engine": "vllm"}, "(engine: llama.cpp → vllm)"),
+        ({"identity": ATTACHED}, ATTACHED | {"engine_version": "b2"}, "(engine_version: b1 → b2)"),
+        ({"identity": ATTACHED}, ATTACHED | {"url": "http://far:1"}, "(url: http://127.0.0.1:8000 → http://far:1)"),
+        ({"server": "slow"}, {"model": "m"}, "its file states the baseline of slow"),
+    ],
+)
+def test_no_server_hides_behind_another(
+    nights: Nights, baseline: dict[str, Any], now: dict[str, str], reason: str
+) -> None:
+    """Neither its figures nor its answers are compared with those of another server."""
+    accept(nights, **baseline)
+    references = nights.references()
+    reference, gap = references.of(KEY, now)
+    assert (reference is not None) is (not reason)
+    assert reason in gap
+    assert (references.answers("s", now) is not None) is (not reason)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"requests": "8"},
+        {"max_tokens": "16"},
+        {"prompts_sha256": "other"},
+        {"load": '{"kind":"closed","concurrency":8}'},
+        {"seed": "1"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_no_workload_hides_behind_another(nights: Nights, change: dict[str, str]) -> None:
+    conditions = {"requests": "4", "max_tokens": "64", "prompts_sha256": "abc", "load": "", "seed": "0"}
+    cell = BaselineCell(conditions=conditions, metrics={"decode_tps": (9.0, 9.1)})
+    accept(nights, cells={"chat": cell})
+    for now, comparable in ((conditions, True), (conditions | change, False)):
+        record = msgspec.structs.replace(nights.record(31), conditions={"chat": now})
+        reference, gap = nights.references(record).of(KEY, {"model": "m"})
+        assert (reference is not None) is comparable
+        assert ("the workload has changed" in gap) is not comparable
+
+
+def test_no_machine_hides_behind_another(nights: Nights) -> None:
+    accept(nights)
+    other = nights.record(31, box=Fingerprint({"gpu": Fact("gfx942", Weight.MUST_MATCH)}))
+    reference, gap = nights.references(other).of(KEY, {"model": "m"})
+    assert reference is None
+    assert "another machine (gpu: gfx1151 → gfx942)" in gap
+
+
+def test_nights_of_another_server_do_not_count(nights: Nights) -> None:
+    """Nor do their times and verdicts, for a server that is known before the run."""
+    for day in range(1, 12):
+        nights.add(day, 10.0)
+    same, other = {"model": "m"}, {"model": "n"}
+    for identity, counts in ((same, True), (other, False), (ATTACHED, False)):
+        record = msgspec.structs.replace(nights.record(31), identities={"s": identity})
+        past = Past(nights.out, record)
+        assert bool(past.points(KEY)) is counts
+        assert bool(past.costs) is counts
+        assert bool(past.last.cells) is counts
+        reference, _ = nights.references().of(KEY, identity)
+        assert (reference is not None) is counts
