@@ -30,6 +30,7 @@ IMAGE = "tokgate/llama-cpu"
 UNDISTURBED = """
 
 import msgspec
+import tokgate.suite.case as case
 import tokgate.suite.live as live
 
 def measure_case(*args, _measure=live.measure_case, **named):
@@ -38,6 +39,7 @@ def measure_case(*args, _measure=live.measure_case, **named):
     return msgspec.structs.replace(found, problems=problems, valid=not problems)
 
 live.measure_case = measure_case
+case.is_disturbed = lambda problems: False  # no pass is repeated on a quieter host
 """
 """For a project's conftest.py: what other programs on this machine do to a measurement is not the point here."""
 

@@ -19,6 +19,7 @@ from tokgate.drive.truth.scenario import Scenario
 FAST = Scenario(ttft_s=0.01, itl_s=0.004)
 SLOW = Scenario(ttft_s=0.01, itl_s=0.004, slowdown=1 / (1 - 0.32))
 REGRESSED, USAGE, BROKEN = 1, 4, 6
+LAUNCHES = "3"
 
 # What plugins do that are not installed here, by the hooks that they use (rerunfailures, repeat, randomly), and others.
 PLUGINS = {
@@ -69,6 +70,23 @@ class Attacked(NamedTuple):
     def perf(self, *options: str) -> Any:
         return self.project.perf(*self.options, *options)
 
+    def check(self, options: tuple[str, ...], code: int, reason: str) -> None:
+        """Run with these options; each of the three verdicts is given, or missing with this reason."""
+        project = self.project
+        before = len(project.runs)
+        finished = self.perf(*options)
+        outcomes = [] if len(project.runs) == before else [one["outcome"] for one in project.verdicts()]
+        print(f"| {' '.join(options)} | {', '.join(outcomes)} | {finished.code} |")
+        assert finished.code == code, finished.output
+        assert "INTERNALERROR" not in finished.output
+        assert reason in " ".join(finished.output.split())
+        if code == REGRESSED:
+            assert "regressed" in outcomes
+        if code != USAGE:
+            record = project.record()
+            assert len(record["missing"]) + len(outcomes) == 3
+            assert not reason or any(reason in line for line in record["not_checked"])
+
 
 @pytest.fixture(scope="module")
 def truth() -> Iterator[TruthServer]:
@@ -85,62 +103,69 @@ def attacked(tmp_path_factory: pytest.TempPathFactory, make_project: Any, truth:
         (project.folder / f"{name}.py").write_text(PLUGIN + hooks)
     attached = ("--tokgate-profile", "brief", "--tokgate-url", truth.url, "--tokgate-model", "reference")
     truth.serve(FAST)
-    first = project.perf(*attached, "--tokgate-launches", "3")
+    first = project.perf(*attached, "--tokgate-launches", LAUNCHES)
     assert first.code == 0, first.output
     accepted = project.tokgate("baseline", "accept", "latest")
     assert accepted.code == 0, accepted.output
     truth.serve(SLOW)
-    return Attacked(project, (*attached, "--tokgate-launches", "3"))
+    return Attacked(project, (*attached, "--tokgate-launches", LAUNCHES))
 
 
-@pytest.mark.parametrize(
-    ("options", "code", "reason"),
-    [
-        ((), REGRESSED, ""),
-        (("--benchmark-only",), BROKEN, "its test ended with Skipped: Skipping non-benchmark (--benchmark-only"),
-        (("--benchmark-only", "--tokgate-require", "--tokgate-strict"), BROKEN, "Skipping non-benchmark"),
-        (("--benchmark-skip",), REGRESSED, ""),
-        (("--benchmark-disable",), REGRESSED, ""),
-        (("-p", "no:benchmark"), USAGE, "-m perf requires pytest-benchmark"),
-        (("-p", "no:junitxml", "-p", "no:cacheprovider"), REGRESSED, ""),
-        (("-p", "no:terminal"), REGRESSED, ""),
-        (("-n", "2"), USAGE, "-n cannot be combined with -m perf"),
-        (("-x", "-p", "skips"), BROKEN, "its test ended with Skipped: not today"),
-        (("-x",), REGRESSED, ""),
-        (("--timeout", "0.05"), BROKEN, "Timeout (>0.05s) from pytest-timeout"),
-        (("-k", "decode_tps"), REGRESSED, "2 verdicts: not selected (-k 'decode_tps')"),
-        (("-k", "test_measure"), 0, "3 verdicts: not selected (-k 'test_measure')"),
-        (("-k", "test_measure", "--tokgate-require"), BROKEN, "3 verdicts: not selected (-k 'test_measure')"),
-        (("--deselect", "tests/perf/test_speed.py::test_verdict"), 0, "3 verdicts: not selected (--deselect tests/"),
-        (("-p", "skips"), BROKEN, "its test ended with Skipped: not today"),
-        (("-p", "drops"), 0, "3 verdicts: not selected"),
-        (("-p", "swallows"), BROKEN, "its test did not run"),
-        (("-p", "raises"), BROKEN, "its test ended with RuntimeError: boom"),
-        (("-p", "raises_once"), REGRESSED, ""),
-        (("-p", "hangs_once"), REGRESSED, ""),
-        (("-p", "reverses"), REGRESSED, ""),
-        (("-p", "repeats"), REGRESSED, ""),
-        (("-p", "reruns"), REGRESSED, ""),
-        (("--ff",), REGRESSED, ""),
-        (("--lf",), REGRESSED, ""),
-    ],
-    ids=lambda each: " ".join(each) if isinstance(each, tuple) else "",
+Row = tuple[tuple[str, ...], int, str]
+"""Options, the exit code, and the reason of the missing verdicts or the usage error; empty where none is missing."""
+
+SHORT: tuple[Row, ...] = (
+    (("-p", "reverses", "-p", "repeats", "-p", "reruns"), REGRESSED, ""),
+    (("-p", "hangs_once", "-p", "no:terminal", "-p", "no:junitxml", "--benchmark-disable"), REGRESSED, ""),
+    (("--benchmark-only", "--tokgate-require", "--tokgate-strict"), BROKEN, "Skipped: Skipping non-benchmark"),
+    (("-p", "raises", "-k", "ttft_s"), BROKEN, "its test ended with RuntimeError: boom"),
+    (("-k", "test_measure and 1-brief"), 0, "3 verdicts: not selected (-k 'test_measure and 1-brief')"),
+    (("-p", "no:benchmark"), USAGE, "-m perf requires pytest-benchmark"),
 )
+LONG: tuple[Row, ...] = (
+    ((), REGRESSED, ""),
+    (("--benchmark-only",), BROKEN, "its test ended with Skipped: Skipping non-benchmark (--benchmark-only"),
+    (("--benchmark-skip",), REGRESSED, ""),
+    (("--benchmark-disable",), REGRESSED, ""),
+    (("-p", "no:junitxml"), REGRESSED, ""),
+    (("-p", "no:cacheprovider"), REGRESSED, ""),
+    (("-p", "no:terminal"), REGRESSED, ""),
+    (("-n", "2"), USAGE, "-n cannot be combined with -m perf"),
+    (("-x", "-p", "skips"), BROKEN, "its test ended with Skipped: not today"),
+    (("-x",), REGRESSED, ""),
+    (("--maxfail", "1", "-p", "raises"), BROKEN, "the run stopped before it (stopping after 1 failures)"),
+    (("--timeout", "0.05"), BROKEN, "Timeout (>0.05s) from pytest-timeout"),
+    (("-k", "decode_tps"), REGRESSED, "2 verdicts: not selected (-k 'decode_tps')"),
+    (("-k", "test_measure"), 0, "3 verdicts: not selected (-k 'test_measure')"),
+    (("-k", "test_measure", "--tokgate-require"), BROKEN, "3 verdicts: not selected (-k 'test_measure')"),
+    (("--deselect", "tests/perf/test_speed.py::test_verdict"), 0, "3 verdicts: not selected (--deselect tests/"),
+    (("-p", "skips"), BROKEN, "its test ended with Skipped: not today"),
+    (("-p", "drops"), 0, "3 verdicts: not selected"),
+    (("-p", "swallows"), BROKEN, "its test did not run"),
+    (("-p", "raises"), BROKEN, "its test ended with RuntimeError: boom"),
+    (("-p", "raises_once"), REGRESSED, ""),
+    (("-p", "hangs_once"), REGRESSED, ""),
+    (("-p", "reverses"), REGRESSED, ""),
+    (("-p", "repeats"), REGRESSED, ""),
+    (("-p", "reruns"), REGRESSED, ""),
+    (("--ff",), REGRESSED, ""),
+    (("--lf",), REGRESSED, ""),
+)
+
+
+def name_row(value: object) -> str:
+    return " ".join(value) if isinstance(value, tuple) else ""
+
+
+@pytest.mark.parametrize(("options", "code", "reason"), SHORT, ids=name_row)
 def test_no_option_hides_a_slowdown(attacked: Attacked, options: tuple[str, ...], code: int, reason: str) -> None:
-    project = attacked.project
-    before = len(project.runs)
-    finished = attacked.perf(*options)
-    outcomes = [] if len(project.runs) == before else [one["outcome"] for one in project.verdicts()]
-    print(f"| {' '.join(options)} | {', '.join(outcomes)} | {finished.code} |")
-    assert finished.code == code, finished.output
-    assert "INTERNALERROR" not in finished.output
-    assert reason in " ".join(finished.output.split())
-    if code == REGRESSED:
-        assert "regressed" in outcomes
-    if code in (0, BROKEN):
-        record = project.record()
-        assert len(record["missing"]) + len(outcomes) == 3
-        assert any(reason in line for line in record["not_checked"])
+    attacked.check(options, code, reason)
+
+
+@pytest.mark.parametrize(("options", "code", "reason"), LONG, ids=name_row)
+def test_the_whole_table(attacked: Attacked, options: tuple[str, ...], code: int, reason: str) -> None:
+    """Each option alone; takes minutes, so it runs by name."""
+    attacked.check(options, code, reason)
 
 
 def test_a_run_that_lacks_verdicts(attacked: Attacked) -> None:
