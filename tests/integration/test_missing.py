@@ -116,7 +116,7 @@ Row = tuple[tuple[str, ...], int, str]
 
 SHORT: tuple[Row, ...] = (
     (("-p", "reverses", "-p", "repeats", "-p", "reruns"), REGRESSED, ""),
-    (("-p", "hangs_once", "-p", "no:terminal", "-p", "no:junitxml", "--benchmark-disable"), REGRESSED, ""),
+    (("-p", "hangs_once", "-p", "no:terminal", "--benchmark-disable"), REGRESSED, ""),
     (("--benchmark-only", "--tokgate-require", "--tokgate-strict"), BROKEN, "Skipped: Skipping non-benchmark"),
     (("-p", "raises", "-k", "ttft_s"), BROKEN, "its test ended with RuntimeError: boom"),
     (("-k", "test_measure and 1-brief"), 0, "3 verdicts: not selected (-k 'test_measure and 1-brief')"),
@@ -127,7 +127,7 @@ LONG: tuple[Row, ...] = (
     (("--benchmark-only",), BROKEN, "its test ended with Skipped: Skipping non-benchmark (--benchmark-only"),
     (("--benchmark-skip",), REGRESSED, ""),
     (("--benchmark-disable",), REGRESSED, ""),
-    (("-p", "no:junitxml"), REGRESSED, ""),
+    (("-p", "no:junitxml"), USAGE, "Unknown config option: junit_family"),
     (("-p", "no:cacheprovider"), REGRESSED, ""),
     (("-p", "no:terminal"), REGRESSED, ""),
     (("-n", "2"), USAGE, "-n cannot be combined with -m perf"),
