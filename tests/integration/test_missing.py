@@ -162,9 +162,10 @@ def test_no_option_hides_a_slowdown(attacked: Attacked, options: tuple[str, ...]
     attacked.check(options, code, reason)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("options", "code", "reason"), LONG, ids=name_row)
 def test_the_whole_table(attacked: Attacked, options: tuple[str, ...], code: int, reason: str) -> None:
-    """Each option alone; takes minutes, so it runs by name."""
+    """Each option alone."""
     attacked.check(options, code, reason)
 
 
