@@ -45,9 +45,9 @@ def find_missing(session: pytest.Session, exitstatus: int) -> tuple[Missing, ...
 
     config = session.config
     plan, writer = config.stash[PLAN], config.stash.get(WRITER, None)
-    if plan.unable is not None:  # the plan says so, for all of them
+    if plan.unable is not None:  # the plan gives the reason for all of them
         return ()
-    given = {name_verdict(verdict) for verdict in writer.record.verdicts} if writer is not None else set()
+    names = {name_verdict(verdict) for verdict in writer.record.verdicts} if writer is not None else set()
     tests: dict[str, list[pytest.Item]] = {}
     for item in session.items:
         if (name := _name_test(item)) is not None:
@@ -61,7 +61,7 @@ def find_missing(session: pytest.Session, exitstatus: int) -> tuple[Missing, ...
             deselected=planned.name not in tests,
         )
         for planned in plan.planned
-        if planned.name not in given
+        if planned.name not in names
         and not any(item.stash.get(_EXPLAINED, False) for item in tests.get(planned.name, ()))
     )
 

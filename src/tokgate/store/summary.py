@@ -143,7 +143,7 @@ def _of_record(record: _Record, file: Path) -> tuple[tuple[CellSummary, Fingerpr
 
 
 def _verdicts_of(record: _Record) -> Iterator[tuple[VerdictSummary, Fingerprint]]:
-    measured = {launch.server: read_identity(launch.facts) for launch in reversed(record.measurements)}
+    identities = {launch.server: read_identity(launch.facts) for launch in reversed(record.measurements)}
     for verdict in record.verdicts:
         of_gate = verdict.kind == "gate" and verdict.design is None and verdict.workload in record.conditions
         if of_gate or (verdict.kind == "hypothesis" and verdict.known is None):
@@ -154,7 +154,7 @@ def _verdicts_of(record: _Record) -> Iterator[tuple[VerdictSummary, Fingerprint]
                     verdict=verdict,
                     depends_on=record.depends_on.get(verdict.hypothesis or "", {}),
                     conditions=hash_conditions(record.conditions[verdict.workload]) if of_gate else "",
-                    identity=measured.get(verdict.server, record.identities.get(verdict.server, {})),
+                    identity=identities.get(verdict.server, record.identities.get(verdict.server, {})),
                 ),
                 record.fingerprint,
             )

@@ -41,10 +41,10 @@ class Past:
 
     @cached_property
     def _series(self) -> dict[tuple[str, str, str, str], list[Series]]:
-        found: dict[tuple[str, str, str, str], list[Series]] = {}
+        groups: dict[tuple[str, str, str, str], list[Series]] = {}
         for series in read_history(self._out, fingerprint=self._box) if self._out.is_dir() else ():
-            found.setdefault((series.server, series.workload, series.metric, series.conditions), []).append(series)
-        return found
+            groups.setdefault((series.server, series.workload, series.metric, series.conditions), []).append(series)
+        return groups
 
     def points(self, key: CellKey, *, since: str = "", identity: Identity | None = None) -> tuple[Point, ...]:
         """The last nights of a cell under today's conditions that were complete, valid and not regressed.

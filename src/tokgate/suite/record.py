@@ -52,5 +52,5 @@ def expect_identity(spec: ServerSpec) -> Identity:
     try:
         with start(spec, log_dir=Path()) as server:
             return read_identity(server.facts)
-    except (LaunchError, ServerUnreachable):  # the run will say so
+    except (LaunchError, ServerUnreachable):  # the run will report it
         return {"model": spec.model.id, "url": format_address(spec.launch.url)}
