@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ from docker.models.containers import Container
 from tokgate import engines
 from tokgate.config.server import ServerSpec
 from tokgate.launch.docker.daemon import collect_output
+from tokgate.launch.docker.inspection import HostConfig, inspect_container
 from tokgate.launch.logs import read_log
 from tokgate.launch.probe import check_model, read_info
 from tokgate.launch.server import ServerFacts
+from tokgate.machine.sysfs import parse_int
 
 _SHM = re.compile(r"^\S+ +(\d{1,15}) .* /dev/shm$", re.MULTILINE)
 _SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
@@ -29,9 +32,8 @@ def read_facts(
     version, settings = read_info(engine, base_url)
     if engine.read_log is not None:
         settings |= engine.read_log(read_log(log_path))
-    container.reload()
-    attrs = container.attrs
-    image = container.client.images.get(attrs["Image"]) if container.client else None
+    about = inspect_container(container, server=spec.name)
+    image = container.client.images.get(about.image) if container.client else None
     digests = image.attrs.get("RepoDigests") if image else None
     return ServerFacts(
         name=spec.name,
@@ -40,13 +42,13 @@ def read_facts(
         base_url=base_url,
         model=model,
         startup_s=startup_s,
-        image=attrs["Config"]["Image"],
-        image_id=attrs["Image"],
+        image=about.config.image,
+        image_id=about.image,
         image_digest=digests[0] if digests else None,
         shm_bytes=_shm_bytes(container),
-        args=(attrs["Path"], *attrs["Args"]),
-        env=_env(attrs["Config"].get("Env") or []),
-        container=_settings(attrs["HostConfig"]),
+        args=(about.path, *(about.args or ())),
+        env=_env(about.config.env or ()),
+        container=_settings(about.host_config),
         settings=settings,
         pids=_pids(container),
         log_path=str(log_path),
@@ -64,32 +66,32 @@ def _shm_bytes(container: Container) -> int | None:
     return int(match[1]) * 1024 if match else None
 
 
-def _env(pairs: list[str]) -> dict[str, str]:
+def _env(pairs: Iterable[str]) -> dict[str, str]:
     """The environment; a secret is replaced by "(set)", since facts are stored and shown."""
     split = (pair.partition("=") for pair in pairs)
     return {key: "(set)" if _SECRET.search(key) else value for key, _, value in split}
 
 
-def _settings(host: dict[str, Any]) -> dict[str, str]:
+def _settings(host: HostConfig) -> dict[str, str]:
     """The container's settings that are not the defaults, by which two arms can be compared."""
     listed = {
-        "volumes": host.get("Binds"),
-        "devices": [device["PathOnHost"] for device in host.get("Devices") or ()],
+        "volumes": host.binds,
+        "devices": [device.path_on_host for device in host.devices or ()],
         "gpus": [
-            " ".join(request.get("DeviceIDs") or ()) or ("all" if request["Count"] == -1 else request["Count"])
-            for request in host.get("DeviceRequests") or ()
+            " ".join(request.device_ids or ()) or ("all" if request.count == -1 else request.count)
+            for request in host.device_requests or ()
         ],
-        "groups": host.get("GroupAdd"),
-        "cap_add": host.get("CapAdd"),
-        "security_opt": host.get("SecurityOpt"),
+        "groups": host.group_add,
+        "cap_add": host.cap_add,
+        "security_opt": host.security_opt,
     }
     single = {
-        "ipc": host.get("IpcMode"),
-        "network": host.get("NetworkMode"),
-        "shm_size_bytes": host.get("ShmSize"),
-        "memory_bytes": host.get("Memory"),
-        "cpus": host["NanoCpus"] / 1e9 if host.get("NanoCpus") else None,
-        "cpuset": host.get("CpusetCpus"),
+        "ipc": host.ipc_mode,
+        "network": host.network_mode,
+        "shm_size_bytes": host.shm_size,
+        "memory_bytes": host.memory,
+        "cpus": host.nano_cpus / 1e9 if host.nano_cpus else None,
+        "cpuset": host.cpuset_cpus,
     }
     return {key: str(value) for key, value in single.items() if value} | {
         key: " ".join(map(str, values)) for key, values in listed.items() if values
@@ -99,4 +101,6 @@ def _settings(host: dict[str, Any]) -> dict[str, str]:
 def _pids(container: Container) -> tuple[int, ...]:
     """Its processes, by their pids on the host."""
     top = container.top(ps_args="-eo pid")
-    return tuple(int(row[0]) for row in top["Processes"] or ())
+    rows = top.get("Processes") if isinstance(top, dict) else None
+    pids = (parse_int(str(row[0])) for row in rows or () if row)
+    return tuple(pid for pid in pids if pid is not None)
