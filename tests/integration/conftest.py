@@ -198,10 +198,10 @@ class Project:
                 return finished
         pytest.fail(f"this host was never quiet enough to measure on: {finished.output}")
 
-    def tokgate(self, *args: str, timeout: float = 240) -> Finished:
+    def tokgate(self, *args: str, timeout: float = 240, env: dict[str, str] | None = None) -> Finished:
         """The `tokgate` command, to its end; in `output`, stderr follows stdout."""
         command = (str(Path(sys.executable).with_name("tokgate")), *args)
-        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=timeout)
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=timeout, env=env)
         return Finished(done.returncode, done.stdout + done.stderr, done.stdout)
 
     @property

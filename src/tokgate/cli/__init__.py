@@ -6,6 +6,7 @@ cannot run the profile); 2 wrong usage; 3 failed. `tokgate bisect` has more.
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Annotated
 
@@ -13,6 +14,7 @@ import typer
 
 from tokgate import __version__
 from tokgate._exceptions import TokgateError, UsageError
+from tokgate._secrets import remember_variables
 from tokgate.cli import (
     baseline,
     bisect,
@@ -68,6 +70,7 @@ def _root(
 
 def main() -> None:
     """Run the command; an error that the user can act on is printed as one message, without a traceback."""
+    remember_variables(os.environ)
     try:
         app()
     except TokgateError as error:

@@ -31,6 +31,7 @@ def measure(
     import msgspec
     from rich.console import Console
 
+    from tokgate._secrets import take_credentials
     from tokgate.config.prompts import read_prompts
     from tokgate.config.workload import Closed, Workload
     from tokgate.report.progress import show_progress
@@ -39,6 +40,7 @@ def measure(
     from tokgate.suite.box import own_box
     from tokgate.suite.oneshot import measure_url
 
+    url = take_credentials(url)
     workload = Workload(
         name="measure",
         description="set on the command line",

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from tokgate._secrets import redact_data
 from tokgate.cli.options import FIXTURES, Fixtures, catalogue
 from tokgate.cli.output import echo
 
@@ -38,7 +39,7 @@ def show(
 
         echo(format_docker_run(spec))
         return
-    plain = msgspec.to_builtins(spec, enc_hook=str)
+    plain = redact_data(msgspec.to_builtins(spec, enc_hook=str))
     echo(yaml.safe_dump(plain, sort_keys=False, allow_unicode=True, width=110), nl=False)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+import msgspec
 from msgspec import Meta
 
+from tokgate._secrets import remember_command, remember_variables, take_credentials
 from tokgate.config.base import Spec
 from tokgate.config.units import Duration, Size
 
@@ -91,6 +93,10 @@ class DockerLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="docke
     cpuset: Annotated[str, Meta(pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*$")] | None = None
     memory: Size | None = None
 
+    def __post_init__(self) -> None:
+        remember_variables(self.env)
+        remember_command(self.args)
+
 
 class EmbeddedLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="embedded"):
     """llama.cpp's own server, from the xllamacpp wheel, in a subprocess.
@@ -110,10 +116,13 @@ class EmbeddedLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="emb
 class AttachLaunch(Spec, frozen=True, kw_only=True, tag_field="kind", tag="attach"):
     """A server that is already running; tokgate only sends requests to it.
 
-    url: base URL without `/v1`.
+    url: base URL without `/v1`; a user and password in it are sent with each request, and written nowhere.
     """
 
     url: str
+
+    def __post_init__(self) -> None:
+        msgspec.structs.force_setattr(self, "url", take_credentials(self.url))
 
 
 Launch = DockerLaunch | EmbeddedLaunch | AttachLaunch
@@ -138,3 +147,6 @@ class ServerSpec(Spec, frozen=True, kw_only=True):
     model: Model
     start_timeout: Duration = Duration(120)
     request: dict[str, object] = {}
+
+    def __post_init__(self) -> None:
+        remember_variables(self.request)

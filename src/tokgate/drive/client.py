@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import suppress
 from time import perf_counter
 from typing import Any
@@ -12,13 +11,14 @@ import aiohttp
 import msgspec
 import openai
 
+from tokgate._secrets import MASK, redact, take_credentials
 from tokgate.config.words import format_count, format_quantity, format_size
-from tokgate.drive.decode import decode_stream
+from tokgate.drive.decode import Stream, decode_stream
 from tokgate.drive.sample import Sample
 from tokgate.drive.wire import CURRENT, Exchange, WireTransport
 from tokgate.engines import FALLBACK
 from tokgate.engines.engine import Engine
-from tokgate.launch.http import describe_redirect
+from tokgate.launch.http import describe_redirect, find_authorization
 
 _SHOWN_CHARACTERS = 300  # of an error from elsewhere, which may be a whole page
 
@@ -73,6 +73,7 @@ class Call(msgspec.Struct, kw_only=True, eq=False):
         wire = self.exchange
         stream = decode_stream([time_s - zero_s for time_s in wire.times_s], wire.pieces)
         stream.error = self.error or stream.error
+        _redact(stream)
         assert self.end_s is not None, "the request has not ended"
         return Sample(
             index=self.index,
@@ -93,13 +94,16 @@ class Client:
 
     def __init__(self, endpoint: Endpoint, *, seed: int, request_timeout_s: float) -> None:
         self._endpoint, self._seed, self._request_timeout_s = endpoint, seed, request_timeout_s
+        base_url = take_credentials(endpoint.base_url)
+        authorization = find_authorization(base_url)
         self._openai = openai.AsyncOpenAI(
-            base_url=f"{endpoint.base_url.rstrip('/')}/v1",
-            api_key=os.environ.get("OPENAI_API_KEY") or "none",
+            base_url=f"{base_url.rstrip('/')}/v1",
+            api_key="none",  # unless there is another authorization
             max_retries=0,
             timeout=None,
             # Compression would delay and merge the events that are timed.
-            default_headers={"Accept-Encoding": "identity"},
+            default_headers={"Accept-Encoding": "identity"}
+            | ({"Authorization": authorization} if authorization else {}),
             http_client=openai.DefaultAioHttpClient(transport=WireTransport(), follow_redirects=False),
         )
         self._create = self._openai.chat.completions.with_streaming_response.create
@@ -164,9 +168,19 @@ class Client:
         return f"no complete answer within {self._request_timeout_s:g} s (request_timeout), after {received}"
 
 
+def _redact(stream: Stream) -> None:
+    """Remove secrets that the server sent back; of a text with secrets, no chunk is kept, which may be a part of one."""
+    text = redact(stream.text)
+    if text != stream.text:
+        stream.text, stream.first_chunk_text = text, MASK[0] * len(stream.first_chunk_text)
+    for name in ("error", "finish_reason", "count_problem"):
+        if (value := getattr(stream, name)) is not None:
+            setattr(stream, name, redact(value))
+
+
 def _status_message(error: openai.APIStatusError) -> str:
     if (location := error.response.headers.get("location")) is not None and error.status_code < 400:
-        return describe_redirect(location)
+        return _shorten(describe_redirect(location))
     body: Any = error.body
     message = body.get("message") if isinstance(body, dict) else None
     return _shorten(str(message or error.response.text or error.message))
@@ -183,5 +197,5 @@ def _connection_message(error: Exception, exchange: Exchange) -> str:
 
 
 def _shorten(text: str) -> str:
-    line = " ".join(text.split())
+    line = " ".join(redact(text).split())  # before it is cut: a part of a secret would not be recognized
     return line if len(line) <= _SHOWN_CHARACTERS else f"{line[:_SHOWN_CHARACTERS]}…"

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from tokgate._secrets import redact
 from tokgate.config.reading import decode_json
 from tokgate.drive import sse
 from tokgate.drive.sample import ServerTimings
@@ -35,7 +36,8 @@ class _Chunk(msgspec.Struct):
     error: msgspec.Raw = msgspec.Raw(NULL)
 
 
-_SHOWN_BYTES = 200  # of a stream, in a message
+_SHOWN = 200  # characters of a stream, in a message
+_LAST_BYTES = 20_000  # of a stream, of which the end is shown
 
 
 class Stream(msgspec.Struct, kw_only=True):
@@ -97,7 +99,8 @@ def decode_stream(times_s: Sequence[float], pieces: Sequence[bytes]) -> Stream:
     if stream.timings is not None and stream.cached_tokens is None:
         stream.cached_tokens = stream.timings.cache_n
     if not done and stream.error is None:
-        stream.error = f"the stream ended without [DONE]; its last bytes: {_excerpt(body[-_SHOWN_BYTES:])}"
+        last = redact(body[-_LAST_BYTES:].decode(errors="replace"))[-_SHOWN:].strip()
+        stream.error = f"the stream ended without [DONE]; its last bytes: {last or '(none)'}"
     return stream
 
 
@@ -121,5 +124,5 @@ def _text_of(chunk: _Chunk) -> str:
 
 
 def _excerpt(data: bytes) -> str:
-    text = data[:_SHOWN_BYTES].decode(errors="replace").strip()
-    return f"{text}…" if len(data) > _SHOWN_BYTES else text or "(none)"
+    text = redact(data.decode(errors="replace")).strip()  # before it is cut: a part of a secret is not recognized
+    return f"{text[:_SHOWN]}…" if len(text) > _SHOWN else text or "(none)"

@@ -9,6 +9,7 @@ import re
 
 import msgspec
 
+from tokgate._secrets import redact
 from tokgate.config.reading import decode_json
 from tokgate.drive.sample import ServerTimings
 
@@ -23,7 +24,7 @@ NULL = b"null"
 _COUNT = re.compile(rb"\d{1,9}(?:\.0{1,9})?")  # some languages write whole numbers as 12.0
 _MS = re.compile(rb"\d{1,30}(?:\.\d{1,30})?(?:[eE][-+]?\d{1,3})?")
 _TIMINGS = ("cache_n", "prompt_n", "prompt_ms", "predicted_n", "predicted_ms")
-_SHOWN_BYTES = 60  # of a value, in a message
+_SHOWN = 60  # characters of a value, in a message
 
 
 class NotACount(ValueError):
@@ -94,5 +95,5 @@ def _read_ms(name: str, raw: bytes) -> float:
 
 
 def _excerpt(raw: bytes) -> str:
-    text = raw[: _SHOWN_BYTES + 1].decode(errors="replace")
-    return text if len(text) <= _SHOWN_BYTES else f"{text[:_SHOWN_BYTES]}…"
+    text = redact(raw.decode(errors="replace"))  # before it is cut: a part of a secret is not recognized
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

@@ -20,6 +20,7 @@ import psutil
 
 from tokgate import engines
 from tokgate._exceptions import EngineMissing, LaunchError
+from tokgate._secrets import redact_command, redact_variables
 from tokgate.config.server import EmbeddedLaunch, ServerSpec
 from tokgate.launch.guardian.client import Process, guarded
 from tokgate.launch.llama_server import LlamaConfig
@@ -138,8 +139,8 @@ def _facts(
         model=check_model(spec, engine, base_url),
         startup_s=startup_s,
         shm_bytes=shm.f_blocks * shm.f_frsize,
-        args=tuple(child.cmdline()),
-        env={key: value for key, value in child.environ().items() if key.startswith(_ENGINE_ENV)},
+        args=redact_command(child.cmdline()),
+        env=redact_variables({key: value for key, value in child.environ().items() if key.startswith(_ENGINE_ENV)}),
         settings=settings,
         pids=(process.pid,),
         log_path=str(log_path),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection, IncompleteRead
 from time import perf_counter
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from tokgate._secrets import find_credentials, redact, redact_bytes, remember, take_credentials
 from tokgate.config.bounds import PAGE_BYTES
 from tokgate.config.reading import decode_any_json
 from tokgate.config.words import format_duration, format_size
@@ -63,7 +65,12 @@ def describe_redirect(location: str) -> str:
 
 
 def get(url: str, *, timeout_s: float = 2.0) -> Answer:
-    """One GET; never raises for what the server or the network does. timeout_s: for the whole of it."""
+    """One GET, with the URL's credentials or OPENAI_API_KEY; never raises for what the server or the network does.
+
+    The answer is without the secrets that the server may send back. timeout_s: for the whole of it.
+    """
+    url = take_credentials(url)
+    authorization = find_authorization(url)
     ends_s = perf_counter() + timeout_s
     try:
         parts = urlsplit(url)
@@ -73,7 +80,8 @@ def get(url: str, *, timeout_s: float = 2.0) -> Answer:
         connection.connect()
         with connection.sock as sock:
             connection.sock = cast(socket.socket, _TimedSocket(sock, ends_s))
-            connection.request("GET", f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}")
+            target = f"{parts.path or '/'}{f'?{parts.query}' if parts.query else ''}"
+            connection.request("GET", target, headers={"Authorization": authorization} if authorization else {})
             return _read(url, connection.getresponse())
     except IncompleteRead:
         return Answer(url=url, error="the answer broke off")
@@ -81,6 +89,14 @@ def get(url: str, *, timeout_s: float = 2.0) -> Answer:
         return Answer(url=url, error=f"no complete answer within {format_duration(timeout_s)}")
     except (OSError, HTTPException, ValueError) as error:
         return Answer(url=url, error=_describe(error))
+
+
+def find_authorization(url: str) -> str | None:
+    """The `Authorization` of a request: the credentials of its URL, otherwise the key in OPENAI_API_KEY, if there is one."""
+    key = os.environ.get("OPENAI_API_KEY")
+    if key:
+        remember(key)
+    return find_credentials(url) or (f"Bearer {key}" if key else None)
 
 
 class _TimedSocket:
@@ -128,14 +144,14 @@ def _read(url: str, response: HTTPResponse) -> Answer:
     """The answer. Of another one than 200, as much as came: the status says what counts."""
     status = response.status
     if status != 200:
-        location = response.headers.get("Location") if 300 <= status < 400 else None
-        return Answer(url=url, status=status, location=location, body=_read_rest(response))
+        location = redact(response.headers.get("Location") or "") if 300 <= status < 400 else None
+        return Answer(url=url, status=status, location=location or None, body=redact_bytes(_read_rest(response)))
     body = response.read(PAGE_BYTES + 1)
     if len(body) > PAGE_BYTES:
         return Answer(url=url, error=f"the answer is longer than {format_size(PAGE_BYTES)}")
     if response.length:
         return Answer(url=url, error=f"the answer broke off: {response.length} bytes of it did not arrive")
-    return Answer(url=url, status=status, body=body)
+    return Answer(url=url, status=status, body=redact_bytes(body))
 
 
 def _read_rest(response: HTTPResponse) -> bytes:
@@ -150,4 +166,4 @@ def _read_rest(response: HTTPResponse) -> bytes:
 def _describe(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
-    return str(error) or type(error).__name__
+    return redact(str(error)) or type(error).__name__

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from tokgate import engines
 from tokgate._exceptions import ServerExited
+from tokgate._secrets import redact
 from tokgate.config.bounds import LOG_END_BYTES, LOG_LINE
 from tokgate.config.server import ServerSpec
 from tokgate.launch.rootcause import describe_exit, find_root_cause
@@ -28,11 +29,11 @@ def create_log(log_dir: Path, name: str) -> Path:
 
 
 def read_log(path: Path) -> str:
-    """A log as text: of a long one its beginning and its end, of a long line its beginning."""
+    """A log as text, without secrets: of a long one its beginning and its end, of a long line its beginning."""
     with path.open("rb") as file:
         beginning = file.read(LOG_END_BYTES)
         file.seek(max(file.seek(0, os.SEEK_END) - LOG_END_BYTES, len(beginning)))
-        text = (beginning + file.read(LOG_END_BYTES)).decode(errors="replace")
+        text = redact((beginning + file.read(LOG_END_BYTES)).decode(errors="replace"))
     return "\n".join(line[:LOG_LINE] for line in text.splitlines())
 
 

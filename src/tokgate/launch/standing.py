@@ -14,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 from tokgate._exceptions import ModelMissing
+from tokgate._secrets import redact_data
 from tokgate.config.server import AttachLaunch, DockerLaunch, EmbeddedLaunch, ServerSpec
 from tokgate.launch.models.paths import locate_gguf
 from tokgate.launch.models.weights import find_weights, list_files
@@ -57,6 +58,7 @@ def _list_declared(spec: ServerSpec) -> Iterator[tuple[str, str]]:
 
 
 def _format_value(value: object) -> str:
+    value = redact_data(value)
     if isinstance(value, list | tuple):
         return " ".join(map(str, value))
     if isinstance(value, Mapping):

@@ -6,6 +6,7 @@ environment contains tokgate.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pytest
 
 from tokgate._exceptions import RecordError, TokgateError
 from tokgate._printable import escape_line
+from tokgate._secrets import remember_variables
 from tokgate.plugin.ending import end_run, mark_broken
 from tokgate.plugin.hosts import become_controller, become_worker
 from tokgate.plugin.items import get_params
@@ -68,6 +70,7 @@ def pytest_configure(config: pytest.Config) -> None:
             "machine, and neither measurement would be right. Next: leave out -n"
         )
     check_plugins(config)
+    remember_variables(os.environ)
     check_root(config)
     with usage_errors():
         plan = plan_suite(config)

@@ -12,6 +12,7 @@ import pytest
 
 from tokgate._exceptions import RecordError, TokgateError
 from tokgate._printable import escape_text
+from tokgate._secrets import redact_command
 from tokgate.machine.signals import handle_ends
 from tokgate.plugin.options import OPTIONS
 
@@ -67,7 +68,7 @@ def prepare_run(config: pytest.Config, *, name: str | None = None) -> None:
 
     option = config.option
     config.stash[FOLDER] = folder = new_run_folder(config.stash[OPTIONS].out, name)
-    config.stash.setdefault(COMMAND, ("pytest", *map(str, config.invocation_params.args)))
+    config.stash.setdefault(COMMAND, redact_command(("pytest", *map(str, config.invocation_params.args))))
     if hasattr(option, "xmlpath"):  # not with -p no:junitxml
         option.xmlpath = option.xmlpath or str(folder / "junit.xml")
     if getattr(option, "timeout", 0) is None:

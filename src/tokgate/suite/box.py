@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from tokgate._secrets import redact_command
 from tokgate.launch.docker.sweep import sweep
 from tokgate.machine.lease import hold_lease
 from tokgate.machine.leftovers import end_servers
@@ -23,7 +24,7 @@ def own_box(command: Sequence[str], *, wait: bool, say: Callable[[str], None]) -
     say: called with messages for the user: who is waited for, what was ended, what was left alone and why.
     Raises LeaseHeld, UsageError.
     """
-    with hold_lease(wait=wait, describe=" ".join(command), on_wait=say):
+    with hold_lease(wait=wait, describe=" ".join(redact_command(command)), on_wait=say):
         for leftovers in (end_servers(), sweep()):
             for what in leftovers.ended:
                 say(f"removed what a killed run left: {what}")

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from tokgate._exceptions import UsageError
+from tokgate._secrets import MASK
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.explain import nearest
 from tokgate.config.names import explain_name
@@ -128,6 +129,8 @@ def _as_recorded(spec: ServerSpec, record: RunRecord) -> ServerSpec | str:
         return "it is not a container, which alone can be started as recorded"
     if not _is_same_model(spec.model, msgspec.structs.replace(spec.model, id=facts.model, parameters=None)):
         return f"run {record.run_id} measured another model, {facts.model}"
+    if MASK in " ".join(facts.args):
+        return f"its arguments contain a secret, which run {record.run_id} did not keep"
     port = facts.base_url.rsplit(":", 1)[-1]
     program, *args = ("{port}" if arg == port else arg for arg in facts.args)
     launch = msgspec.structs.replace(spec.launch, image=facts.image_id, entrypoint=program, args=tuple(args))

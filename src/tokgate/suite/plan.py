@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from tokgate._exceptions import UsageError
+from tokgate._secrets import take_credentials
 from tokgate.config.catalogue import Catalogue
 from tokgate.config.explain import nearest
 from tokgate.config.hardware import Hardware
@@ -145,7 +146,8 @@ def plan_run(
     if attach is not None:
         if servers:
             raise UsageError("--tokgate-url measures one server that is already up; leave out --tokgate-server")
-        cases, why, unable = _attached_cases(catalogue, declared, attach), f"--tokgate-url {attach.url}", None
+        cases = _attached_cases(catalogue, declared, attach)
+        why, unable = f"--tokgate-url {take_credentials(attach.url)}", None
     else:
         cases = _declared_cases(catalogue, declared, servers)
     budget_s = None if launches else _find_budget(declared, budget)
@@ -199,6 +201,7 @@ def _unable(catalogue: Catalogue, profile: Profile) -> str | None:
 
 def make_attached_spec(url: str, model: str) -> ServerSpec:
     """The spec of a server that is already up; which engine it is, is read from it."""
+    url = take_credentials(url)
     return ServerSpec(
         name=ATTACHED,
         description=f"the server at {url}",

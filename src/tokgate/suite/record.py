@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 from tokgate import __version__
 from tokgate._exceptions import LaunchError, ServerUnreachable
+from tokgate._secrets import redact_command, redact_data
+from tokgate.config.hypothesis import Arm, Hypothesis
 from tokgate.config.server import AttachLaunch, ServerSpec
 from tokgate.launch.start import start
 from tokgate.machine.fingerprint import compute_fingerprint_id, read_fingerprint
@@ -32,13 +36,13 @@ def make_first_record(plan: RunPlan, *, run_id: str, command: Sequence[str]) -> 
         run_id=run_id,
         started=now(),
         tokgate=__version__,
-        command=tuple(command),
+        command=redact_command(command),
         profile=plan.profile.name,
         baselines=plan.profile.hardware or f"local/{compute_fingerprint_id(fingerprint)}",
         fingerprint=fingerprint,
         conditions={case.workload.name: make_conditions(case.workload, case.prompts.sha256) for case in plan.cases},
         identities={name: expect_identity(plan.cases_of(name)[0].server) for name in plan.servers},
-        hypotheses=tuple(experiment.hypothesis for experiment in plan.experiments),
+        hypotheses=tuple(_redact_arms(experiment.hypothesis) for experiment in plan.experiments),
         conclusions=plan.profile.conclusions,
         quiet=plan.profile.quiet,
         not_checked=plan.not_checked,
@@ -54,3 +58,17 @@ def expect_identity(spec: ServerSpec) -> Identity:
             return read_identity(server.facts)
     except (LaunchError, ServerUnreachable):  # the run will report it
         return {"model": spec.model.id, "url": format_address(spec.launch.url)}
+
+
+def _redact_arms(hypothesis: Hypothesis) -> Hypothesis:
+    """The hypothesis without the secrets that its arms may give to their servers."""
+
+    def redact(arm: Arm) -> Arm:
+        return msgspec.convert(redact_data(msgspec.to_builtins(arm)), Arm)
+
+    return msgspec.structs.replace(
+        hypothesis,
+        a=hypothesis.a and redact(hypothesis.a),
+        b=hypothesis.b and redact(hypothesis.b),
+        arms={name: redact(arm) for name, arm in hypothesis.arms.items()},
+    )

@@ -11,6 +11,7 @@ from docker.errors import APIError
 from docker.models.containers import Container
 
 from tokgate import engines
+from tokgate._secrets import redact_command, redact_variables
 from tokgate.config.server import ServerSpec
 from tokgate.launch.docker.daemon import collect_output
 from tokgate.launch.docker.inspection import HostConfig, inspect_container
@@ -20,7 +21,6 @@ from tokgate.launch.server import ServerFacts
 from tokgate.machine.sysfs import parse_int
 
 _SHM = re.compile(r"^\S+ +(\d{1,15}) .* /dev/shm$", re.MULTILINE)
-_SECRET = re.compile(r"TOKEN|SECRET|PASSWORD|PASSWD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 
 
 def read_facts(
@@ -46,8 +46,8 @@ def read_facts(
         image_id=about.image,
         image_digest=digests[0] if digests else None,
         shm_bytes=_shm_bytes(container),
-        args=(about.path, *(about.args or ())),
-        env=_env(about.config.env or ()),
+        args=redact_command((about.path, *(about.args or ()))),
+        env=redact_variables(_split(about.config.env or ())),
         container=_settings(about.host_config),
         settings=settings,
         pids=_pids(container),
@@ -66,10 +66,9 @@ def _shm_bytes(container: Container) -> int | None:
     return int(match[1]) * 1024 if match else None
 
 
-def _env(pairs: Iterable[str]) -> dict[str, str]:
-    """The environment; a secret is replaced by "(set)", since facts are stored and shown."""
-    split = (pair.partition("=") for pair in pairs)
-    return {key: "(set)" if _SECRET.search(key) else value for key, _, value in split}
+def _split(pairs: Iterable[str]) -> dict[str, str]:
+    """The variables of `NAME=VALUE`."""
+    return {key: value for key, _, value in (pair.partition("=") for pair in pairs)}
 
 
 def _settings(host: HostConfig) -> dict[str, str]:

@@ -15,6 +15,7 @@ from requests.exceptions import RequestException
 
 from tokgate import engines
 from tokgate._exceptions import OptionRejected
+from tokgate._secrets import redact
 from tokgate.config.bounds import OUTPUT_S
 from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.engines.engine import Engine
@@ -43,7 +44,7 @@ def check_options(
         log_dir.mkdir(parents=True, exist_ok=True)
         with guarded_container(name, labels, log_dir, server=spec.name) as gone:
             text = _help(client, how, engine.help, name=name, labels=labels, gone=gone)
-        file.write_text(text or "")
+        file.write_text(redact(text or ""))
     accepted = read_options(file.read_text())
     for option in find_unknown_options(how.args, accepted) if accepted else ():
         raise OptionRejected(

@@ -6,7 +6,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -19,7 +19,8 @@ from docker.models.containers import Container
 
 from tokgate import engines
 from tokgate._exceptions import ImageMissing
-from tokgate.config.bounds import LOG_BYTES
+from tokgate._secrets import redact_bytes
+from tokgate.config.bounds import LOG_BYTES, LOG_LINE
 from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.config.words import format_size
 from tokgate.launch.docker.daemon import (
@@ -114,9 +115,9 @@ class _Log:
         with self.path.open("ab", buffering=0) as file:
             try:
                 left = LOG_BYTES
-                for piece in container.logs(stream=True, follow=True):
-                    file.write(piece[:left])
-                    left -= len(piece)
+                for lines in _collect_lines(container.logs(stream=True, follow=True)):
+                    file.write(redact_bytes(lines[:left]))
+                    left -= len(lines)
                     if left <= 0:
                         raise ValueError(f"it is longer than {format_size(LOG_BYTES)}")
             # A thread has no caller to raise to, so it is written where people look.
@@ -126,6 +127,20 @@ class _Log:
     def join(self) -> None:
         """Wait until the last line of an ended container is written."""
         self._thread.join(_LOG_END_S)
+
+
+def _collect_lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """The same bytes in pieces of whole lines, so that no secret is cut in two; very long lines in several."""
+    rest = b""
+    for piece in pieces:
+        lines, newline, rest = (rest + piece).rpartition(b"\n")
+        if newline:
+            yield lines + newline
+        if len(rest) > LOG_LINE:
+            yield rest
+            rest = b""
+    if rest:
+        yield rest
 
 
 def _check_image(client: DockerClient, server: str, image: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from tokgate._exceptions import LaunchError, UsageError
+from tokgate._secrets import is_secret_name, redact, redact_command
 from tokgate.config.server import DockerLaunch, ServerSpec
 from tokgate.launch.docker.options import build_container_options, read_device_gids
 
@@ -35,6 +36,7 @@ _GIB = 1024**3
 def format_docker_run(spec: ServerSpec) -> str:
     """The command of a server in a container, one option per line. The launcher adds its own name and labels.
 
+    It does not contain secrets: their variables are taken from the environment of the command.
     Groups of device nodes are numbers where the nodes exist, elsewhere calls of `stat`.
     Raises UsageError when the server does not run in a container.
     """
@@ -46,7 +48,7 @@ def format_docker_run(spec: ServerSpec) -> str:
     options = build_container_options(bare)
     groups = [f"--group-add {group}" for group in _device_groups(how, spec.name)]
     rows = [f"--name {shlex.quote(spec.name)}", *groups, *gpus, *_flags(options), shlex.quote(how.image)]
-    return " \\\n  ".join(["docker run -d", *rows, *_rows(options.get("command", []))])
+    return " \\\n  ".join(["docker run -d", *rows, *_rows(redact_command(options.get("command", [])))])
 
 
 def _quote_gpus(gpus: str | int) -> str:
@@ -72,7 +74,8 @@ def _flags(options: Mapping[str, Any]) -> Iterator[str]:
         for value in options.get(key, ()):
             yield f"{flag} {shlex.quote(str(value))}"
     for name, value in options.get("environment", {}).items():
-        yield f"-e {shlex.quote(f'{name}={value}')}"
+        # docker takes a variable without a value from its own environment.
+        yield f"-e {shlex.quote(name if is_secret_name(name) else f'{name}={redact(value)}')}"
     for port, (address, host_port) in options.get("ports", {}).items():
         yield f"-p {address}:{host_port}:{port}"
 
