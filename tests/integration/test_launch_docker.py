@@ -56,7 +56,7 @@ def test_facts_come_from_the_live_container(docker_spec: MakeSpec, docker_engine
         assert facts.image_id == docker_engine.images.get("tokgate/llama-cpu").id
         assert facts.args[:4] == ("python3", "/serve.py", "--port", facts.base_url.rpartition(":")[2])
         assert facts.env["GGML_X"] == "1"
-        assert facts.env["HF_TOKEN"] == "(set)"
+        assert facts.env["HF_TOKEN"] == "***"
         assert facts.container["cpus"] == "1.5"
         assert facts.container["memory_bytes"] == str(2 * 1024**3)
         assert facts.container["cap_add"].endswith("SYS_PTRACE")
