@@ -118,10 +118,10 @@ def redact_bytes(raw: bytes) -> bytes:
     return redact(raw.decode("utf-8", "surrogateescape")).encode("utf-8", "surrogateescape")
 
 
-def redact_command(words: Sequence[str]) -> tuple[str, ...]:
+def redact_command(command: Sequence[str]) -> tuple[str, ...]:
     """A command line: also `--api-key VALUE`, `--api-key=VALUE` and `HF_TOKEN=VALUE`."""
     redacted, before = [], ""
-    for word in words:
+    for word in command:
         name, equals, _ = word.partition("=")
         if equals and is_secret_name(name):
             redacted.append(f"{name}={MASK}")
@@ -151,10 +151,10 @@ def redact_data(value: object) -> object:
     return value
 
 
-def remember_command(words: Iterable[str]) -> None:
+def remember_command(command: Iterable[str]) -> None:
     """Remember the secrets of a command line."""
     before = ""
-    for word in words:
+    for word in command:
         name, equals, value = word.partition("=")
         if equals and is_secret_name(name):
             remember(value)

@@ -36,7 +36,7 @@ def drip(data: bytes) -> Iterator[bytes]:
             "the answer is longer than 4 MB",
         ),
         (lambda: chain([HEAD + b"\r\n"], drip(b"x" * 1000)), "no complete answer within 0.5s"),
-        (lambda: drip(HEAD * 100), "no complete answer within 0.5s"),
+        (lambda: drip(HEAD + b"X: " + b"x" * 1000), "no complete answer within 0.5s"),
         (lambda: repeat(b"HTTP/1.1 100 Continue\r\n\r\n"), "no complete answer within 0.5s"),
         (lambda: chain([HEAD + b"X: "], repeat(b"x" * 65536)), "header line"),
         (lambda: chain([HEAD], repeat(b"X: y\r\n")), "got more than 100 headers"),
@@ -51,12 +51,10 @@ def drip(data: bytes) -> Iterator[bytes]:
     ],
 )
 def test_hostile_page(serve: Serve, pieces: Callable[[], Iterable[bytes]], error: str) -> None:
-    began_s = time.perf_counter()
     answer = get(serve(lambda _: pieces()), timeout_s=TIMEOUT_S)
     assert answer.status is None
     assert error in answer.error
     assert answer.content() is None
-    assert time.perf_counter() - began_s < TIMEOUT_S + 2
 
 
 @pytest.mark.parametrize("status", [301, 302, 307])
