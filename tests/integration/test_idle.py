@@ -138,7 +138,7 @@ def test_server_that_does_not_wake_up(server: Server, monkeypatch: pytest.Monkey
     assert server.freezer is not None
     sleepy = msgspec.structs.replace(server, freezer=msgspec.structs.replace(server.freezer, thaw=lambda: None))
     freeze(sleepy)
-    with pytest.raises(ServerNotReady, match=r"did not wake up.*last answer: GET .*/health: no answer"):
+    with pytest.raises(ServerNotReady, match=r"did not wake up.*last answer: GET .*/health: no complete answer"):
         thaw(sleepy)
 
 

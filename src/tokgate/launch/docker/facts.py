@@ -9,6 +9,7 @@ from typing import Any
 
 from docker.errors import APIError
 from docker.models.containers import Container
+from docker.utils.socket import frames_iter
 
 from tokgate import engines
 from tokgate._secrets import redact_command, redact_variables
@@ -58,12 +59,23 @@ def read_facts(
 def _shm_bytes(container: Container) -> int | None:
     """Size of /dev/shm inside the container; with `ipc: host`, the shm_size that Docker states has no effect."""
     try:
-        pieces: Any = container.exec_run(["df", "-Pk", "/dev/shm"], stderr=False, stream=True).output
-        output = collect_output(pieces).decode(errors="replace")
+        output = _run_inside(container, ["df", "-Pk", "/dev/shm"]).decode(errors="replace")
     except APIError:  # an image without df, or a container that cannot run another program
         return None
     match = _SHM.search(output)
     return int(match[1]) * 1024 if match else None
+
+
+def _run_inside(container: Container, command: list[str]) -> bytes:
+    """What a program in the container prints. `exec_run` would leave its connection open, or read without a limit."""
+    api: Any = container.client.api if container.client else None
+    execution = api.exec_create(container.id, command, stderr=False)
+    connection = api.exec_start(execution["Id"], socket=True)
+    try:
+        frames: Any = frames_iter(connection, tty=False)  # type: ignore[no-untyped-call]
+        return collect_output(piece for _, piece in frames)
+    finally:
+        connection._response.close()  # which holds the socket
 
 
 def _split(pairs: Iterable[str]) -> dict[str, str]:

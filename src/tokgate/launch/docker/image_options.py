@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
@@ -88,7 +88,10 @@ def _help(
         )
         container.start()
         code = container.wait(timeout=OUTPUT_S)["StatusCode"]
-        return collect_output(container.logs(stream=True)).decode(errors="replace") if code == 0 else None
+        if code != 0:
+            return None
+        with closing(container.logs(stream=True)) as pieces:
+            return collect_output(pieces).decode(errors="replace")
     except (APIError, RequestException):
         return None
     finally:
