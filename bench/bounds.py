@@ -53,8 +53,8 @@ class Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         request = self.request.recv(65536).decode()
-        place = request.split()[1].replace("%20", " ")
-        pieces = [MODELS] if place.startswith("/stream") and "/models" in place else ANSWERS[place.split("/")[2]]()
+        _, name, kind, *page = request.split()[1].replace("%20", " ").split("/")
+        pieces = [MODELS] if kind == "stream" and "models" in page else ANSWERS[name]()
         with suppress(OSError):
             for piece in pieces:
                 self.request.sendall(piece)
