@@ -99,5 +99,7 @@ def _receive(sock: socket.socket) -> str:
     lines = head.lower().split(b"\r\n")
     length = next((int(line.split(b":")[1]) for line in lines if line.startswith(b"content-length:")), 0)
     while len(body) < length:
-        body += sock.recv(65536)
+        if not (piece := sock.recv(65536)):
+            raise OSError("closed")
+        body += piece
     return (head + b"\r\n\r\n" + body).decode()

@@ -19,7 +19,10 @@ from tokgate.drive.sample import Sample
 Serve = Callable[[Callable[[str], Iterable[bytes]]], str]
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
-MODELS = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 11\r\n\r\n{"data":[]}'
+# Connection: close, because the server closes each: the client would send its next request into one that just closes.
+MODELS = (
+    b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: 11\r\n\r\n{"data":[]}'
+)
 TOKENS = 16
 TIMEOUT_S = 1.0
 
