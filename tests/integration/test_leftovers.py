@@ -79,13 +79,16 @@ def test_only_a_run_is_ended(project: Any, tmp_path: Path) -> None:
     assert str(reuser.pid) not in finished.output
 
 
-def test_run_that_does_not_end_is_killed(project: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_that_does_not_end_is_killed(
+    eventually: Eventually, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from tokgate.machine import leftovers
 
     monkeypatch.setattr(leftovers, "PATIENCE_S", 0.5)
     monkeypatch.chdir(tmp_path)
     with sleeper(tmp_path) as run:
-        run.send_signal(signal.SIGSTOP)  # it hears nothing but SIGKILL
+        run.send_signal(signal.SIGSTOP)  # it hears nothing but SIGKILL, once it has stopped
+        eventually(lambda: psutil.Process(run.pid).status() == psutil.STATUS_STOPPED)
         write(tmp_path / "runs" / "1", owner_of(run.pid, tmp_path))
         assert len(leftovers.end_runs(Path("runs")).ended) == 1
         assert run.wait(30) == -signal.SIGKILL
