@@ -4,10 +4,10 @@
     .venv/bin/python bench/duet.py [--runs 10] [--planted 0,0.05,0.1] [--workload chat-c1] [--json FILE]
 
 Both arms are the same container; the candidate's process is stopped for the planted share of the time. Meanwhile
-another process keeps one CPU busy for some seconds, again and again. Each run is what `pytest -m perf --tokgate-against` does. The stored
-baseline is the reference arm of the first run, and each run's candidate is compared with it as with any baseline, with
-the rules for a quiet host (`stored_invalid`). Needs Docker and the image of ci/images.sh; a run takes one to three
-minutes.
+another process keeps one CPU busy for some seconds, again and again. Each run is what `pytest -m perf
+--tokgate-against` does. The stored baseline is the reference arm of the first run, and each run's candidate is compared
+with it as with any baseline, with the rules for a quiet host (`stored_invalid`). Needs Docker and the image of
+ci/images.sh; a run takes two to five minutes.
 """
 
 from __future__ import annotations

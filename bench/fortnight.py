@@ -37,12 +37,11 @@ from tokgate.judge.hypothesis import decide
 from tokgate.judge.plan import MOST_LAUNCHES
 from tokgate.judge.verdict import Outcome, Verdict
 from tokgate.store.baselines import make_candidates, write_baseline
-from tokgate.store.evidence import explain_expiry, make_known
 from tokgate.store.runs import RunRecord, RunWriter
 from tokgate.suite.agenda import make_units
 from tokgate.suite.budget import LEAST_BLOCKS, Budget
 from tokgate.suite.experiment import find_metric as find_claimed
-from tokgate.suite.known import Standing
+from tokgate.suite.known import Standing, make_standing
 from tokgate.suite.outlook import Outlook
 from tokgate.suite.past import Past
 from tokgate.suite.plan import Experiment, RunPlan, plan_run
@@ -107,14 +106,9 @@ def simulate_night(plan: RunPlan, folder: Path, *, night: int, seed: int, drop: 
 
 def _find_standing(experiment: Experiment, past: Past, record: RunRecord, plan: RunPlan) -> Standing:
     """As `find_standing`, with images and models that never change."""
-    facts: dict[str, str | None] = {"simulated": "unchanged"}
     earlier = past.last.hypotheses.get(experiment.hypothesis.name)
-    if earlier is None:
-        return Standing(depends_on=facts)
-    why = explain_expiry(earlier, facts, record, shelf_life_s=float(plan.profile.shelf_life))
-    if why is not None:
-        return Standing(depends_on=facts, why_again=why)
-    return Standing(depends_on=facts, verdict=make_known(earlier, record))
+    shelf_life_s = float(plan.profile.shelf_life)
+    return make_standing({"simulated": "unchanged"}, earlier, record, shelf_life_s=shelf_life_s, again=False)
 
 
 def accept_first_nights(writer: RunWriter, folder: Path) -> None:

@@ -16,17 +16,20 @@ _TAIL = 200  # of these: the end of a message says what to do next
 
 def escape_line(text: str) -> str:
     """`text` on one line, its control characters (also line breaks) visible, its middle left out if it is long."""
-    text = _shorten(redact(text))
+    return _escape(_shorten(redact(text)))
+
+
+def escape_text(text: str) -> str:
+    """`text` with its line breaks and tabs; each line as `escape_line` shows it."""
+    return "\n".join("\t".join(map(_escape, _shorten(line).split("\t"))) for line in redact(text).split("\n"))
+
+
+def _escape(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text
     )
-
-
-def escape_text(text: str) -> str:
-    """`text` with its line breaks and tabs; each line as `escape_line` shows it."""
-    return "\n".join("\t".join(map(escape_line, _shorten(line).split("\t"))) for line in redact(text).split("\n"))
 
 
 def _shorten(text: str) -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 MASK = "***"
@@ -76,12 +76,17 @@ def take_credentials(url: str) -> str:
     match = _CREDENTIALS.fullmatch(url)
     if match is None:
         return url
+    bare = strip_credentials(url)
     user, _, password = match[2].partition(":")
     basic = b64encode(f"{_unescape(user)}:{_unescape(password)}".encode()).decode()
     _known.update(text for text in (password, _unescape(password), basic) if len(text) >= _LEAST_PASSWORD)
-    bare = match[1] + match[3] + match[4]
     _authorizations[_name_server(bare)] = f"Basic {basic}"
     return bare
+
+
+def strip_credentials(url: str) -> str:
+    """The URL without user and password, which nobody keeps: that of a record, for example."""
+    return _CREDENTIALS.sub(r"\1\3\4", url)
 
 
 def find_credentials(url: str) -> str | None:
@@ -120,17 +125,25 @@ def redact_bytes(raw: bytes) -> bytes:
 
 def redact_command(command: Sequence[str]) -> tuple[str, ...]:
     """A command line: also `--api-key VALUE`, `--api-key=VALUE` and `HF_TOKEN=VALUE`."""
-    redacted, before = [], ""
-    for word in command:
-        name, equals, _ = word.partition("=")
-        if equals and is_secret_name(name):
-            redacted.append(f"{name}={MASK}")
-        elif before.startswith("-") and "=" not in before and is_secret_name(before) and not word.startswith("-"):
-            redacted.append(MASK)
-        else:
-            redacted.append(redact(word))
-        before = word
+    redacted = []
+    for name, value in _split_command(command):
+        is_option = not name and value is not None and value.startswith("-")  # `--api-key --port 80`
+        redacted.append(redact(name or value or "") if value is None or is_option else f"{name}{MASK}")
     return tuple(redacted)
+
+
+def _split_command(command: Iterable[str]) -> Iterator[tuple[str, str | None]]:
+    """Each word as a part that is shown and the value of a telling name, which is None in most words."""
+    before = ""
+    for word in command:
+        name, equals, value = word.partition("=")
+        if equals and is_secret_name(name):
+            yield f"{name}=", value
+        elif before.startswith("-") and "=" not in before and is_secret_name(before):
+            yield "", word
+        else:
+            yield word, None
+        before = word
 
 
 def redact_variables(variables: Mapping[str, str]) -> dict[str, str]:
@@ -153,14 +166,9 @@ def redact_data(value: object) -> object:
 
 def remember_command(command: Iterable[str]) -> None:
     """Remember the secrets of a command line."""
-    before = ""
-    for word in command:
-        name, equals, value = word.partition("=")
-        if equals and is_secret_name(name):
+    for _, value in _split_command(command):
+        if value is not None:
             remember(value)
-        elif before.startswith("-") and "=" not in before and is_secret_name(before):
-            remember(word)
-        before = word
 
 
 def remember_variables(variables: Mapping[str, object]) -> None:

@@ -42,6 +42,7 @@ def test_a_long_text_keeps_its_ends() -> None:
     assert f"… ({len(text):,} characters) …" in line
     assert line.endswith("kkk. Next: remove it")
     assert len(line) < MOST_CHARACTERS + 40
+    assert escape_text(text) == line
 
 
 @pytest.mark.parametrize(

@@ -21,9 +21,9 @@ def echo_json(value: object) -> None:
     """Print a value as one line of JSON, complete; characters that a terminal may obey are escaped as JSON does."""
     import json
 
-    import msgspec
+    from tokgate.store.files import encode_json
 
-    text = msgspec.json.encode(value).decode()
+    text = encode_json(value).decode()
     if not text.isprintable():
         text = "".join(part if part.isprintable() else json.dumps(part)[1:-1] for part in text)
     typer.echo(text)  # noqa: TID251

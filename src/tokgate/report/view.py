@@ -12,6 +12,7 @@ import msgspec
 
 from tokgate.config.words import ABSENT, format_count, format_duration, format_figures, format_time
 from tokgate.judge.conclusion import draw_conclusions
+from tokgate.judge.coverage import plan_hypothesis
 from tokgate.judge.verdict import Outcome
 from tokgate.machine.fingerprint import Weight
 from tokgate.measure.measurement import Measurement
@@ -217,8 +218,12 @@ def _list_gaps(record: RunRecord, activity: HostActivity, unsearched: str, unrea
         why = "the budget had no time for it; a later run measures it"
         gaps.append(Gap(what="left for later", why=why, items=items))
     listed = {verdict.hypothesis for verdict in record.verdicts} | {later.name for later in record.later}
-    listed |= {each.name.removeprefix("hypothesis ") for each in record.missing}
-    untested = tuple(each.name for each in record.hypotheses if each.name not in listed)
+    missing = {each.name for each in record.missing}
+    untested = tuple(
+        each.name
+        for each in record.hypotheses
+        if each.name not in listed and plan_hypothesis(each.name).name not in missing
+    )
     if untested:
         gaps.append(Gap(what="hypotheses", why="declared, but not tested in this run", items=untested))
     if activity.unknown:

@@ -6,10 +6,10 @@ started nothing is declared: another engine, version or address is another serve
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 
+from tokgate._secrets import strip_credentials
 from tokgate.launch.server import ServerFacts
 
 Identity = dict[str, str]
@@ -17,7 +17,6 @@ Identity = dict[str, str]
 `engine`, `engine_version` and `url`. Empty: unknown, as in records of earlier versions."""
 
 _WEIGHTS = ("model_path", "model")  # settings in which llama.cpp and vLLM state what they have loaded
-_CREDENTIALS = re.compile(r"//[^/@]*@")
 
 
 def read_identity(facts: ServerFacts) -> Identity:
@@ -36,7 +35,7 @@ def read_identity(facts: ServerFacts) -> Identity:
 
 def format_address(url: str) -> str:
     """The base URL without a user name and password."""
-    return _CREDENTIALS.sub("//", url).rstrip("/").removesuffix("/v1")
+    return strip_credentials(url).rstrip("/").removesuffix("/v1")
 
 
 def list_identity_changes(then: Identity, now: Identity) -> list[str]:

@@ -56,7 +56,7 @@ _ROUNDS, _WARM_UP = 0, 1
 """Numbers of the passes."""
 
 
-class _Round(msgspec.Struct, frozen=True):
+class _Round(msgspec.Struct, frozen=True, eq=False):
     """What one wave of requests gave each arm, and what the host did meanwhile, by arm."""
 
     results: dict[str, DriveResult]
@@ -92,7 +92,7 @@ def _choose_rounds(rounds: Sequence[_Round], limits: QuietLimits) -> list[_Round
     quiet = sum(of_all.is_quiet(limits) for of_all in on_time)
     fewest = max(quiet, ceil(len(on_time) / 2), LEAST_ROUNDS)
     least_taken = sorted(on_time, key=lambda of_all: of_all.taken_cores)[:fewest]
-    return [of_all for of_all in on_time if any(of_all is other for other in least_taken)]
+    return [of_all for of_all in on_time if of_all in least_taken]
 
 
 def measure_duet(
@@ -125,7 +125,7 @@ def measure_duet(
     with Monitor(server_pids=pids, gpu=find_gpu(next(iter(servers.values())))) as monitor:
         rounds = _run_rounds(servers, cases, launch=launch, pids=pids, watch=watch)
     counting = _choose_rounds(rounds, limits)
-    left_out = [of_all for of_all in rounds if not any(of_all is other for other in counting)]
+    left_out = [of_all for of_all in rounds if of_all not in counting]
     host = [problem for problem in check_host(monitor.report, limits) if problem.rule not in SHARED]
     measurements = {}
     for arm, server in servers.items():
@@ -180,6 +180,7 @@ def _run_rounds(
         arm: draw_requests(case, MOST_ROUNDS * wave, launch=launch, number=_ROUNDS) for arm, case in cases.items()
     }
     rounds: list[_Round] = []
+    quiet = 0
     began = perf_counter()
     for number in range(MOST_ROUNDS):
         results, hosts = {}, {}
@@ -196,9 +197,9 @@ def _run_rounds(
                 )
             hosts[arm] = monitor.report
         rounds.append(_Round(results, hosts))
+        quiet += rounds[-1].is_quiet(first.quiet)
         spent_s = perf_counter() - began
         # A disturbed machine gets more time.
-        quiet = sum(of_all.is_quiet(first.quiet) for of_all in rounds)
         enough = len(rounds) >= least and (quiet >= LEAST_ROUNDS or spent_s > LONGEST_S)
         if (spent_s > ROUNDS_S and enough) or _failed(rounds[-1]):
             break

@@ -64,7 +64,13 @@ def _find_one(
     again: bool,
 ) -> Standing:
     facts = _list_dependencies(experiment, daemon)
-    earlier = past.get(experiment.hypothesis.name)
+    return make_standing(facts, past.get(experiment.hypothesis.name), record, shelf_life_s=shelf_life_s, again=again)
+
+
+def make_standing(
+    facts: dict[str, str | None], earlier: PastVerdict | None, record: RunRecord, *, shelf_life_s: float, again: bool
+) -> Standing:
+    """What is known of a hypothesis whose verdict depends on these facts. earlier: its newest verdict; None without one."""
     if earlier is None:
         return Standing(depends_on=facts)
     if again:

@@ -68,7 +68,8 @@ def _shm_bytes(container: Container) -> int | None:
 
 def _run_inside(container: Container, command: list[str]) -> bytes:
     """What a program in the container prints. `exec_run` would leave its connection open, or read without a limit."""
-    api: Any = container.client.api if container.client else None
+    client: Any = container.client
+    api = client.api
     execution = api.exec_create(container.id, command, stderr=False)
     connection = api.exec_start(execution["Id"], socket=True)
     try:
